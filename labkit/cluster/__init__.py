@@ -1,0 +1,1 @@
+"""Engines: MPI ranks started and served through ipyparallel."""

@@ -1,0 +1,238 @@
+"""What runs inside an MPI engine: preparing it once, and running one cell.
+
+Nothing here is called by the notebook's process; it sends these calls to the engines. The values
+that come back are dicts of plain values, so that an engine and a notebook need not agree on more.
+"""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import os
+import platform
+import sys
+import types
+from pathlib import Path
+
+from labkit.cluster.output import LimitedStream, limit_bundle
+
+MACHINERY = str(Path(__file__).parent.parent)  # frames of labkit are not the student's
+_state: types.SimpleNamespace | None = None
+
+
+def set_up(owner_pid: int | None = None) -> dict:
+    """Prepare this engine: private communicators, monitor, names for cells. Collective.
+
+    Parameters
+    ----------
+    owner_pid : int, optional
+        The notebook's process, if it is on this machine: the engine ends itself when it is gone.
+    """
+    global _state
+    import numpy as np
+    from IPython import get_ipython
+    from ipyparallel.datapub import publish_data
+    from mpi4py import MPI
+
+    from labkit.comm.interruptible.monitor import Monitor
+    from labkit.comm.interruptible.requests import Prequest, Request
+    from labkit.comm.interruptible.windows import Win
+
+    world = MPI.COMM_WORLD
+    node = world.Split_type(MPI.COMM_TYPE_SHARED)
+    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    monitor = Monitor(world.rank, publish_data, oversubscribed=node.size > num_cores)
+    _state = types.SimpleNamespace(
+        shell=get_ipython(),
+        world=world,
+        reserved=world.Dup(),
+        gate=world.Dup(),
+        monitor=monitor,
+        comm=None,
+        num_cells=0,
+    )
+    node.Free()
+    # In an engine the names of mpi4py mean the interruptible forms, so that the usual
+    # "from mpi4py import MPI; comm = MPI.COMM_WORLD" cannot hang a cell either.
+    MPI.Request, MPI.Prequest, MPI.Win = Request, Prequest, Win
+    _state.shell.user_ns.update(MPI=MPI, np=np, exit=sys.exit, quit=sys.exit)
+    _make_first_victim()
+    if owner_pid is not None:
+        from labkit.cluster.owner import end_with
+
+        end_with(owner_pid, lambda: os._exit(0))
+    return {
+        "rank": world.rank,
+        "size": world.size,
+        "pid": os.getpid(),
+        "guard_pid": os.getppid(),
+        "host": platform.node(),
+        "library": MPI.Get_library_version().splitlines()[0].strip("\0 "),
+        "thread_level": MPI.Query_thread(),
+    }
+
+
+def run_cell(
+    source: str,
+    number: int,
+    *,
+    ranks: list[int] | None = None,
+    trace: bool = False,
+    check_unsafe_sends: bool = False,
+) -> dict:
+    """Run one cell on this rank and tell how it ended.
+
+    Every rank of the world calls this, also those not in ``ranks``: making the cell's communicator
+    is collective. Returns a dict with ``status`` (``"ok"``, ``"exit"``, ``"error"``,
+    ``"interrupted"`` or ``"absent"``) and what belongs to it.
+    """
+    from mpi4py import MPI
+
+    from labkit.comm.interruptible.clock import clock_offset_ns
+    from labkit.comm.interruptible.communicator import InterruptibleComm
+    from labkit.comm.interruptible.recorder import Recorder
+
+    state, monitor = _state, _state.monitor
+    _drop(state.comm)
+    monitor.begin_cell(number)
+    comm = state.comm = InterruptibleComm(state.reserved.Dup())
+    offset_ns = clock_offset_ns(state.reserved) if trace else 0
+    comm.bind(
+        monitor,
+        members=tuple(range(comm.size)),
+        gate=state.gate,
+        recorder=Recorder(comm.rank, offset_ns) if trace else None,
+        check_unsafe_sends=check_unsafe_sends,
+    )
+    if ranks is not None and comm.rank not in ranks:
+        return {"status": "absent"}
+    MPI.COMM_WORLD = comm
+    state.shell.user_ns["comm"] = comm
+    outcome = _execute(state.shell, source, number)
+    outcome["left_over"] = _clean_up(monitor)
+    outcome["collectives"] = monitor.collective_logs(4096)
+    outcome["damaged"] = monitor.damaged
+    if trace:
+        outcome["record"] = comm.recorder.record()
+    return outcome
+
+
+def _execute(shell, source: str, number: int) -> dict:
+    """Execute the text of a cell in the user's namespace; the last expression is the result."""
+    filename = f"<mpi cell {number}>"
+    # The first line of a cell in the notebook is the %%mpi line.
+    text = "\n" + shell.transform_cell(source)
+    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    streams = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (LimitedStream(stream) for stream in streams)
+    try:
+        value = _run_text(text, filename, shell.user_ns)
+        if value is None or source.rstrip().endswith(";"):
+            return {"status": "ok"}
+        shell.user_ns["_"] = value
+        return {"status": "ok", "result": limit_bundle(*shell.display_formatter.format(value))}
+    except SystemExit as exit:
+        line = _last_line(exit.__traceback__, filename)
+        if exit.code in (None, 0):
+            return {"status": "exit", "line": line, "text": "sys.exit()"}
+        return _error(shell, exit, filename)
+    except KeyboardInterrupt as interrupt:
+        return {"status": "interrupted", "line": _last_line(interrupt.__traceback__, filename)}
+    except BaseException as error:
+        return _error(shell, error, filename)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, LimitedStream):
+                stream.close_cell()
+        sys.stdout, sys.stderr = streams
+        for stream in streams:
+            stream.flush()
+
+
+def _run_text(text: str, filename: str, namespace: dict):
+    tree = ast.parse(text, filename)
+    last = None
+    if tree.body and isinstance(tree.body[-1], ast.Expr):
+        last = ast.Expression(tree.body.pop().value)
+    exec(compile(tree, filename, "exec"), namespace)
+    return eval(compile(last, filename, "eval"), namespace) if last is not None else None
+
+
+def _error(shell, error: BaseException, filename: str) -> dict:
+    """The error as text, without the frames of labkit around and below the student's."""
+    trimmed = _trim(error.__traceback__)
+    error = error.with_traceback(trimmed)
+    try:
+        lines = shell.InteractiveTB.structured_traceback(type(error), error, trimmed)
+    except Exception:  # an exception whose own __str__ or __repr__ fails
+        lines = [f"{type(error).__name__} (its message could not be made)"]
+    try:
+        message = str(error)
+    except Exception:
+        message = ""
+    return {
+        "status": "error",
+        "name": type(error).__name__,
+        "message": message[:2000],
+        "traceback": "\n".join(lines)[-50_000:],
+        "line": _last_line(trimmed, filename),
+    }
+
+
+def _trim(traceback):
+    """The traceback without frames of labkit, unless nothing else would be left."""
+    entries = []
+    while traceback is not None:
+        entries.append(traceback)
+        traceback = traceback.tb_next
+    kept = [e for e in entries if not e.tb_frame.f_code.co_filename.startswith(MACHINERY)]
+    trimmed = None
+    for entry in reversed(kept):
+        trimmed = types.TracebackType(trimmed, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
+    return trimmed
+
+
+def _last_line(traceback, filename: str) -> int | None:
+    """The innermost line of the cell in a traceback."""
+    line = None
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename == filename:
+            line = traceback.tb_lineno
+        traceback = traceback.tb_next
+    return line
+
+
+def _clean_up(monitor) -> list[str]:
+    """Cancel the receives that the cell has left open; say which requests were never completed."""
+    left_over = []
+    for request in list(monitor.active.values()):
+        operation = request.incomplete()
+        if operation is not None:
+            left_over.append(f"{operation.text}, line {operation.line}")
+            if operation.kind == "recv":
+                request.Cancel()
+    # The requests stay alive: MPI may still write into the buffers they hold.
+    _state.shell.user_ns.setdefault("_labkit_abandoned", []).extend(
+        request for request in monitor.active.values() if request.incomplete() is not None
+    )
+    return left_over
+
+
+def _drop(comm) -> None:
+    """Free the communicator of the cell before, unless the student still holds it."""
+    from mpi4py import MPI
+
+    if comm is None or comm == MPI.COMM_NULL:
+        return
+    # Held by: _state, user_ns["comm"], MPI.COMM_WORLD, our parameter, getrefcount's parameter.
+    if sys.getrefcount(comm) <= 6 and not _state.monitor.active:
+        MPI.Comm.Free(comm)
+
+
+def _make_first_victim() -> None:
+    """Ask Linux to end an engine, rather than the notebook, when memory runs out."""
+    try:
+        Path("/proc/self/oom_score_adj").write_text("800")
+    except OSError:
+        pass  # not Linux, or not allowed: the system's own choice stands
+

@@ -1,0 +1,1 @@
+"""Messages: communicators, and what ranks wait for."""

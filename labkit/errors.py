@@ -1,0 +1,84 @@
+"""The exceptions of labkit.
+
+::
+
+    LabkitError
+    ├── UsageError                 an option, argument or value breaks a rule; nothing was run
+    ├── NotAvailableError          this machine lacks something; the message says how to get it
+    ├── TraceFormatError           a trace file is not what it should be
+    ├── EnginesError               the MPI engines did not start, or were lost
+    └── CellError                  an MPI cell did not end well; ``.statuses`` says what each rank did
+        ├── RankFailedError        a rank raised an exception
+        ├── RankDiedError          a rank's process ended: a signal, ``os._exit``, out of memory
+        ├── DeadlockError          ranks wait for each other and nothing can move; ``.graph``
+        ├── CollectiveMismatchError  ranks of one communicator called different collectives; ``.graph``
+        ├── CellTimeoutError       the cell's time limit passed; ``.graph``
+        └── CellInterruptedError   the Stop button; ``.graph``
+
+Every message says the rule that was broken, the values that broke it, and the next step.
+"""
+
+
+class LabkitError(Exception):
+    """Base of every error that labkit raises on purpose."""
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints: the message says it all, so no stack of library frames."""
+        return [f"\x1b[31m{type(self).__name__}\x1b[0m: {self}"]
+
+
+class UsageError(LabkitError, ValueError):
+    """An option, argument or value breaks a rule. Nothing was run and nothing was lost."""
+
+
+class NotAvailableError(LabkitError, RuntimeError):
+    """This machine lacks something that was asked for."""
+
+
+class TraceFormatError(LabkitError, ValueError):
+    """A trace file is not in the format it should be in."""
+
+
+class EnginesError(LabkitError, RuntimeError):
+    """The MPI engines did not start, or were lost."""
+
+
+class CellError(LabkitError):
+    """An MPI cell did not end well.
+
+    Attributes
+    ----------
+    statuses : tuple of labkit.comm.waits.RankStatus
+        What each rank was doing when the cell was ended, by rank.
+    graph : labkit.comm.waits.WaitGraph or None
+        Who waited for whom, where that is known.
+    """
+
+    def __init__(self, message: str, *, statuses: tuple = (), graph=None):
+        super().__init__(message)
+        self.statuses = statuses
+        self.graph = graph
+
+
+class RankFailedError(CellError):
+    """A rank raised an exception; the other ranks were released."""
+
+
+class RankDiedError(CellError):
+    """The process of a rank ended, and with it the whole set of engines and their variables."""
+
+
+class DeadlockError(CellError):
+    """Ranks wait for each other, and no message that could free them can still arrive."""
+
+
+class CollectiveMismatchError(CellError):
+    """The ranks of a communicator did not make the same collective calls in the same order."""
+
+
+class CellTimeoutError(CellError):
+    """The cell ran longer than its ``--timeout``."""
+
+
+class CellInterruptedError(CellError, KeyboardInterrupt):
+    """The cell was stopped by its user."""

@@ -1,0 +1,223 @@
+"""``%%mpi``: run a cell on real MPI ranks; ``%mpi_push``, ``%mpi_pull``, ``%mpi_stop``."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.display import publish_display_data
+
+from labkit.cluster.cell import CellOutcome, Listener, run_cell
+from labkit.cluster.engines import LocalEngines, check_num_ranks
+from labkit.errors import CellError, EnginesError, RankDiedError, UsageError
+from labkit.magics.options import OptionParser, check_names, parse_ranks, positive_seconds
+from labkit.magics.output import Progress, RankOutput
+
+DEFAULT_NUM_RANKS = 4
+TIMELINE_NAME = "_timeline"  # where the notebook finds the last trace
+
+_cell_options = OptionParser("%%mpi", "Run the cell on MPI ranks.")
+_cell_options.add_argument("-n", type=int, default=None, metavar="RANKS")
+_cell_options.add_argument("--ranks", default=None, metavar="0,2")
+_cell_options.add_argument("--timeout", type=positive_seconds, default=None, metavar="SECONDS")
+_cell_options.add_argument("--trace", action="store_true")
+_cell_options.add_argument("--check-unsafe-sends", action="store_true")
+
+_push_options = OptionParser("%mpi_push", "Copy variables of the notebook to the ranks.")
+_push_options.add_argument("names", nargs="*", metavar="NAME")
+_push_options.add_argument("--ranks", default=None, metavar="0,2")
+
+_pull_options = OptionParser("%mpi_pull", "Copy variables of the ranks to the notebook.")
+_pull_options.add_argument("names", nargs="*", metavar="NAME")
+_pull_options.add_argument("--ranks", default=None, metavar="0,2")
+
+
+@magics_class
+class MPIMagics(Magics):
+    """The MPI magics of one notebook, and the engines that they share."""
+
+    def __init__(self, shell):
+        super().__init__(shell)
+        self.engines = LocalEngines()
+        self.num_ranks = DEFAULT_NUM_RANKS
+
+    @cell_magic
+    def mpi(self, line: str, cell: str | None) -> None:
+        """Run the cell on MPI ranks.
+
+        ::
+
+            %%mpi [-n RANKS] [--ranks 0,2] [--timeout SECONDS] [--trace] [--check-unsafe-sends]
+
+        ``comm`` is a fresh communicator of all ranks; ``MPI`` and ``np`` are ready. Variables stay
+        on the ranks from cell to cell. ``--trace`` draws who communicated when and keeps the
+        timeline as ``_timeline``. ``--check-unsafe-sends`` makes every Send wait for its receive.
+        """
+        options = _cell_options.parse_line(line)
+        if options.n is not None:
+            check_num_ranks(options.n)
+        num_ranks = options.n or self.engines.num_ranks or self.num_ranks
+        ranks = parse_ranks(options.ranks, num_ranks) if options.ranks is not None else None
+        self._check_text(cell)
+        self._ensure_engines(num_ranks)
+        output = RankOutput(num_ranks)
+        listener = Listener(text=output.text, display=output.display, idle=output.flush_now_and_then)
+        try:
+            outcome = run_cell(
+                self.engines,
+                cell,
+                ranks=ranks,
+                timeout_s=options.timeout,
+                trace=options.trace,
+                check_unsafe_sends=options.check_unsafe_sends,
+                listener=listener,
+            )
+        except CellError as error:
+            self._show(output, error.outcome)
+            self._show_graph(error)
+            raise
+        self._show(output, outcome)
+        for rank, requests in outcome.left_over.items():
+            output.text(
+                rank, "stderr",
+                f"never completed: {'; '.join(requests)}. Wait for every request you start.\n",
+            )
+        output.flush(all_of_it=True)
+
+    @line_magic
+    def mpi_push(self, line: str) -> None:
+        """``%mpi_push NAME ... [--ranks 0,2]``: copy variables of the notebook to the ranks."""
+        options = _push_options.parse_line(line)
+        names = check_names(options.names, "%mpi_push")
+        missing = [name for name in names if name not in self.shell.user_ns]
+        if missing:
+            raise UsageError(f"%mpi_push: the notebook has no variable {missing[0]!r}.")
+        ranks = self._chosen(options.ranks)
+        values = {name: self.shell.user_ns[name] for name in names}
+        for name, value in values.items():
+            _check_picklable(name, value)
+        for result in [self.engines.view(rank).push(values, block=False) for rank in ranks]:
+            result.get()
+
+    @line_magic
+    def mpi_pull(self, line: str) -> None:
+        """``%mpi_pull NAME ... [--ranks 0,2]``: copy variables of the ranks to the notebook.
+
+        Each becomes a list with one value a rank; of a single rank (``--ranks 0``), the value itself.
+        """
+        options = _pull_options.parse_line(line)
+        names = check_names(options.names, "%mpi_pull")
+        if not self.engines.ranks:
+            raise UsageError("%mpi_pull: no ranks are running; a %%mpi cell starts them.")
+        ranks = self._chosen(options.ranks)
+        results = [self.engines.submit(rank, _pull, names) for rank in ranks]
+        values = [result.get() for result in results]
+        for rank, value in zip(ranks, values, strict=True):
+            if isinstance(value, str):
+                raise UsageError(f"%mpi_pull: rank {rank.rank} {value}")
+        for position, name in enumerate(names):
+            by_rank = [value[position] for value in values]
+            self.shell.user_ns[name] = by_rank[0] if len(by_rank) == 1 else by_rank
+
+    @line_magic
+    def mpi_stop(self, line: str) -> None:
+        """``%mpi_stop``: end the ranks and free their memory; the next cell starts new ones."""
+        if line.strip():
+            raise UsageError("%mpi_stop takes no options.")
+        self.engines.stop()
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _check_text(self, cell: str | None) -> None:
+        if not (cell or "").strip():
+            raise UsageError(
+                "This %%mpi cell is empty: write below the %%mpi line what the ranks should run."
+            )
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the ranks show them
+                ast.parse("\n" + self.shell.transform_cell(cell))
+        except SyntaxError as error:
+            text = (error.text or "").strip()
+            raise UsageError(
+                f"line {error.lineno} of the cell is not Python ({error.msg})"
+                + (f": {text}" if text else ".")
+            ) from None
+
+    def _ensure_engines(self, num_ranks: int) -> None:
+        progress = Progress()
+        if self.engines.ranks and self.engines.lost():
+            self.engines.end_ranks()
+            progress("The ranks were lost, and with them their variables.")
+        if self.engines.num_ranks not in (0, num_ranks):
+            progress(
+                f"Restarting with {num_ranks} instead of {self.engines.num_ranks} ranks: their "
+                f"variables are lost."
+            )
+            print(progress.text)
+            self.engines.end_ranks()
+        if not self.engines.ranks:
+            self.engines.start(num_ranks, progress)
+        self.num_ranks = num_ranks
+
+    def _chosen(self, text: str | None):
+        if not self.engines.ranks:
+            self._ensure_engines(self.num_ranks)
+        if self.engines.lost():
+            self.engines.end_ranks()
+            raise EnginesError("The ranks were lost; the next %%mpi cell starts new ones.")
+        if text is None:
+            return self.engines.ranks
+        return [self.engines.ranks[r] for r in parse_ranks(text, self.engines.num_ranks)]
+
+    def _show(self, output: RankOutput, outcome: CellOutcome) -> None:
+        """The rest of the text, the values of the last expressions, the timeline."""
+        output.flush(all_of_it=True)
+        for rank, bundle in outcome.results.items():
+            output.result(rank, bundle)
+        if outcome.timeline is not None:
+            from labkit.widgets.timeline import show_timeline
+
+            self.shell.user_ns[TIMELINE_NAME] = outcome.timeline
+            show_timeline(outcome.timeline)
+
+    def _show_graph(self, error: CellError) -> None:
+        if error.graph is not None and error.graph.edges and not isinstance(error, RankDiedError):
+            from labkit.views.display import figure_bundle
+            from labkit.views.wait_graph import wait_graph_figure
+
+            publish_display_data(figure_bundle(wait_graph_figure(error.graph)))
+
+
+def _check_picklable(name: str, value) -> None:
+    import pickle
+
+    if hasattr(value, "__array_interface__"):
+        return
+    try:
+        pickle.dumps(value)
+    except Exception as error:
+        raise UsageError(
+            f"%mpi_push: {name} is a {type(value).__name__}, which cannot travel to another "
+            f"process ({error}); define it in a %%mpi cell instead."
+        ) from None
+
+
+def _pull(names):
+    """Runs on a rank: the values, or what is wrong in words."""
+    from IPython import get_ipython
+
+    namespace = get_ipython().user_ns
+    for name in names:
+        if name not in namespace:
+            return f"has no variable {name!r}."
+        try:
+            import pickle
+
+            pickle.dumps(namespace[name])
+        except Exception as error:
+            return f"cannot send {name}, a {type(namespace[name]).__name__}: {error}"
+    return [namespace[name] for name in names]
+
+
