@@ -87,11 +87,13 @@ class _Call:
         if not request.Test():
             self.wait(request.Test)
 
+    def describe(self):
+        """For the monitor."""
+        return self.pending.call, [self.pending.operation()], "all"
+
     def wait(self, test) -> None:
         try:
-            self.comm.monitor.wait(
-                test, lambda: (self.pending.call, [self.pending.operation()], "all")
-            )
+            self.comm.monitor.wait(test, self.describe)
         except BaseException:
             self.comm.interrupted_in = self.pending.call
             raise

@@ -90,9 +90,10 @@ class Creation:
         rank, size, distance = self.gate.rank, self.gate.size, 1
         while distance < size:
             receiving = _Comm.Irecv(self.gate, arriving, (rank - distance) % size, tag)
+            sending = _Comm.Isend(self.gate, extremes.copy(), (rank + distance) % size, tag)
             try:
-                call.finish(_Comm.Isend(self.gate, extremes.copy(), (rank + distance) % size, tag))
-                call.finish(receiving)
+                for request in (sending, receiving):
+                    self.monitor.wait(request.Test, call.describe)
             except BaseException:
                 receiving.Cancel()
                 raise
