@@ -11,7 +11,7 @@
         ├── RankFailedError        a rank raised an exception
         ├── RankDiedError          a rank's process ended: a signal, ``os._exit``, out of memory
         ├── DeadlockError          ranks wait for each other and nothing can move; ``.graph``
-        ├── CollectiveMismatchError  ranks of one communicator called different collectives; ``.graph``
+        │   └── CollectiveMismatchError  because they called different collectives
         ├── CellTimeoutError       the cell's time limit passed; ``.graph``
         └── CellInterruptedError   the Stop button; ``.graph``
 
@@ -72,8 +72,11 @@ class DeadlockError(CellError):
     """Ranks wait for each other, and no message that could free them can still arrive."""
 
 
-class CollectiveMismatchError(CellError):
-    """The ranks of a communicator did not make the same collective calls in the same order."""
+class CollectiveMismatchError(DeadlockError):
+    """The ranks of a communicator did not make the same collective calls in the same order.
+
+    They may not even have got stuck: with small messages MPI can complete such calls, wrongly.
+    """
 
 
 class CellTimeoutError(CellError):

@@ -268,10 +268,14 @@ class _RunningCell:
         return DeadlockError(text, statuses=graph.statuses, graph=graph)
 
     def _failed(self) -> CellError:
-        return RankFailedError(
-            _failures_text(self.outcomes, self._statuses(), find_mismatch(self.logs)),
-            statuses=self._statuses(), graph=self._graph(),
-        )
+        mismatch = find_mismatch(self.logs)
+        text = _failures_text(self.outcomes, self._statuses())
+        if mismatch and "called nothing" not in mismatch:
+            return CollectiveMismatchError(
+                f"the ranks called different collectives.\n{mismatch}\nThen {text}",
+                statuses=self._statuses(), graph=self._graph(),
+            )
+        return RankFailedError(text, statuses=self._statuses(), graph=self._graph())
 
     def _timed_out(self, timeout_s: float) -> CellError:
         return CellTimeoutError(
@@ -391,7 +395,7 @@ def _status_of(rank: int, outcome: dict) -> RankStatus:
     return RankStatus(rank, "finished", "has finished")
 
 
-def _failures_text(outcomes: dict[int, dict], statuses, mismatch: str) -> str:
+def _failures_text(outcomes: dict[int, dict], statuses) -> str:
     """The tracebacks, equal ones once, and what the other ranks were doing."""
     failures: dict[str, list[int]] = {}
     for rank, outcome in outcomes.items():  # in the order in which they ended
@@ -406,6 +410,4 @@ def _failures_text(outcomes: dict[int, dict], statuses, mismatch: str) -> str:
     others = [s for s in statuses if s.state in ("waiting", "computing")]
     if others:
         parts.append(f"The cell was ended; at that time\n{statuses_text(others)}")
-    if mismatch and "called nothing" not in mismatch:
-        parts.append(f"The probable cause: the ranks called different collectives.\n{mismatch}")
     return "\n".join(parts)

@@ -12,10 +12,12 @@ import os
 import platform
 import sys
 import types
+from collections import deque
 from pathlib import Path
 
 from labkit.cluster.output import LimitedStream, limit_bundle
 
+KEPT_COMMUNICATORS = 32  # of past cells
 MACHINERY = str(Path(__file__).parent.parent)  # frames of labkit are not the student's
 _state: types.SimpleNamespace | None = None
 
@@ -49,7 +51,7 @@ def set_up(owner_pid: int | None = None) -> dict:
         gate=world.Dup(),
         monitor=monitor,
         comm=None,
-        num_cells=0,
+        retired=deque(),
     )
     node.Free()
     # In an engine the names of mpi4py mean the interruptible forms, so that the usual
@@ -93,7 +95,11 @@ def run_cell(
     from labkit.comm.interruptible.recorder import Recorder
 
     state, monitor = _state, _state.monitor
-    _drop(state.comm)
+    retiring, state.comm = state.comm, None
+    state.shell.user_ns.pop("comm", None)
+    MPI.COMM_WORLD = state.world
+    _retire(retiring)
+    del retiring
     monitor.begin_cell(number)
     comm = state.comm = InterruptibleComm(state.reserved.Dup())
     offset_ns = clock_offset_ns(state.reserved) if trace else 0
@@ -218,15 +224,27 @@ def _clean_up(monitor) -> list[str]:
     return left_over
 
 
-def _drop(comm) -> None:
-    """Free the communicator of the cell before, unless the student still holds it."""
+def _retire(comm) -> None:
+    """Free the communicators of cells long past, unless the student still holds them.
+
+    A freed context may be used again by MPI at once, and with it messages that nobody received. So
+    a communicator is freed only after some cells, when whatever was sent on it has arrived, and
+    what has arrived is received first.
+    """
     from mpi4py import MPI
 
-    if comm is None or comm == MPI.COMM_NULL:
-        return
-    # Held by: _state, user_ns["comm"], MPI.COMM_WORLD, our parameter, getrefcount's parameter.
-    if sys.getrefcount(comm) <= 6 and not _state.monitor.active:
-        MPI.Comm.Free(comm)
+    retired = _state.retired
+    if comm is not None:
+        retired.append(comm)
+    del comm
+    while len(retired) > KEPT_COMMUNICATORS:
+        oldest = retired.popleft()
+        # Held by: oldest, getrefcount's parameter.
+        if oldest == MPI.COMM_NULL or sys.getrefcount(oldest) > 2:
+            continue
+        while (message := MPI.Comm.Improbe(oldest, MPI.ANY_SOURCE, MPI.ANY_TAG, status := MPI.Status())):
+            message.Irecv([bytearray(status.count), MPI.BYTE]).Wait()
+        MPI.Comm.Free(oldest)
 
 
 def _make_first_victim() -> None:
