@@ -53,7 +53,7 @@ def lab_command(root: Path, port: int, token: str, browser: bool) -> list[str]:
         f"--LabApp.default_url=/lab/tree/{lesson}" if lesson else "--LabApp.default_url=/lab",
         f"--ServerApp.open_browser={browser}",
         "--ServerApp.allow_root=True",
-        "--ServerApp.log_level=40",
+        "--log-level=40",
     ]
 
 

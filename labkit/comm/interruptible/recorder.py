@@ -8,6 +8,7 @@ from __future__ import annotations
 from time import perf_counter_ns
 
 from labkit.comm.interruptible.monitor import cell_line
+from labkit.trace.events import RankRecord
 
 MAX_SPANS = 200_000  # a rank; what comes after is counted, not kept
 
@@ -44,10 +45,8 @@ class Recorder:
                 (direction, peer, tag, num_bytes, context, posted_ns, completed_ns, line, span)
             )
 
-    def record(self):
-        """Everything so far, as the RankRecord the timeline is made of."""
-        from labkit.trace.events import RankRecord
-
+    def record(self) -> RankRecord:
+        """Everything so far, as the value the timeline is made of."""
         return RankRecord(
             rank=self.rank,
             spans=tuple(self.spans),
@@ -56,4 +55,5 @@ class Recorder:
             clock_offset_ns=self.clock_offset_ns,
             start_ns=self.start_ns,
             end_ns=perf_counter_ns(),
+            num_dropped=self.num_dropped,
         )

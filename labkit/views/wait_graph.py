@@ -1,0 +1,186 @@
+"""The picture of a wait-for graph: ranks on a circle, an arrow from each to the ranks it waits for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import plotly.graph_objects as go
+
+from labkit.comm.waits import WaitGraph
+from labkit.views.theme import ACCENT, INK, base_layout
+
+STATE_COLOURS = {
+    "waiting": "#e69f00",
+    "computing": "#0072b2",
+    "finished": "#009e73",
+    "failed": "#d55e00",
+    "died": "#d55e00",
+    "absent": "#9aa0a6",
+}
+MAX_LABELLED = 12
+MAX_EDGES = 150
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A rank in the picture; ``label`` is shown beside it, ``hover`` when pointed at."""
+
+    rank: int
+    x: float
+    y: float
+    state: str
+    stuck: bool
+    label: str
+    label_side: str
+    hover: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """From a waiting rank to one it waits for; ``in_cycle`` if it is part of the cycle."""
+
+    waiter: int
+    awaited: int
+    in_cycle: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WaitGraphLayout:
+    """Nodes, arrows and the sentence above."""
+
+    nodes: tuple[Node, ...]
+    arrows: tuple[Arrow, ...]
+    num_hidden_arrows: int
+    title: str
+
+
+def wait_graph_layout(graph: WaitGraph) -> WaitGraphLayout:
+    """Positions, labels and arrows of a wait-for graph."""
+    size = len(graph.statuses)
+    cycle_edges = set(zip(graph.cycle, graph.cycle[1:] + graph.cycle[:1], strict=True))
+    pairs = {(edge.waiter, edge.awaited) for edge in graph.edges}
+    ordered = sorted(pairs, key=lambda pair: (pair not in cycle_edges, pair[0] not in graph.stuck, pair))
+    nodes = []
+    for index, status in enumerate(graph.statuses):
+        angle = math.pi / 2 - 2 * math.pi * index / size if size > 2 else math.pi * (1 - index)
+        x, y = (math.cos(angle), math.sin(angle)) if size > 1 else (0.0, 0.0)
+        words = status.text.removeprefix("waits in ")
+        label = ""
+        if size <= MAX_LABELLED or (status.rank in graph.stuck and len(graph.stuck) <= 6):
+            call, _, line = words.rpartition(", line ")
+            label = f"{_wrap(call)}<br>line {line}" if call else _wrap(words)
+        nodes.append(
+            Node(
+                status.rank, x, y, status.state, status.rank in graph.stuck, label,
+                _side(x, y, size), f"<b>rank {status.rank}</b> {status.text}",
+            )
+        )
+    return WaitGraphLayout(
+        nodes=tuple(nodes),
+        arrows=tuple(Arrow(*pair, pair in cycle_edges) for pair in ordered[:MAX_EDGES]),
+        num_hidden_arrows=max(0, len(ordered) - MAX_EDGES),
+        title=_title(graph),
+    )
+
+
+def _wrap(text: str, width: int = 34) -> str:
+    """Break a long label at its blanks."""
+    lines = [""]
+    for word in text.split(" "):
+        if lines[-1] and len(lines[-1]) + len(word) >= width:
+            lines.append(word)
+        else:
+            lines[-1] += (" " if lines[-1] else "") + word
+    return "<br>".join(lines[:4])
+
+
+def _side(x: float, y: float, size: int) -> str:
+    if size <= 2:
+        return "below"
+    if abs(x) < 0.35:
+        return "above" if y > 0 else "below"
+    return "right" if x > 0 else "left"
+
+
+def _title(graph: WaitGraph) -> str:
+    if graph.cycle:
+        path = " → ".join(map(str, (*graph.cycle, graph.cycle[0])))
+        return f"Who waits for whom: the cycle {path} can never move"
+    if graph.stuck:
+        return "Who waits for whom: what the stuck ranks wait for will never come"
+    return "Who waited for whom when the cell was ended"
+
+
+def wait_graph_figure(graph: WaitGraph) -> go.Figure:
+    """The figure of a wait-for graph."""
+    layout = wait_graph_layout(graph)
+    size = len(layout.nodes)
+    small = size > 24
+    radius = 0.16 if size <= 12 else 0.9 * math.pi / size
+    at = {node.rank: node for node in layout.nodes}
+    height = 260 if size <= 2 else 460
+    figure = go.Figure(layout=base_layout(layout.title, height))
+    for state in dict.fromkeys(node.state for node in layout.nodes):
+        nodes = [node for node in layout.nodes if node.state == state]
+        figure.add_trace(
+            go.Scatter(
+                name=state, x=[n.x for n in nodes], y=[n.y for n in nodes], mode="markers+text",
+                text=[f"<b>{n.rank}</b>" for n in nodes], textposition="middle center",
+                textfont={"color": "white", "size": 9 if small else 14},
+                hovertext=[n.hover for n in nodes], hoverinfo="text",
+                marker={
+                    "size": 16 if small else 36, "color": STATE_COLOURS.get(state, INK),
+                    "line": {"width": [4 if n.stuck else 0 for n in nodes], "color": ACCENT},
+                },
+            )
+        )
+    notes = [_arrow_note(at[a.waiter], at[a.awaited], a.in_cycle, radius) for a in layout.arrows]
+    notes += [_label_note(node, radius) for node in layout.nodes if node.label]
+    if layout.num_hidden_arrows:
+        notes.append(
+            {
+                "xref": "paper", "yref": "paper", "x": 0, "y": -0.02, "showarrow": False,
+                "text": f"{layout.num_hidden_arrows} more arrows are not drawn",
+            }
+        )
+    figure.update_layout(
+        annotations=[note for note in notes if note],
+        margin={"l": 10, "r": 10, "t": 80, "b": 20},
+        xaxis={"visible": False, "range": [-3.1, 3.1] if size > 2 else [-2.2, 2.2]},
+        yaxis={"visible": False, "range": [-1.55, 1.5] if size > 2 else [-0.9, 0.6]},
+    )
+    return figure
+
+
+def _arrow_note(waiter: Node, awaited: Node, in_cycle: bool, radius: float) -> dict | None:
+    """An arrow between the rims of two nodes, a little to its right so that two can pass."""
+    dx, dy = awaited.x - waiter.x, awaited.y - waiter.y
+    length = math.hypot(dx, dy)
+    if length == 0:
+        return None
+    ux, uy = dx / length, dy / length
+    aside = 0.05
+    return {
+        "x": awaited.x - ux * radius + uy * aside, "y": awaited.y - uy * radius - ux * aside,
+        "ax": waiter.x + ux * radius + uy * aside, "ay": waiter.y + uy * radius - ux * aside,
+        "xref": "x", "yref": "y", "axref": "x", "ayref": "y", "text": "", "showarrow": True,
+        "arrowhead": 2, "arrowsize": 1.1, "arrowwidth": 2.6 if in_cycle else 1.3,
+        "arrowcolor": ACCENT if in_cycle else INK,
+    }
+
+
+def _label_note(node: Node, radius: float) -> dict:
+    gap = radius * 1.25
+    place = {
+        "right": (node.x + gap, node.y, "left", "middle"),
+        "left": (node.x - gap, node.y, "right", "middle"),
+        "above": (node.x, node.y + gap, "center", "bottom"),
+        "below": (node.x, node.y - gap * 1.3, "center", "top"),
+    }[node.label_side]
+    x, y, xanchor, yanchor = place
+    return {
+        "x": x, "y": y, "xanchor": xanchor, "yanchor": yanchor, "text": node.label, "showarrow": False,
+        "align": {"left": "left", "right": "right", "center": "center"}[xanchor],
+        "font": {"size": 12, "color": ACCENT if node.stuck else INK},
+    }

@@ -1,0 +1,1 @@
+"""Hands: controls that run an idea and show its picture."""
