@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.errors import EnginesError, NotAvailableError, UsageError
+from labkit.hardware.messages import find_mpiexec
 
 HEARTBEAT_MS = 500  # ipyparallel's default of 3000 makes the engines register late
 HEARTBEAT_MISSES = 120  # a minute: a busy machine is not a lost one
@@ -52,18 +53,6 @@ class Rank:
     guard_pid: int
     host: str
     created: float  # of the process, so that a reused pid is not taken for it
-
-
-def find_mpiexec() -> str:
-    """The path of ``mpiexec``: this environment's own, else the one on PATH."""
-    beside = Path(sys.executable).parent / "mpiexec"
-    found = str(beside) if beside.exists() else shutil.which("mpiexec")
-    if not found:
-        raise NotAvailableError(
-            "No MPI here: there is no mpiexec beside this Python and none on the PATH. "
-            "Install one with: pip install mpich mpi4py"
-        )
-    return found
 
 
 def check_num_ranks(num_ranks: int) -> None:
@@ -214,6 +203,10 @@ class LocalEngines:
     def view(self, rank: Rank):
         """ipyparallel's view on one rank."""
         return self._client[rank.engine_id]
+
+    def view_of_all(self):
+        """ipyparallel's view on all ranks, in rank order."""
+        return self._client[[rank.engine_id for rank in self.ranks]]
 
     def interrupt(self, ranks: list[Rank]) -> None:
         """Send SIGINT, as the Stop button does, to ranks that are executing."""

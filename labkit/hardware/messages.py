@@ -1,0 +1,98 @@
+"""Messages between two ranks of this machine: latency, bandwidth, and the line through them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labkit.errors import NotAvailableError
+
+DEADLINE_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class MessageTimes:
+    """Times of messages by size, and the fit ``time = alpha + beta * bytes`` (alpha in s, beta in s/B)."""
+
+    sizes_bytes: tuple[int, ...]
+    times_s: tuple[float, ...]
+    alpha_s: float
+    beta_s_per_byte: float
+
+
+def find_mpiexec() -> str:
+    """The path of ``mpiexec``: this environment's own, else the one on PATH.
+
+    Raises
+    ------
+    NotAvailableError
+        There is none.
+    """
+    beside = Path(sys.executable).parent / "mpiexec"
+    found = str(beside) if beside.exists() else shutil.which("mpiexec")
+    if not found:
+        raise NotAvailableError(
+            "No MPI here: there is no mpiexec beside this Python and none on the PATH. "
+            "Install one with: pip install mpich mpi4py"
+        )
+    return found
+
+
+def run_mpi(arguments: Sequence[str], num_ranks: int, deadline_s: float = DEADLINE_S) -> str:
+    """Run a Python program on MPI ranks and return what it printed.
+
+    Raises
+    ------
+    NotAvailableError
+        It failed, or did not end before the deadline; its whole process group is ended then.
+    """
+    command = [find_mpiexec(), "-n", str(num_ranks), sys.executable, *arguments]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.communicate()
+        raise NotAvailableError(
+            f"{num_ranks} MPI ranks did not answer within {deadline_s:g} s; labkit doctor looks for the cause."
+        ) from None
+    if process.returncode:
+        last = (errors or output).strip().splitlines()[-1:] or ["no message"]
+        raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {last[0]}")
+    return output
+
+
+def measure_messages() -> MessageTimes:
+    """Ping-pong between two real ranks."""
+    output = run_mpi([str(Path(__file__).with_name("ping_pong.py"))], 2)
+    points = json.loads(output.splitlines()[-1])["points"]
+    sizes, times = zip(*points, strict=True)
+    alpha, beta = fit_alpha_beta(sizes, times)
+    return MessageTimes(tuple(sizes), tuple(times), alpha, beta)
+
+
+def fit_alpha_beta(sizes_bytes: Sequence[float], times_s: Sequence[float]) -> tuple[float, float]:
+    """Least squares of the relative error of ``alpha + beta * bytes``; neither is negative.
+
+    Examples
+    --------
+    >>> alpha, beta = fit_alpha_beta([1, 1000, 10**6], [2e-6, 3e-6, 1.002e-3])
+    >>> round(alpha * 1e6, 3), round(beta * 1e9, 3)
+    (1.999, 1.0)
+    """
+    sizes, times = np.asarray(sizes_bytes, float), np.asarray(times_s, float)
+    rows = np.stack([1 / times, sizes / times], axis=1)
+    alpha, beta = np.linalg.lstsq(rows, np.ones(len(times)), rcond=None)[0]
+    return max(float(alpha), 0.0), max(float(beta), 0.0)
