@@ -11,6 +11,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 
 from labkit.cluster.engines import LocalEngines
@@ -106,7 +107,7 @@ class _RunningCell:
             for r in engines.ranks
         ]
         self.pending = {r.rank: r for r in engines.ranks}
-        self.async_results: dict[int, object] = {}
+        self.futures: dict[int, object] = {}
         self.outcomes: dict[int, dict] = {}
         self.num_reports = {r.rank: 0 for r in engines.ranks}
         self.suspicion: tuple | None = None  # (stuck waits, reports each had sent by then)
@@ -147,19 +148,14 @@ class _RunningCell:
 
     def _send(self, source: str, options: dict) -> None:
         self.engines.num_cells += 1
-        for rank in self.engines.ranks:
-            result = self.engines.submit(
-                rank, _run_cell, source, self.engines.num_cells, **options
-            )
-            self.async_results[rank.rank] = result
-            self._listen(rank.rank, result)
-
-    def _listen(self, rank: int, result) -> None:
-        """Turn what ipyparallel's client receives into events for our loop."""
+        self.futures = self.engines.submit_to_all(
+            _run_cell, source, self.engines.num_cells, **options
+        )
         put = self.events.put
-        for future in result._children:  # one: the view is on a single engine
-            future.iopub_callbacks.append(lambda message: put((rank, message)))
-        result.add_done_callback(lambda _: put((rank, None)))
+        for rank, future in self.futures.items():
+            # What ipyparallel's client receives, in its thread, becomes events for our loop.
+            future.iopub_callbacks.append(lambda message, rank=rank: put((rank, message)))
+            future.add_done_callback(lambda _, rank=rank: put((rank, None)))
 
     def _watch(self, started: float, timeout_s: float | None) -> CellError | None:
         """Until all ranks have ended, or something ends the cell."""
@@ -201,7 +197,7 @@ class _RunningCell:
         elif kind == "display_data":
             self.listener.display(rank, content)
         elif kind == "data_message" and rank in self.pending:
-            report = self.async_results[rank].data.get("wait")
+            report = self.futures[rank].output.metadata["data"].get("wait")
             if report is None:
                 self.states[rank] = RankStatus(rank, "computing", "computes")
             else:
@@ -209,13 +205,13 @@ class _RunningCell:
                 self.num_reports[rank] += 1
 
     def _check_done(self, rank: int) -> None:
-        result = self.async_results[rank]
         if rank not in self.pending:
             return
-        result.wait_for_output(OUTPUT_TIMEOUT_S)  # what it printed may arrive after its answer
+        future = self.futures[rank]
+        wait([future.output], OUTPUT_TIMEOUT_S)  # what it printed may arrive after its answer
         del self.pending[rank]
         try:
-            outcome = result.get()
+            outcome = future.result()
         except Exception as error:  # interrupted outside the cell's own text, or lost
             outcome = {"status": "interrupted", "line": None, "detail": repr(error)}
         self.outcomes[rank] = outcome

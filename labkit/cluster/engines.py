@@ -200,6 +200,15 @@ class LocalEngines:
         view = self._client[rank.engine_id]
         return view.apply_async(function, *args, **kwargs)
 
+    def submit_to_all(self, function: Callable, *args, **kwargs) -> dict:
+        """Start ``function(*args)`` on all ranks at once; return ipyparallel's future of each.
+
+        A future has the result, ``iopub_callbacks`` for what the rank publishes meanwhile, and
+        ``output``, which is done when all of that has arrived.
+        """
+        result = self.view_of_all().apply_async(function, *args, **kwargs)
+        return {rank.rank: future for rank, future in zip(self.ranks, result._children, strict=True)}
+
     def view(self, rank: Rank):
         """ipyparallel's view on one rank."""
         return self._client[rank.engine_id]

@@ -18,6 +18,7 @@ from pathlib import Path
 from labkit.cluster.output import LimitedStream, limit_bundle
 
 KEPT_COMMUNICATORS = 32  # of past cells
+FRESH_COMMUNICATORS = 32  # made at a time, for cells to come
 MACHINERY = str(Path(__file__).parent.parent)  # frames of labkit are not the student's
 _state: types.SimpleNamespace | None = None
 
@@ -51,6 +52,7 @@ def set_up(owner_pid: int | None = None) -> dict:
         gate=world.Dup(),
         monitor=monitor,
         comm=None,
+        fresh=[],
         retired=deque(),
     )
     node.Free()
@@ -101,7 +103,10 @@ def run_cell(
     _retire(retiring)
     del retiring
     monitor.begin_cell(number)
-    comm = state.comm = InterruptibleComm(state.reserved.Dup())
+    if not state.fresh:
+        # Many at a time: on fewer cores than ranks, meeting for one costs a few time slices.
+        state.fresh = [state.reserved.Dup() for _ in range(FRESH_COMMUNICATORS)]
+    comm = state.comm = InterruptibleComm(state.fresh.pop())
     offset_ns = clock_offset_ns(state.reserved) if trace else 0
     comm.bind(
         monitor,
