@@ -209,11 +209,15 @@ class _RunningCell:
             return
         future = self.futures[rank]
         wait([future.output], OUTPUT_TIMEOUT_S)  # what it printed may arrive after its answer
-        del self.pending[rank]
         try:
             outcome = future.result()
-        except Exception as error:  # interrupted outside the cell's own text, or lost
-            outcome = {"status": "interrupted", "line": None, "detail": repr(error)}
+        except Exception as error:
+            outcome = error
+        if isinstance(outcome, Exception):
+            if getattr(outcome, "ename", "") == "EngineError":
+                return  # the rank is gone: engines.lost() says so next
+            outcome = {"status": "interrupted", "line": None}  # outside the cell's own text
+        del self.pending[rank]
         self.outcomes[rank] = outcome
         self.states[rank] = _status_of(rank, outcome)
 

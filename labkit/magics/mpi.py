@@ -12,7 +12,8 @@ from labkit.cluster.cell import CellOutcome, Listener, run_cell
 from labkit.cluster.engines import LocalEngines, check_num_ranks
 from labkit.errors import CellError, EnginesError, RankDiedError, UsageError
 from labkit.magics.options import OptionParser, check_names, parse_ranks, positive_seconds
-from labkit.magics.output import Progress, RankOutput
+from labkit.magics.output import RankOutput
+from labkit.widgets.progress import Progress
 
 DEFAULT_NUM_RANKS = 4
 TIMELINE_NAME = "_timeline"  # where the notebook finds the last trace
@@ -146,19 +147,17 @@ class MPIMagics(Magics):
             ) from None
 
     def _ensure_engines(self, num_ranks: int) -> None:
-        progress = Progress()
         if self.engines.ranks and self.engines.lost():
+            print("The ranks were lost, and with them their variables.")
             self.engines.end_ranks()
-            progress("The ranks were lost, and with them their variables.")
         if self.engines.num_ranks not in (0, num_ranks):
-            progress(
-                f"Restarting with {num_ranks} instead of {self.engines.num_ranks} ranks: their "
-                f"variables are lost."
+            print(
+                f"Restarting with {num_ranks} instead of {self.engines.num_ranks} ranks: the variables "
+                f"of the ranks are lost."
             )
-            print(progress.text)
             self.engines.end_ranks()
         if not self.engines.ranks:
-            self.engines.start(num_ranks, progress)
+            self.engines.start(num_ranks, Progress())
         self.num_ranks = num_ranks
 
     def _chosen(self, text: str | None):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
-from IPython.display import display, publish_display_data
+from IPython.display import publish_display_data
 
 RANK_COLOURS = (34, 31, 32, 35, 36, 33)  # ANSI; repeated when there are more ranks
 FLUSH_EVERY_S = 0.2
@@ -68,19 +68,3 @@ class RankOutput:
         target = getattr(sys, stream)
         target.write("".join(f"{start}{line}\n" for line in lines))
         target.flush()
-
-
-class Progress:
-    """One line that is replaced while something long goes on."""
-
-    def __init__(self):
-        self.handle = None
-        self.text = ""
-
-    def __call__(self, text: str) -> None:
-        bundle = {"text/plain": text}
-        if self.handle is None:
-            self.handle = display(bundle, raw=True, display_id=True)
-        elif text != self.text:
-            self.handle.update(bundle, raw=True)
-        self.text = text

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from labkit.trace.events import Message, Span
 
 ONE_TO_ALL = {"bcast", "scatter", "scatterv"}  # only the root has what the others wait for
+BUFFERED_BYTES = 1024  # every MPI library puts so small a message aside
 ALL_TO_ONE = {"gather", "gatherv", "reduce"}  # only the root waits for the others
 
 
@@ -67,9 +68,10 @@ def make_message(send: Endpoint, receive: Endpoint) -> Message:
 def waiting_of_spans(spans: Sequence[Span], pairs: Sequence[tuple[Endpoint, Endpoint]]) -> list[int]:
     """How long each span waited for another rank before data could move, in ns.
 
-    A receive waits until its message was sent, a synchronous send until its receive was posted (a
-    send that ended before that was buffered and did not wait), a collective until its last member
-    came; of a one-to-all collective only for the root, of an all-to-one only the root waits.
+    A receive waits until its message was sent. A send waits until its receive was posted, unless it
+    ended before that (MPI has put the message aside), or is so small that MPI surely does so. A
+    collective waits until its last member came; of a one-to-all collective only for the root, and
+    of an all-to-one only the root waits.
     """
     waiting = [0] * len(spans)
 
@@ -79,7 +81,9 @@ def waiting_of_spans(spans: Sequence[Span], pairs: Sequence[tuple[Endpoint, Endp
 
     for send, receive in pairs:
         note(receive.span, send.posted_ns)
-        if receive.posted_ns < spans[send.span].end_ns:
+        span = spans[send.span]
+        synchronous = span.name.lower().startswith(("ss", "iss")) or send.num_bytes > BUFFERED_BYTES
+        if synchronous and receive.posted_ns < span.end_ns:
             note(send.span, receive.posted_ns)
 
     calls = defaultdict(list)

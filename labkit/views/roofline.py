@@ -69,7 +69,9 @@ def roofline_figure(roofline: Roofline, kernels: tuple[Kernel, ...] = KERNELS) -
         go.Scatter(
             name="kernels", x=[k.intensity for k, _ in layout.kernels], y=[y for _, y in layout.kernels],
             mode="markers+text", text=[k.name for k, _ in layout.kernels],
-            textposition=["bottom right" if i % 2 == 0 else "top left" for i in range(len(layout.kernels))],
+            textposition=[
+                "bottom right" if k.intensity < layout.ridge_point else "bottom center" for k, _ in layout.kernels
+            ],
             textfont={"color": INK},
             hovertext=[f"{k.name}<br>{k.why}<br>at most {_rate(y, 'flop/s')}" for k, y in layout.kernels],
             hoverinfo="text", marker={"size": 10, "color": SERIES[0], "line": {"width": 1.5, "color": "white"}},

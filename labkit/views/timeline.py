@@ -57,12 +57,15 @@ def timeline_layout(
 ) -> TimelineLayout:
     """What to draw of the window from ``start_ns`` to ``end_ns`` (ns from the start of the run).
 
+    Without a window: from the first call to the last.
+
     With more than ``max_bars`` calls in the window, the calls of each rank are put together in
     columns of equal width.
     """
     timeline = timeline.from_zero()
-    start = 0 if start_ns is None else max(0, int(start_ns))
-    end = timeline.end_ns if end_ns is None else min(timeline.end_ns, int(end_ns))
+    first, last = _extent(timeline)
+    start = first if start_ns is None else max(0, int(start_ns))
+    end = last if end_ns is None else min(timeline.end_ns, int(end_ns))
     end = max(end, start + 1)
     spans = [s for s in timeline.spans if s.end_ns >= start and s.start_ns <= end]
     messages = [m for m in timeline.messages if m.recv_end_ns >= start and m.send_start_ns <= end]
@@ -84,6 +87,16 @@ def timeline_layout(
         totals=totals,
         title=_title(timeline, totals),
     )
+
+
+def _extent(timeline: Timeline) -> tuple[int, int]:
+    """From the first call to the end of the last, with a little air."""
+    if not timeline.spans:
+        return 0, timeline.end_ns
+    first = min(span.start_ns for span in timeline.spans)
+    last = max(span.end_ns for span in timeline.spans)
+    air = (last - first) // 40
+    return max(0, first - air), min(timeline.end_ns, last + air)
 
 
 def _bars_of(span: Span) -> list[Bar]:

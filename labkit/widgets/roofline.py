@@ -30,8 +30,9 @@ class RooflineWidget(widgets.VBox):
 
     def __init__(self, roofline: Roofline):
         self.roofline = roofline
-        self.figure = FigureWidget(roofline_figure(roofline))
-        self.figure.add_trace(point_trace(roofline, 1.0))
+        figure = roofline_figure(roofline)
+        figure.add_trace(point_trace(roofline, 1.0))  # before the widget: a page reads it as it was made
+        self.figure = FigureWidget(figure)
         self.kernel = widgets.Dropdown(
             options=[OWN, *(kernel.name for kernel in KERNELS)], description="kernel",
             style={"description_width": "initial"},
@@ -41,10 +42,9 @@ class RooflineWidget(widgets.VBox):
             continuous_update=True, style={"description_width": "initial"},
             layout=widgets.Layout(width="420px"),
         )
-        self.sentence = widgets.HTML()
+        self.sentence = widgets.HTML(explanation(roofline, 1.0))
         self.kernel.observe(self._on_kernel, "value")
         self.intensity.observe(self._on_intensity, "value")
-        self._show(1.0)
         super().__init__([widgets.HBox([self.kernel, self.intensity]), self.sentence, self.figure])
 
     def _on_kernel(self, change) -> None:

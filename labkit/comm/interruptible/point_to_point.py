@@ -24,7 +24,8 @@ def _send(call: str, start):
         if not request.Test():
             self._wait_for_send(call, request, buf, dest, tag)
         if recorder is not None:
-            self._record("send", call, dest, tag, message_bytes(buf), start_ns)
+            name = "Ssend" if self.check_unsafe_sends and call == "Send" else call
+            self._record("send", name, dest, tag, message_bytes(buf), start_ns)
 
     return method
 
@@ -42,7 +43,8 @@ def _send_object(call: str, start):
         if not request.Test():
             self._wait_for_send(call, request, data, dest, tag)
         if recorder is not None:
-            self._record("send", call, dest, tag, len(data), start_ns)
+            name = "ssend" if self.check_unsafe_sends and call == "send" else call
+            self._record("send", name, dest, tag, len(data), start_ns)
 
     return method
 

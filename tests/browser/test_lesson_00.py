@@ -1,0 +1,42 @@
+"""Lesson 00 as a student meets it: open, run all, move the widget, look."""
+
+from pathlib import Path
+
+import pytest
+
+LESSON = Path(__file__).parents[2] / "notebooks" / "00_start_here.ipynb"
+
+pytestmark = [pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(400)]
+
+
+def test_lesson_runs_and_its_widget_moves(lab, tmp_path):
+    page = lab(LESSON)
+    assert page.page.locator(".jp-Dialog").count() == 0
+    page.run_all(timeout_s=240)
+
+    # All cells have run: the last one has a number, and only the deadlock is an error.
+    prompts = page.page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
+    assert prompts and all(prompt.strip("[]: \n").isdigit() for prompt in prompts), prompts
+    errors = page.page.locator(".jp-RenderedText[data-mime-type='application/vnd.jupyter.error']").all_text_contents()
+    assert len(errors) == 1 and "a cycle 0 -> 1 -> 0" in errors[0], errors
+    # Machine, roofline, two timelines, the wait-for graph.
+    pictures = page.page.locator(".js-plotly-plot .main-svg")
+    assert page.page.locator(".js-plotly-plot").count() == 5
+    assert pictures.count() >= 5
+
+    # Move the slider: the sentence and the picture change.
+    widget = page.page.locator(".widget-vbox").first
+    widget.scroll_into_view_if_needed()
+    point = widget.locator(".js-plotly-plot .scatterlayer .trace").last
+    before = point.inner_html()
+    handle = widget.locator(".noUi-handle")
+    handle.focus()
+    for _ in range(20):
+        page.page.keyboard.press("ArrowRight")
+    page.page.wait_for_timeout(1500)
+    assert "Bound by the processor" in widget.inner_text()
+    assert point.inner_html() != before
+    page.page.screenshot(path=str(tmp_path / "roofline.png"))
+
+    assert page.foreign_requests == []
+    assert page.errors == []
