@@ -187,12 +187,6 @@ class LocalEngines:
                 break
             time.sleep(0.02)
 
-    def _launcher_output(self) -> str:
-        try:
-            return Path(self._launcher.output_file).read_text(errors="replace")
-        except (OSError, AttributeError):
-            return ""
-
     # -- work -----------------------------------------------------------------------------------
 
     def submit(self, rank: Rank, function: Callable, *args, **kwargs):
@@ -290,7 +284,7 @@ class LocalEngines:
             if self._launcher.state == "after" or not self._launcher.process.is_running():
                 raise EnginesError(
                     f"mpiexec ended before {num_ranks} ranks had connected: "
-                    f"{_last_words(self._launcher_output())}"
+                    f"{_last_words(self._launcher.get_output())}"
                 )
             if time.monotonic() - started > START_TIMEOUT_S:
                 raise EnginesError(

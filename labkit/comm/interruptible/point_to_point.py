@@ -6,7 +6,7 @@ from functools import partial
 
 from mpi4py import MPI
 
-from labkit.comm.interruptible.requests import Message, Pending, message_bytes, track
+from labkit.comm.interruptible.requests import Message, Pending, copy_of_buffer, message_bytes, track
 
 _Comm, _Request, _Status = MPI.Comm, MPI.Request, MPI.Status
 _dumps = MPI.pickle.dumps
@@ -152,19 +152,13 @@ class PointToPoint:
         self, sendbuf, dest, sendtag=0, recvbuf=None, source=MPI.ANY_SOURCE, recvtag=MPI.ANY_TAG,
         status=None,
     ):
-        send = Pending("send", "Sendrecv", self, dest, sendtag, message_bytes(sendbuf))
-        recv = Pending("recv", "Sendrecv", self, source, recvtag, message_bytes(recvbuf))
-        receiving = _Comm.Irecv(self, recvbuf, source, recvtag)
-        sending = _Comm.Isend(self, sendbuf, dest, sendtag)
-        self._exchange("Sendrecv", sending, send, receiving.Test, receiving, recv, status)
+        self._sendrecv("Sendrecv", sendbuf, dest, sendtag, recvbuf, source, recvtag, status)
 
     def Sendrecv_replace(
         self, buf, dest, sendtag=0, source=MPI.ANY_SOURCE, recvtag=MPI.ANY_TAG, status=None
     ):
-        send = Pending("send", "Sendrecv_replace", self, dest, sendtag, message_bytes(buf))
-        recv = Pending("recv", "Sendrecv_replace", self, source, recvtag, message_bytes(buf))
-        request = _Comm.Isendrecv_replace(self, buf, dest, sendtag, source, recvtag)
-        self._exchange("Sendrecv_replace", None, send, request.Test, request, recv, status)
+        # Not MPI's own Isendrecv_replace: MPICH 5.0.2 leaves its status unset.
+        self._sendrecv("Sendrecv_replace", copy_of_buffer(buf), dest, sendtag, buf, source, recvtag, status)
 
     def sendrecv(
         self, sendobj, dest, sendtag=0, recvbuf=None, source=MPI.ANY_SOURCE, recvtag=MPI.ANY_TAG,
@@ -253,16 +247,20 @@ class PointToPoint:
             )
         return found
 
-    def _exchange(self, call, sending, send, test, receiving, recv, status):
-        """Wait for a send and a receive together."""
+    def _sendrecv(self, call, sendbuf, dest, sendtag, recvbuf, source, recvtag, status):
+        """Start a receive and a send, and wait for both together."""
+        send = Pending("send", call, self, dest, sendtag, message_bytes(sendbuf))
+        recv = Pending("recv", call, self, source, recvtag, message_bytes(recvbuf))
+        receiving = _Comm.Irecv(self, recvbuf, source, recvtag)
+        sending = _Comm.Isend(self, sendbuf, dest, sendtag)
         recorder = self.recorder
         status = _Status() if status is None else status
         received = sent = False
 
         def done():
             nonlocal received, sent
-            received = received or test(status)
-            sent = sent or sending is None or sending.Test()
+            received = received or receiving.Test(status)
+            sent = sent or sending.Test()
             return received and sent
 
         def describe():
@@ -274,7 +272,7 @@ class PointToPoint:
             try:
                 self.monitor.wait(done, describe)
             except BaseException:
-                if not received and sending is not None:
+                if not received:
                     receiving.Cancel()
                 raise
         if recorder is not None:

@@ -48,6 +48,15 @@ def message_bytes(buffer) -> int:
         return 0
 
 
+def copy_of_buffer(buffer):
+    """A buffer argument of mpi4py with its data copied, the datatype and counts kept."""
+    if isinstance(buffer, (list, tuple)):
+        return [copy_of_buffer(buffer[0]), *buffer[1:]]
+    if hasattr(buffer, "clone"):  # a torch tensor
+        return buffer.clone()
+    return buffer.copy() if hasattr(buffer, "copy") else bytearray(memoryview(buffer).cast("B"))
+
+
 class Pending:
     """What a nonblocking call has started: enough to name it, to match it and to record its end."""
 

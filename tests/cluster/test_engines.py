@@ -1,0 +1,111 @@
+"""Engines: started, ended, never left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from labkit.cluster.engines import LocalEngines, check_num_ranks, words_for_exit
+from labkit.errors import NotAvailableError, UsageError
+
+START_AND_SLEEP = """
+import time
+from labkit.cluster.engines import LocalEngines
+engines = LocalEngines()
+engines.start(2)
+print(engines._directory, *(r.pid for r in engines.ranks), engines._cluster.controller.pid, flush=True)
+{then}
+"""
+
+
+def gone(pids, within_s=30):
+    deadline = time.monotonic() + within_s
+    while time.monotonic() < deadline:
+        alive = [pid for pid in pids if psutil.pid_exists(pid) and psutil.Process(pid).status() != "zombie"]
+        if not alive:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def start_in_process(then):
+    process = subprocess.Popen(
+        [sys.executable, "-c", START_AND_SLEEP.format(then=then)], stdout=subprocess.PIPE, text=True
+    )
+    directory, *pids = process.stdout.readline().split()
+    return process, Path(directory), [int(pid) for pid in pids]
+
+
+@pytest.mark.mpi
+def test_nothing_is_left_when_the_notebook_is_killed():
+    process, directory, pids = start_in_process("time.sleep(300)")
+    assert len(pids) == 3 and all(psutil.pid_exists(pid) for pid in pids)
+    tree = [p.pid for pid in pids for p in psutil.Process(pid).children(recursive=True)]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert gone(pids + tree)
+    assert not directory.exists()
+
+
+@pytest.mark.mpi
+def test_nothing_is_left_when_the_notebook_ends():
+    process, directory, pids = start_in_process("")
+    assert process.wait(timeout=60) == 0
+    process.stdout.close()
+    assert gone(pids)
+    assert not directory.exists()
+
+
+@pytest.mark.mpi
+def test_start_tells_its_progress_and_stop_can_be_repeated():
+    said = []
+    engines = LocalEngines()
+    engines.start(1, said.append)
+    assert [rank.rank for rank in engines.ranks] == [0]
+    assert "MPICH" in engines.library or "Open MPI" in engines.library
+    assert said[0].startswith("Starting 1 MPI ranks") and said[-1].startswith("1 MPI rank started in")
+    mode = Path(engines._directory).stat().st_mode & 0o777
+    assert mode == 0o700  # connection files are private
+    engines.stop()
+    engines.stop()
+    assert engines.ranks == [] and not engines.lost()
+
+
+@pytest.mark.mpi
+def test_engines_that_cannot_start_are_told_and_cleaned_up(monkeypatch, tmp_path):
+    fake = tmp_path / "mpiexec"
+    fake.write_text("#!/bin/sh\necho 'unable to reach the machine'\nexit 7\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr("labkit.cluster.engines.find_mpiexec", lambda: str(fake))
+    engines = LocalEngines()
+    with pytest.raises(Exception, match="unable to reach the machine"):
+        engines.start(2)
+    assert engines._client is None and engines._directory is None
+
+
+@pytest.mark.parametrize("number", [0, -3, 100_000])
+def test_impossible_numbers_are_refused(number):
+    with pytest.raises(UsageError, match=f"-n {number}"):
+        check_num_ranks(number)
+
+
+def test_no_mpi_is_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    with pytest.raises(NotAvailableError, match="No MPI here"):
+        LocalEngines().start(2)
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(3, "exit code 3"), (137, "SIGKILL): killed from outside"), (139, "segmentation fault"), (134, "abort()"), (255, "exit code 255")],
+)
+def test_exit_codes_in_words(code, words):
+    assert words in words_for_exit(code)
+    assert "memory ran out" in words_for_exit(137, out_of_memory=True)

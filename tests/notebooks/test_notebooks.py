@@ -1,0 +1,45 @@
+"""Every lesson is committed without outputs and runs from top to bottom."""
+
+import os
+import sys
+from pathlib import Path
+
+import nbclient
+import nbformat
+import pytest
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_committed_clean(path):
+    notebook = nbformat.read(path, 4)
+    nbformat.validate(notebook)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            assert cell.outputs == [] and cell.execution_count is None
+    assert notebook.metadata.kernelspec.name == "python3"
+
+
+@pytest.mark.mpi
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_runs_without_a_warning(path, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    notebook = nbformat.read(path, 4)
+    client = nbclient.NotebookClient(notebook, timeout=200, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}})
+    client.execute()  # raises at an error in a cell that is not meant to have one
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        meant_to_fail = "raises-exception" in cell.metadata.get("tags", [])
+        kinds = [output.output_type for output in cell.outputs]
+        assert ("error" in kinds) == meant_to_fail, cell.source
+        assert not [o.text for o in cell.outputs if o.output_type == "stream" and o.name == "stderr"], cell.source
+
+
+def test_there_are_lessons():
+    assert [path.name for path in NOTEBOOKS][0] == "00_start_here.ipynb"
