@@ -84,18 +84,21 @@ class LabPage:
         """Open a notebook and wait for its kernel."""
         self.page.goto(f"{self.server.address}/lab/tree/{path}?token={TOKEN}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        self.page.wait_for_selector("[data-status='idle']", timeout=60_000, state="attached")
+        self.page.get_by_text("| Idle").wait_for(timeout=60_000)
 
     def run_all(self, timeout_s: float) -> None:
-        """Run > Run All Cells, and wait until no cell is waiting or running."""
+        """Run > Run All Cells, and wait until every code cell has its number."""
         self.page.get_by_role("menuitem", name="Run", exact=True).click()
         self.page.get_by_text("Run All Cells", exact=True).click()
-        self.page.wait_for_timeout(1000)
-        self.page.wait_for_function(
-            "() => ![...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
-            ".some(p => p.textContent.includes('*'))",
-            timeout=timeout_s * 1000,
-        )
+        try:
+            self.page.wait_for_function(
+                "() => [...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+                ".every(prompt => /^\\[\\d+\\]/.test(prompt.textContent))",
+                timeout=timeout_s * 1000,
+            )
+        except Exception:
+            self.page.screenshot(path=str(self.server.root / "not_finished.png"), full_page=True)
+            raise
         self.page.wait_for_timeout(1500)
 
     @property

@@ -1,0 +1,51 @@
+"""Widgets without a browser: what they hold and how they react."""
+
+import plotly.graph_objects as go
+import pytest
+from plotly.basewidget import BaseFigureWidget
+
+from labkit.hardware.roofline import Roofline
+from labkit.trace.events import RankRecord
+from labkit.trace.timeline import Timeline
+from labkit.widgets.figure_widget import FigureWidget, shared_bundle
+from labkit.widgets.roofline import OWN, RooflineWidget
+from labkit.widgets.timeline import timeline_widget
+
+ROOF = Roofline(100e9, 200e9, (("L1", 400e9), ("DRAM", 20e9)))
+
+
+def test_figures_share_one_copy_of_the_javascript():
+    figures = [FigureWidget(go.Figure(go.Scatter(y=[1, 2]))) for _ in range(3)]
+    assert len({id(figure._bundle) for figure in figures}) == 1
+    assert shared_bundle().source == str(BaseFigureWidget._esm)
+    assert len(shared_bundle().source) > 1_000_000
+    for figure in figures:
+        state = figure.get_state()
+        assert state["_bundle"] == f"IPY_MODEL_{shared_bundle().model_id}"
+        assert sum(len(v) for v in state.values() if isinstance(v, str)) < 10_000
+    assert len({figure._labkit_id for figure in figures}) == 3
+
+
+def test_roofline_widget_follows_its_controls():
+    widget = RooflineWidget(ROOF)
+    point = widget.figure.data[-1]
+    assert point.y[0] == 20e9 and "Bound by memory" in widget.sentence.value
+    widget.intensity.value = 64.0
+    assert tuple(point.x) == (64.0, 64.0) and point.y[0] == 100e9
+    assert "Bound by the processor" in widget.sentence.value
+    widget.kernel.value = "triad"
+    assert point.x[0] == pytest.approx(1 / 12) and point.y[0] == pytest.approx(20e9 / 12)
+    widget.intensity.value = 2.0
+    assert widget.kernel.value == OWN and point.x[0] == 2.0
+
+
+def test_a_long_timeline_gives_detail_when_zoomed():
+    spans = tuple(("Recv", "recv", 10**6 * k, 10**6 * k + 600_000, 0, 0, 8, "comm", None, 2) for k in range(20_000))
+    timeline = Timeline.from_records([RankRecord(0, spans, (), (), 0, 0, 20_000 * 10**6)])
+    widget = timeline_widget(timeline)
+    assert any("Zoom in" in note.text for note in widget.layout.annotations)
+    widget.layout.xaxis.range = [10.0, 10.1]  # the unit is seconds: 100 calls
+    bars = next(trace for trace in widget.data if trace.name == "recv")
+    assert 100 <= len(bars.x) <= 102
+    assert bars.base[1] == pytest.approx(10.0, abs=0.003) and bars.x[1] == pytest.approx(0.0006)
+    assert not any("Zoom in" in note.text for note in widget.layout.annotations)
