@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.cluster.rank import ABORT_NOTE
 from labkit.errors import EnginesError, NotAvailableError, UsageError
 from labkit.hardware.messages import find_mpiexec
 
@@ -162,13 +163,18 @@ class LocalEngines:
     def cause_of_loss(self) -> tuple[int | None, str]:
         """After a rank was lost: which one (None if unknown) and how, in words. Ends the others."""
         self._wait_for_launcher()
-        notes = sorted(self._deaths.iterdir(), key=lambda note: note.stat().st_mtime_ns)
+        notes = sorted(
+            self._deaths.iterdir(), key=lambda note: (note.suffix != ABORT_NOTE, note.stat().st_mtime_ns)
+        )
         by_guard = {str(rank.guard_pid): rank.rank for rank in self.ranks}
         out_of_memory = num_oom_kills() > self._oom_kills
         self.end_ranks()
         for note in notes:
-            if note.name in by_guard:
-                return by_guard[note.name], words_for_exit(int(note.read_text()), out_of_memory)
+            if note.stem in by_guard:
+                code = int(note.read_text() or 0)
+                if note.suffix == ABORT_NOTE:
+                    return by_guard[note.stem], f"called MPI Abort({code})"
+                return by_guard[note.stem], words_for_exit(code, out_of_memory)
         return None, "ended its process"
 
     def lost(self) -> bool:
@@ -373,14 +379,14 @@ def words_for_exit(code: int, out_of_memory: bool = False) -> str:
     Examples
     --------
     >>> words_for_exit(3)
-    'ended its process with exit code 3 (os._exit, or MPI Abort)'
+    'ended its process with exit code 3 (os._exit, or a C library that called exit)'
     >>> words_for_exit(128 + 15)
     'was ended by signal 15 (SIGTERM)'
     """
     try:
         name = signal.Signals(code - 128).name
     except ValueError:
-        return f"ended its process with exit code {code} (os._exit, or MPI Abort)"
+        return f"ended its process with exit code {code} (os._exit, or a C library that called exit)"
     hints = {
         "SIGKILL": ": memory ran out" if out_of_memory else ": killed from outside",
         "SIGSEGV": ": a segmentation fault, it touched memory that is not its own",

@@ -19,8 +19,12 @@ class LimitedStream(io.TextIOBase):
 
     def __init__(self, stream, limit_chars: int = LIMIT_CHARS, tail_chars: int = TAIL_CHARS):
         self.stream = stream
-        self.head_left = limit_chars - tail_chars
-        self.tail_chars = tail_chars
+        self.head_chars, self.tail_chars = limit_chars - tail_chars, tail_chars
+        self.begin_cell()
+
+    def begin_cell(self) -> None:
+        """Allow as much as at the start again; what holds on to this stream (a log handler) goes on."""
+        self.head_left = self.head_chars
         self.tail: deque[str] = deque()
         self.num_tail = self.num_dropped = 0
 

@@ -19,6 +19,7 @@ from labkit.cluster.output import LimitedStream, limit_bundle
 
 KEPT_COMMUNICATORS = 32  # of past cells
 FRESH_COMMUNICATORS = 32  # made at a time, for cells to come
+ABORT_NOTE = ".abort"  # ends the name of the note of a rank that called MPI Abort
 MACHINERY = str(Path(__file__).parent.parent)  # frames of labkit are not the student's
 _state: types.SimpleNamespace | None = None
 
@@ -45,6 +46,7 @@ def set_up(owner_pid: int | None = None) -> dict:
     node = world.Split_type(MPI.COMM_TYPE_SHARED)
     num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     monitor = Monitor(world.rank, publish_data, oversubscribed=node.size > num_cores)
+    monitor.on_abort = _note_abort
     _state = types.SimpleNamespace(
         shell=get_ipython(),
         world=world,
@@ -52,6 +54,7 @@ def set_up(owner_pid: int | None = None) -> dict:
         gate=world.Dup(),
         monitor=monitor,
         comm=None,
+        streams=(LimitedStream(sys.stdout), LimitedStream(sys.stderr)),
         fresh=[],
         retired=deque(),
     )
@@ -131,6 +134,13 @@ def run_cell(
     return outcome
 
 
+def _note_abort(errorcode: int) -> None:
+    """Leave a note of our own, for mpiexec may end any rank first after an MPI Abort."""
+    folder = os.environ.get("LABKIT_DEATHS")
+    if folder:
+        Path(folder, f"{os.getppid()}{ABORT_NOTE}").write_text(str(errorcode))
+
+
 def _start_together(raw) -> None:
     """A barrier that gives the core away while it waits: traced ranks start as one."""
     request = raw.Ibarrier()
@@ -145,7 +155,9 @@ def _execute(shell, source: str, number: int) -> dict:
     text = "\n" + shell.transform_cell(source)
     linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
     streams = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = (LimitedStream(stream) for stream in streams)
+    sys.stdout, sys.stderr = _state.streams
+    for stream in _state.streams:
+        stream.begin_cell()
     try:
         value = _run_text(text, filename, shell.user_ns)
         if value is None or source.rstrip().endswith(";"):
@@ -162,9 +174,8 @@ def _execute(shell, source: str, number: int) -> dict:
     except BaseException as error:
         return _error(shell, error, filename)
     finally:
-        for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, LimitedStream):
-                stream.close_cell()
+        for stream in _state.streams:
+            stream.close_cell()
         sys.stdout, sys.stderr = streams
         for stream in streams:
             stream.flush()

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from labkit.cluster.cell import Listener, run_cell
 from labkit.errors import (
     CellInterruptedError,
     CellTimeoutError,
@@ -231,7 +232,7 @@ DEATHS = {
     "segmentation_fault": (
         "import ctypes\nif comm.rank == 0:\n    ctypes.string_at(0)\ncomm.Barrier()", 0, "segmentation fault",
     ),
-    "abort": ("if comm.rank == 1:\n    comm.Abort(5)\ncomm.Barrier()", 1, "exit code 5"),
+    "abort": ("if comm.rank == 1:\n    comm.Abort(5)\ncomm.Barrier()", 1, "called MPI Abort(5)"),
 }
 
 
@@ -311,6 +312,25 @@ def test_50_mb_of_text(cells):
         assert cells.printed[rank].startswith("xxxx")
         assert cells.printed[rank].endswith(f"the end {rank}\n")
         assert "characters are not shown" in cells.printed[rank]
+
+
+def test_output_arrives_while_the_cell_runs(cells, tmp_path):
+    seen = tmp_path / "seen"
+    source = (
+        f"import pathlib, time\nseen = pathlib.Path({str(seen)!r})\nif comm.rank == 1:\n    print('are you there?')\n"
+        "    while not seen.exists():\n        time.sleep(0.05)\n"
+    )
+    cells.run("pass", 2)
+    listener = Listener(text=lambda rank, stream, text: "are you there?" in text and seen.touch())
+    run_cell(cells.engines, source, listener=listener, timeout_s=60)
+    assert seen.exists()
+
+
+def test_a_log_handler_of_an_earlier_cell_goes_on(cells):
+    cells.run("import logging, sys\nlogging.basicConfig(stream=sys.stdout, force=True)", 2)
+    for number in range(3):
+        cells.run(f"logging.warning('x' * 150_000 + ' message {number}')", 2)
+        assert cells.printed[0].endswith(f" message {number}\n")
 
 
 def test_variables_stay_and_comm_is_fresh(cells):

@@ -71,6 +71,10 @@ class Interruptible(PointToPoint, Collectives, Creation):
     def free(self):
         self.Free()
 
+    def Abort(self, errorcode=0):
+        self.monitor.on_abort(errorcode)
+        super().Abort(errorcode)
+
     @staticmethod
     def _class_for(raw):
         return next(cls for cls in _CLASSES if isinstance(raw, cls._raw_class))

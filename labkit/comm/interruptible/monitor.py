@@ -73,7 +73,7 @@ class Monitor:
         self.oversubscribed = oversubscribed
         self.spin_polls = 20 if oversubscribed else 400
         self.spin_s = 2e-3 if oversubscribed else 0.1
-        self.recorder = None
+        self.on_abort: Callable[[int], None] = lambda errorcode: None  # told before MPI ends us all
         self.damaged = ""  # why these ranks cannot be trusted any more, in words
         self.begin_cell(0)
 
@@ -83,6 +83,7 @@ class Monitor:
         self.cell = object()
         self.active: dict[int, object] = {}  # id -> nonblocking request that is not complete
         self.logs: dict[str, tuple[tuple[int, ...], deque, list[int]]] = {}
+        self.calls: dict[tuple, CollectiveCall] = {}
         self.probed: dict[str, MPI.Comm] = {}  # communicators to look for unreceived messages on
         self.num_waits = 0
 
@@ -93,7 +94,11 @@ class Monitor:
         log = self.logs.get(comm.context)
         if log is None:
             log = self.logs[comm.context] = (comm.members, deque(maxlen=4096), [0])
-        log[1].append(CollectiveCall(name, root, cell_line()))
+        key = name, root, cell_line()
+        call = self.calls.get(key)
+        if call is None:  # equal calls are one object, so that a long log is small to send
+            call = self.calls[key] = CollectiveCall(*key)
+        log[1].append(call)
         log[2][0] += 1
         return log[2][0] - 1
 
