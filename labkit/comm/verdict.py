@@ -47,7 +47,10 @@ def verdict_text(graph: WaitGraph, reports: Mapping[int, WaitReport]) -> str:
         for ranks, status in group_statuses(waiting)[:MAX_LINES]
     )
     if graph.cycle:
-        sentence += ": a cycle " + " -> ".join(map(str, (*graph.cycle, graph.cycle[0])))
+        ranks = [*map(str, graph.cycle), str(graph.cycle[0])]
+        sentence += ": a cycle " + " -> ".join(
+            ranks if len(ranks) <= 17 else [*ranks[:8], "...", *ranks[-2:]]
+        )
     lines = [f"{sentence}."]
     if others:
         lines += ["Meanwhile:", statuses_text(others)]

@@ -22,7 +22,8 @@ from labkit.views.theme import (
 
 MAX_BARS = 3000
 MAX_ARROWS = 600
-MAX_CELLS = 9000  # ranks x columns of an aggregated picture
+MAX_COLUMNS = 120  # of an aggregated picture: wide enough to see the shares in each
+MAX_CELLS = 4000  # ranks x columns
 WAITING = "waiting for another rank"
 
 
@@ -126,7 +127,7 @@ def _bars_of(span: Span) -> list[Bar]:
 
 def _columns(spans: list[Span], num_ranks: int, start: int, end: int) -> list[Bar]:
     """Calls put together: in each column of each rank the kinds one after the other, by their share."""
-    num_columns = max(20, min(600, MAX_CELLS // max(1, num_ranks) // 2))
+    num_columns = max(20, min(MAX_COLUMNS, MAX_CELLS // max(1, num_ranks)))
     width = (end - start) / num_columns
     shares: dict[tuple[int, int], Counter] = defaultdict(Counter)
     counts: Counter = Counter()
@@ -181,11 +182,11 @@ def timeline_figure(timeline: Timeline | TimelineLayout) -> go.Figure:
     layout = timeline if isinstance(timeline, TimelineLayout) else timeline_layout(timeline)
     unit, name = time_unit(layout.end_ns - layout.start_ns)
     row_height = max(12, min(44, 700 // max(1, layout.num_ranks)))
-    figure = go.Figure(layout=base_layout(layout.title, 190 + row_height * max(1, layout.num_ranks)))
+    figure = go.Figure(layout=base_layout(layout.title, 210 + row_height * max(1, layout.num_ranks)))
     for kind in (WAITING, *KIND_COLOURS):
         bars = [bar for bar in layout.bars if bar.kind == kind]
         if bars:
-            figure.add_trace(_bar_trace(kind, bars, unit))
+            figure.add_trace(_bar_trace(kind, bars, unit, 0.0 if layout.aggregated else 0.6))
     if layout.arrows:
         figure.add_trace(_arrow_trace(layout.arrows, unit))
     notes = _totals_notes(layout)
@@ -197,7 +198,7 @@ def timeline_figure(timeline: Timeline | TimelineLayout) -> go.Figure:
     figure.update_layout(
         annotations=notes,
         barmode="overlay",
-        margin={"l": 70, "r": 190, "t": 80, "b": 70},
+        margin={"l": 70, "r": 190, "t": 80, "b": 90},
         xaxis={
             "title": {"text": f"time ({name})"}, "range": [layout.start_ns / unit, layout.end_ns / unit],
         },
@@ -210,7 +211,7 @@ def timeline_figure(timeline: Timeline | TimelineLayout) -> go.Figure:
     return figure
 
 
-def _bar_trace(kind: str, bars: list[Bar], unit: float) -> go.Bar:
+def _bar_trace(kind: str, bars: list[Bar], unit: float, outline: float) -> go.Bar:
     pattern = {"shape": "/", "size": 5, "solidity": 0.35, "fgcolor": "#d55e00"} if kind == WAITING else None
     return go.Bar(
         name=kind, orientation="h", y=[b.rank for b in bars], width=0.52,
@@ -218,7 +219,7 @@ def _bar_trace(kind: str, bars: list[Bar], unit: float) -> go.Bar:
         hovertext=[b.hover for b in bars], hoverinfo="text",
         marker={
             "color": WAITING_COLOUR if kind == WAITING else KIND_COLOURS[kind], "pattern": pattern,
-            "line": {"width": 0.6, "color": WAITING_COLOUR if kind == WAITING else KIND_COLOURS[kind]},
+            "line": {"width": outline, "color": WAITING_COLOUR if kind == WAITING else KIND_COLOURS[kind]},
         },
     )
 
@@ -256,7 +257,7 @@ def _totals_notes(layout: TimelineLayout) -> list[dict]:
 
 def _below(text: str) -> dict:
     return {
-        "xref": "paper", "yref": "paper", "x": 0, "y": 0, "yshift": -62, "xanchor": "left",
+        "xref": "paper", "yref": "paper", "x": 0, "y": 0, "yshift": -84, "xanchor": "left",
         "showarrow": False, "text": text, "font": {"size": 11, "color": INK},
     }
 

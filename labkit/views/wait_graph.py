@@ -105,7 +105,8 @@ def _side(x: float, y: float, size: int) -> str:
 
 def _title(graph: WaitGraph) -> str:
     if graph.cycle:
-        path = " → ".join(map(str, (*graph.cycle, graph.cycle[0])))
+        ranks = [*map(str, graph.cycle), str(graph.cycle[0])]
+        path = " → ".join(ranks if len(ranks) <= 10 else [*ranks[:4], "…", *ranks[-2:]])
         return f"Who waits for whom: the cycle {path} can never move"
     if graph.stuck:
         return "Who waits for whom: what the stuck ranks wait for will never come"
@@ -119,7 +120,8 @@ def wait_graph_figure(graph: WaitGraph) -> go.Figure:
     small = size > 24
     radius = 0.16 if size <= 12 else 0.9 * math.pi / size
     at = {node.rank: node for node in layout.nodes}
-    height = 260 if size <= 2 else 460
+    labelled = any(node.label for node in layout.nodes)
+    height = 260 if size <= 2 else 460 if labelled else 640
     figure = go.Figure(layout=base_layout(layout.title, height))
     for state in dict.fromkeys(node.state for node in layout.nodes):
         nodes = [node for node in layout.nodes if node.state == state]
@@ -150,6 +152,8 @@ def wait_graph_figure(graph: WaitGraph) -> go.Figure:
         xaxis={"visible": False, "range": [-3.1, 3.1] if size > 2 else [-2.2, 2.2]},
         yaxis={"visible": False, "range": [-1.55, 1.5] if size > 2 else [-0.9, 0.6]},
     )
+    if not labelled and size > 2:
+        figure.update_layout(xaxis_range=[-1.8, 1.8], yaxis_range=[-1.1, 1.1])
     return figure
 
 
