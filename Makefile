@@ -1,10 +1,18 @@
 # make lab     start the workbench         make test    run the whole test suite
 # make install only set up .venv           make clean   remove .venv and caches
 
-PYTHON ?= python3
+# The Python that .venv was made with, if there is one already.
+PYTHON ?= $(shell .venv/bin/python -c '' 2>/dev/null && echo .venv/bin/python || echo python3)
 PORT ?= 8888
 BROWSER ?= yes
 ARGS ?=
+
+# Packages of other environments must not get between labkit and its own.
+unexport PYTHONPATH PYTHONHOME
+
+define find_python
+@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or name one: make $@ PYTHON=/path/to/python3" >&2; exit 1; }
+endef
 
 .PHONY: help lab install test clean
 
@@ -15,16 +23,18 @@ help:
 	@echo "make clean    remove the environment and caches"
 
 install:
-	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or name one: make lab PYTHON=/path/to/python3" >&2; exit 1; }
+	$(find_python)
 	@"$(PYTHON)" tools/install.py
 
-lab: install
+lab:
+	$(find_python)
+	@"$(PYTHON)" tools/install.py
 	@.venv/bin/python -m labkit lab --port "$(PORT)" --browser "$(BROWSER)"
 
 test:
-	@command -v "$(PYTHON)" >/dev/null 2>&1 || { echo "There is no $(PYTHON) here: install Python 3.11 or newer, or name one: make test PYTHON=/path/to/python3" >&2; exit 1; }
+	$(find_python)
 	@"$(PYTHON)" tools/install.py --extra test
 	@.venv/bin/python -m pytest $(ARGS)
 
 clean:
-	rm -rf .venv .install.lock .pytest_cache .hypothesis build labkit.egg-info
+	rm -rf .venv .install.lock .pytest_cache .hypothesis .import_linter_cache build labkit.egg-info
