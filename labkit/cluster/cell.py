@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import wait
-from dataclasses import dataclass, field
 
 from labkit.cluster.engines import LocalEngines
+from labkit.cluster.outcome import RESTART, CellOutcome, Listener, failures_text, status_of
 from labkit.comm.deadlock import find_mismatch, find_stuck, ranks_text
 from labkit.comm.verdict import logs_of, statuses_of, statuses_text, verdict_text
 from labkit.comm.waits import RankStatus, WaitGraph, WaitReport
@@ -34,37 +34,6 @@ CONFIRMING_REPORTS = 3  # of every stuck rank after the last one got stuck
 EQUAL_FAILURES_S = 0.2  # how long other ranks may take to fail in the same way
 SIGNAL_AGAIN_S = 1.0
 GIVE_UP_S = 6.0  # then a rank that does not react to SIGINT is ended
-
-
-@dataclass
-class CellOutcome:
-    """What a cell that ended well has brought.
-
-    Attributes
-    ----------
-    results : dict of int to dict
-        By rank: the display bundle of its last expression.
-    timeline : labkit.trace.timeline.Timeline or None
-        With ``trace``.
-    left_over : dict of int to list of str
-        By rank: requests that were never completed.
-    seconds : float
-        From sending the cell to the last rank's answer.
-    """
-
-    results: dict[int, dict] = field(default_factory=dict)
-    timeline: object | None = None
-    left_over: dict[int, list[str]] = field(default_factory=dict)
-    seconds: float = 0.0
-
-
-@dataclass
-class Listener:
-    """Where the output of a running cell goes; each is called in the thread that runs the cell."""
-
-    text: Callable[[int, str, str], None] = lambda rank, stream, text: None
-    display: Callable[[int, dict], None] = lambda rank, content: None
-    idle: Callable[[], None] = lambda: None
 
 
 def run_cell(
@@ -219,7 +188,7 @@ class _RunningCell:
             outcome = {"status": "interrupted", "line": None}  # outside the cell's own text
         del self.pending[rank]
         self.outcomes[rank] = outcome
-        self.states[rank] = _status_of(rank, outcome)
+        self.states[rank] = status_of(rank, outcome)
 
     def _drain(self) -> None:
         while not self.events.empty():
@@ -269,7 +238,7 @@ class _RunningCell:
 
     def _failed(self) -> CellError:
         mismatch = find_mismatch(self.logs)
-        text = _failures_text(self.outcomes, self._statuses())
+        text = failures_text(self.outcomes, self._statuses())
         if mismatch and "called nothing" not in mismatch:
             return CollectiveMismatchError(
                 f"the ranks called different collectives.\n{mismatch}\nThen {text}",
@@ -353,7 +322,7 @@ class _RunningCell:
         for rank, state in enumerate(frozen):
             outcome = self.outcomes.get(rank, {})
             if getattr(state, "state", "") == "computing" and outcome.get("line"):
-                frozen[rank] = _status_of(rank, outcome)
+                frozen[rank] = status_of(rank, outcome)
         self.states = frozen
 
     def _outcome(self, seconds: float) -> CellOutcome:
@@ -371,43 +340,7 @@ class _RunningCell:
         return outcome
 
 
-RESTART = "All variables of the ranks are lost; the next cell starts new ranks."
-
-
 def _run_cell(source, number, **options):
     from labkit.cluster.rank import run_cell
 
     return run_cell(source, number, **options)
-
-
-def _status_of(rank: int, outcome: dict) -> RankStatus:
-    line = outcome.get("line")
-    where = f", line {line}" if line else ""
-    status = outcome["status"]
-    if status == "error":
-        return RankStatus(rank, "failed", f"has failed with {outcome['name']}{where}", line)
-    if status == "exit":
-        return RankStatus(rank, "finished", f"has finished: {outcome['text']}{where}", line)
-    if status == "interrupted":
-        return RankStatus(rank, "computing", f"computes{where}", line)
-    if status == "absent":
-        return RankStatus(rank, "absent", "takes no part in this cell")
-    return RankStatus(rank, "finished", "has finished")
-
-
-def _failures_text(outcomes: dict[int, dict], statuses) -> str:
-    """The tracebacks, equal ones once, and what the other ranks were doing."""
-    failures: dict[str, list[int]] = {}
-    for rank, outcome in outcomes.items():  # in the order in which they ended
-        if outcome["status"] == "error":
-            failures.setdefault(outcome["traceback"], []).append(rank)
-    first = outcomes[next(iter(failures.values()))[0]]
-    message = f"{first['name']}: {first['message']}" if first["message"] else first["name"]
-    failed = sum(failures.values(), [])
-    parts = [f"{ranks_text(failed)} raised {message}"]
-    for traceback, ranks in failures.items():
-        parts.append(f"{ranks_text(ranks)}:\n{traceback}")
-    others = [s for s in statuses if s.state in ("waiting", "computing")]
-    if others:
-        parts.append(f"The cell was ended; at that time\n{statuses_text(others)}")
-    return "\n".join(parts)

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.cluster.rank import ABORT_NOTE
+from labkit.cluster.death import DEATH_NOTES, GUARD, num_oom_kills, read_death_notes
 from labkit.errors import EnginesError, NotAvailableError, UsageError
 from labkit.hardware.messages import find_mpiexec
 
@@ -37,11 +37,6 @@ def end():
 if os.getpgrp() == os.getpid():
     end_with({owner!r}, end)
 """
-
-
-# Runs an engine and notes how it ended. mpiexec kills both together when another rank has died,
-# so only the rank that died first leaves a note (mpiexec itself names the lowest rank instead).
-GUARD = '"$@"; code=$?; echo $code >"$LABKIT_DEATHS/$$"; exit $code'
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,19 +158,10 @@ class LocalEngines:
     def cause_of_loss(self) -> tuple[int | None, str]:
         """After a rank was lost: which one (None if unknown) and how, in words. Ends the others."""
         self._wait_for_launcher()
-        notes = sorted(
-            self._deaths.iterdir(), key=lambda note: (note.suffix != ABORT_NOTE, note.stat().st_mtime_ns)
-        )
-        by_guard = {str(rank.guard_pid): rank.rank for rank in self.ranks}
         out_of_memory = num_oom_kills() > self._oom_kills
+        cause = read_death_notes(self._deaths, {r.guard_pid: r.rank for r in self.ranks}, out_of_memory)
         self.end_ranks()
-        for note in notes:
-            if note.stem in by_guard:
-                code = int(note.read_text() or 0)
-                if note.suffix == ABORT_NOTE:
-                    return by_guard[note.stem], f"called MPI Abort({code})"
-                return by_guard[note.stem], words_for_exit(code, out_of_memory)
-        return None, "ended its process"
+        return cause
 
     def lost(self) -> bool:
         """Whether a rank that should run is gone."""
@@ -272,7 +258,7 @@ class LocalEngines:
             for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
             if name not in os.environ
         }
-        added["LABKIT_DEATHS"] = str(self._deaths)
+        added[DEATH_NOTES] = str(self._deaths)
         os.environ.update(added)  # ipyparallel starts mpiexec with this process's environment
         try:
             set_id = self._cluster.start_engines_sync(n=num_ranks)
@@ -362,34 +348,3 @@ def _check_mpi4py() -> None:
 def _last_words(output: str) -> str:
     lines = [line.strip("= ") for line in output.splitlines() if line.strip("= ")]
     return " | ".join(lines[-3:]) if lines else "it printed nothing"
-
-
-def num_oom_kills() -> int:
-    """How many processes Linux has ended because memory ran out, since the machine started."""
-    try:
-        counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
-    except (OSError, ValueError):
-        return 0
-    return int(counters.get("oom_kill", 0))
-
-
-def words_for_exit(code: int, out_of_memory: bool = False) -> str:
-    """What a shell's exit status says of how a process ended.
-
-    Examples
-    --------
-    >>> words_for_exit(3)
-    'ended its process with exit code 3 (os._exit, or a C library that called exit)'
-    >>> words_for_exit(128 + 15)
-    'was ended by signal 15 (SIGTERM)'
-    """
-    try:
-        name = signal.Signals(code - 128).name
-    except ValueError:
-        return f"ended its process with exit code {code} (os._exit, or a C library that called exit)"
-    hints = {
-        "SIGKILL": ": memory ran out" if out_of_memory else ": killed from outside",
-        "SIGSEGV": ": a segmentation fault, it touched memory that is not its own",
-        "SIGABRT": ": a library called abort()",
-    }
-    return f"was ended by signal {code - 128} ({name}){hints.get(name, '')}"

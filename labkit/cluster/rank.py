@@ -15,11 +15,11 @@ import types
 from collections import deque
 from pathlib import Path
 
+from labkit.cluster.death import ABORT_NOTE, DEATH_NOTES
 from labkit.cluster.output import LimitedStream, limit_bundle
 
 KEPT_COMMUNICATORS = 32  # of past cells
 FRESH_COMMUNICATORS = 32  # made at a time, for cells to come
-ABORT_NOTE = ".abort"  # ends the name of the note of a rank that called MPI Abort
 MACHINERY = str(Path(__file__).parent.parent)  # frames of labkit are not the student's
 _state: types.SimpleNamespace | None = None
 
@@ -34,8 +34,8 @@ def set_up(owner_pid: int | None = None) -> dict:
     """
     global _state
     import numpy as np
-    from IPython import get_ipython
     from ipyparallel.datapub import publish_data
+    from IPython import get_ipython
     from mpi4py import MPI
 
     from labkit.comm.interruptible.monitor import Monitor
@@ -136,7 +136,7 @@ def run_cell(
 
 def _note_abort(errorcode: int) -> None:
     """Leave a note of our own, for mpiexec may end any rank first after an MPI Abort."""
-    folder = os.environ.get("LABKIT_DEATHS")
+    folder = os.environ.get(DEATH_NOTES)
     if folder:
         Path(folder, f"{os.getppid()}{ABORT_NOTE}").write_text(str(errorcode))
 

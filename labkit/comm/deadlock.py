@@ -211,7 +211,8 @@ def _mismatch_text(context: str, index: int, calls: Mapping) -> str:
         else:
             words = f"called {call}" + (f", line {call.line}" if call.line else "")
         groups.setdefault(words, []).append(rank)
-    where = "" if "/" not in context else f" on {context.split('/', 1)[1].split('@')[0]}"
+    made_by = context.rsplit("/", 1)[-1].split("#")[0].split("@")[0]
+    where = "" if "/" not in context else f" on a communicator made by {made_by}"
     return f"collective call number {index + 1}{where}: " + "; ".join(
         f"{ranks_text(ranks)} {words}" for words, ranks in groups.items()
     )

@@ -8,8 +8,9 @@ import warnings
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import publish_display_data
 
-from labkit.cluster.cell import CellOutcome, Listener, run_cell
+from labkit.cluster.cell import run_cell
 from labkit.cluster.engines import LocalEngines, check_num_ranks
+from labkit.cluster.outcome import CellOutcome, Listener
 from labkit.errors import CellError, EnginesError, RankDiedError, UsageError
 from labkit.magics.options import OptionParser, check_names, parse_ranks, positive_seconds
 from labkit.magics.output import RankOutput

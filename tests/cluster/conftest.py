@@ -4,8 +4,9 @@ import time
 
 import pytest
 
-from labkit.cluster.cell import Listener, run_cell
+from labkit.cluster.cell import run_cell
 from labkit.cluster.engines import LocalEngines
+from labkit.cluster.outcome import Listener
 
 
 class Cells:

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from labkit.cluster.cell import Listener, run_cell
+from labkit.cluster.cell import run_cell
+from labkit.cluster.outcome import Listener
 from labkit.errors import (
     CellInterruptedError,
     CellTimeoutError,

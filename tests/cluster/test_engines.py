@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from labkit.cluster.engines import LocalEngines, check_num_ranks, words_for_exit
+from labkit.cluster.death import read_death_notes, words_for_exit
+from labkit.cluster.engines import LocalEngines, check_num_ranks
 from labkit.errors import NotAvailableError, UsageError
 
 START_AND_SLEEP = """
@@ -109,3 +110,15 @@ def test_no_mpi_is_one_sentence(monkeypatch, tmp_path):
 def test_exit_codes_in_words(code, words):
     assert words in words_for_exit(code)
     assert "memory ran out" in words_for_exit(137, out_of_memory=True)
+
+
+def test_the_first_note_counts_and_an_abort_before_all(tmp_path):
+    assert read_death_notes(tmp_path, {11: 0}) == (None, "ended its process")
+    for age, (name, code) in enumerate([("33", 137), ("22", 3), ("99", 1), ("notes.txt", 1)]):
+        (tmp_path / name).write_text(f"{code}\n")
+        os.utime(tmp_path / name, ns=(age, age))
+    ranks = {11: 0, 22: 1, 33: 2}
+    assert read_death_notes(tmp_path, ranks)[0] == 2
+    assert read_death_notes(tmp_path, {22: 1}) == (1, words_for_exit(3))
+    (tmp_path / "22.abort").write_text("5")
+    assert read_death_notes(tmp_path, ranks) == (1, "called MPI Abort(5)")

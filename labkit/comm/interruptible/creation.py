@@ -109,7 +109,9 @@ class Creation:
     def _derive(self, name: str, create: Callable):
         start_ns = self.recorder.now() if self.recorder is not None else 0
         call = self.pass_gate(name)
-        derived = self._adopt(create(), f"{name}#{call.pending.sequence}")
+        # Equal on all members, and different for any two communicators, also of different cells.
+        number = f"{self.monitor.cell_number}.{call.pending.sequence}"
+        derived = self._adopt(create(), f"{name}#{number}")
         call.record(start_ns)
         return derived
 

@@ -277,7 +277,7 @@ def _finish(requests, call, result, outcome_of, status, several, recorder, start
         indices = range(len(requests))
     span = end_ns = None
     if recorder is not None:
-        first = next((r.pending for r in requests if getattr(r, "pending", None) is not None))
+        first = next(r.pending for r in requests if getattr(r, "pending", None) is not None)
         span, end_ns = recorder.span(
             call, "wait", start_ns, first.comm,
             num_bytes=sum(r.pending.num_bytes for r in requests if getattr(r, "pending", None)),

@@ -185,7 +185,7 @@ equal(out, np.repeat(np.arange(size), counts), "Allgatherv")
 equal(comm.allgather(rank * 3), [r * 3 for r in range(size)], "allgather")
 equal(comm.alltoall([(rank, r) for r in range(size)]), [(r, rank) for r in range(size)], "alltoall")
 equal(comm.allreduce(rank + 1, MPI.PROD), reduce(operator.mul, range(1, size + 1)), "allreduce")
-equal(comm.allreduce((rank % 2, rank), MPI.MAXLOC), max(((r % 2, -r) for r in range(size)))[0:1]
+equal(comm.allreduce((rank % 2, rank), MPI.MAXLOC), max((r % 2, -r) for r in range(size))[0:1]
       + (min(r for r in range(size) if r % 2 == max(q % 2 for q in range(size))),), "MAXLOC")
 equal(comm.scan(rank), sum(range(rank + 1)), "scan")
 equal(comm.exscan(rank), sum(range(rank)) if rank else None, "exscan")

@@ -1,0 +1,73 @@
+"""How a rank ended: notes that are left when its process dies, and what they say."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+
+DEATH_NOTES = "LABKIT_DEATHS"  # names the folder of the notes, in the environment of an engine
+ABORT_NOTE = ".abort"  # ends the name of the note of a rank that called MPI Abort
+
+# Runs an engine and notes how it ended. mpiexec kills both together when another rank has died,
+# so only the rank that died first leaves a note (mpiexec itself names the lowest rank instead).
+GUARD = '"$@"; code=$?; echo $code >"$LABKIT_DEATHS/$$"; exit $code'
+
+
+def read_death_notes(
+    folder: Path, ranks: Mapping[int, int], out_of_memory: bool = False
+) -> tuple[int | None, str]:
+    """Which rank died first, and how in words; (None, ...) if no note says it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the notes: a file a rank, named after the process id of its guard.
+    ranks : mapping of int to int
+        Rank by process id of the guard.
+    out_of_memory : bool
+        Whether Linux has ended processes for want of memory meanwhile.
+    """
+    notes = sorted(
+        folder.iterdir(), key=lambda note: (note.suffix != ABORT_NOTE, note.stat().st_mtime_ns)
+    )
+    for note in notes:
+        rank = ranks.get(int(note.stem)) if note.stem.isdigit() else None
+        if rank is None:
+            continue
+        code = int(note.read_text() or 0)
+        if note.suffix == ABORT_NOTE:
+            return rank, f"called MPI Abort({code})"
+        return rank, words_for_exit(code, out_of_memory)
+    return None, "ended its process"
+
+
+def num_oom_kills() -> int:
+    """How many processes Linux has ended because memory ran out, since the machine started."""
+    try:
+        counters = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 0
+    return int(counters.get("oom_kill", 0))
+
+
+def words_for_exit(code: int, out_of_memory: bool = False) -> str:
+    """What a shell's exit status says of how a process ended.
+
+    Examples
+    --------
+    >>> words_for_exit(3)
+    'ended its process with exit code 3 (os._exit, or a C library that called exit)'
+    >>> words_for_exit(128 + 15)
+    'was ended by signal 15 (SIGTERM)'
+    """
+    try:
+        name = signal.Signals(code - 128).name
+    except ValueError:
+        return f"ended its process with exit code {code} (os._exit, or a C library that called exit)"
+    hints = {
+        "SIGKILL": ": memory ran out" if out_of_memory else ": killed from outside",
+        "SIGSEGV": ": a segmentation fault, it touched memory that is not its own",
+        "SIGABRT": ": a library called abort()",
+    }
+    return f"was ended by signal {code - 128} ({name}){hints.get(name, '')}"
