@@ -186,7 +186,7 @@ def make_environment(venv_dir):
     elif os.path.isfile(venv_dir):
         fail("There is a file named %s where the environment should be: move it away." % venv_dir)
     made = subprocess.run(
-        [python, "-m", "venv", "--clear", venv_dir],
+        [python, "-m", "venv", "--clear", os.path.realpath(venv_dir)],  # venv refuses a link
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace",
     )
     if made.returncode != 0:
