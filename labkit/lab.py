@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import http.client
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -40,7 +42,7 @@ def lab_root() -> Path:
     return checkout if (checkout / "notebooks").is_dir() else Path.cwd()
 
 
-def lab_command(root: Path, port: int, token: str, browser: bool) -> list[str]:
+def lab_command(root: Path, port: int, browser: bool) -> list[str]:
     """The command that starts JupyterLab."""
     lesson = FIRST_LESSON if (root / FIRST_LESSON).exists() else ""
     return [
@@ -49,17 +51,23 @@ def lab_command(root: Path, port: int, token: str, browser: bool) -> list[str]:
         f"--ServerApp.port={port}",
         "--ServerApp.port_retries=0",
         "--ServerApp.ip=127.0.0.1",
-        f"--IdentityProvider.token={token}",
+        "--ServerApp.base_url=/",  # whatever the user's own settings say, the printed address is right
+        "--ServerApp.certfile=",
+        "--ServerApp.keyfile=",
         f"--LabApp.default_url=/lab/tree/{lesson}" if lesson else "--LabApp.default_url=/lab",
         f"--ServerApp.open_browser={browser}",
         "--ServerApp.allow_root=True",
+        "--ServerApp.answer_yes=True",  # Ctrl-C ends it without asking
         "--log-level=40",
     ]
 
 
-def lab_environment() -> dict[str, str]:
-    """The environment Lab runs in: our settings first, this Python's programs first."""
-    environment = dict(os.environ)
+def lab_environment(token: str) -> dict[str, str]:
+    """The environment Lab runs in: our settings first, this Python's programs and kernel first.
+
+    The token is here and not on the command line, which every user of a machine can read.
+    """
+    environment = dict(os.environ, JUPYTER_TOKEN=token, JUPYTER_PREFER_ENV_PATH="1")
     paths = [str(CONFIG), environment.get("JUPYTER_CONFIG_PATH", "")]
     environment["JUPYTER_CONFIG_PATH"] = os.pathsep.join(path for path in paths if path)
     bin_folder = str(Path(sys.executable).parent)
@@ -78,10 +86,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"Port {options.port} is in use; taking {port}.")
     token = secrets.token_urlsafe(24)
     process = subprocess.Popen(
-        lab_command(root, port, token, options.browser == "yes"), env=lab_environment(), cwd=root
+        lab_command(root, port, options.browser == "yes"), env=lab_environment(token), cwd=root
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill must not leave Lab behind
     try:
-        if _wait_until_up(process, port):
+        if _wait_until_up(process, port, token):
             lesson = FIRST_LESSON if (root / FIRST_LESSON).exists() else ""
             print(f"JupyterLab runs at\n\n    http://127.0.0.1:{port}/lab/tree/{lesson}?token={token}\n")
             print("Open this address in a browser on this machine. Ctrl-C ends it.", flush=True)
@@ -96,15 +105,20 @@ def main(argv: list[str] | None = None) -> int:
         return 0
 
 
-def _wait_until_up(process: subprocess.Popen, port: int) -> bool:
-    """Until the server answers; False if it ended instead."""
+def _wait_until_up(process: subprocess.Popen, port: int, token: str) -> bool:
+    """Until the server that answers is the one with our token; False if it ended instead."""
     while process.poll() is None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
         try:
-            with socket.create_connection(("127.0.0.1", port), timeout=1):
+            connection.request("GET", "/api/status", headers={"Authorization": f"token {token}"})
+            if connection.getresponse().status == 200:
                 return True
-        except OSError:
-            try:
-                process.wait(timeout=0.2)
-            except subprocess.TimeoutExpired:
-                continue
+        except (OSError, http.client.HTTPException):
+            pass
+        finally:
+            connection.close()
+        try:
+            process.wait(timeout=0.2)
+        except subprocess.TimeoutExpired:
+            continue
     return False

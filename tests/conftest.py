@@ -5,22 +5,39 @@ import os
 import pytest
 
 ON_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
-_refused: list[str] = []
 
 
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = (yield).get_result()
-    if report.skipped and not hasattr(report, "wasxfail") and ON_CI and "gpu" not in item.keywords:
-        _refused.append(f"{item.nodeid}: {report.longrepr[2] if report.longrepr else ''}")
+class SkipAccounts:
+    """Refuses skips. A plugin, because hooks of a conftest.py see no doctests of the package."""
+
+    def __init__(self):
+        self.refused = []
+
+    @pytest.hookimpl(hookwrapper=True)
+    def pytest_runtest_makereport(self, item, call):
+        report = (yield).get_result()
+        if report.skipped and not hasattr(report, "wasxfail") and item.get_closest_marker("gpu") is None:
+            self.refuse(report)
+
+    @pytest.hookimpl
+    def pytest_collectreport(self, report):
+        if report.skipped:  # a whole file: its tests never came into being
+            self.refuse(report)
+
+    def refuse(self, report):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        self.refused.append(f"{report.nodeid}: {reason}")
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session, exitstatus):
+        if self.refused and exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter):
+        for skip in self.refused:
+            terminalreporter.write_line(f"On CI nothing but GPU tests may be skipped: {skip}", red=True)
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_sessionfinish(session, exitstatus):
-    if _refused and exitstatus == 0:
-        session.exitstatus = 1
-
-
-def pytest_terminal_summary(terminalreporter):
-    for reason in _refused:
-        terminalreporter.write_line(f"skipped on CI, where nothing may be but GPU tests: {reason}", red=True)
+def pytest_configure(config):
+    if ON_CI:
+        config.pluginmanager.register(SkipAccounts(), "skip-accounts")

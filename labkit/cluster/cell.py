@@ -110,6 +110,7 @@ class _RunningCell:
             self.engines.end_ranks()
             error.args = (f"{error}\n{damaged}: {RESTART}",) if error else ()
         outcome = self._outcome(time.monotonic() - started)
+        self.engines.forget(self.futures)
         if error is not None:
             error.outcome = outcome
             raise error
@@ -117,14 +118,16 @@ class _RunningCell:
 
     def _send(self, source: str, options: dict) -> None:
         self.engines.num_cells += 1
-        self.futures = self.engines.submit_to_all(
-            _run_cell, source, self.engines.num_cells, **options
-        )
+        # What ipyparallel's client hears, in its thread, becomes events for our loop.
         put = self.events.put
-        for rank, future in self.futures.items():
-            # What ipyparallel's client receives, in its thread, becomes events for our loop.
-            future.iopub_callbacks.append(lambda message, rank=rank: put((rank, message)))
-            future.add_done_callback(lambda _, rank=rank: put((rank, None)))
+        self.futures = self.engines.submit_to_all(
+            _run_cell,
+            source,
+            self.engines.num_cells,
+            on_message=lambda rank, message: put((rank, message)),
+            on_done=lambda rank: put((rank, None)),
+            **options,
+        )
 
     def _watch(self, started: float, timeout_s: float | None) -> CellError | None:
         """Until all ranks have ended, or something ends the cell."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import functools
 import logging
 import os
 import shutil
@@ -186,14 +188,48 @@ class LocalEngines:
         view = self._client[rank.engine_id]
         return view.apply_async(function, *args, **kwargs)
 
-    def submit_to_all(self, function: Callable, *args, **kwargs) -> dict:
+    def submit_to_all(
+        self,
+        function: Callable,
+        *args,
+        on_message: Callable[[int, dict], None],
+        on_done: Callable[[int], None],
+        **kwargs,
+    ) -> dict:
         """Start ``function(*args)`` on all ranks at once; return ipyparallel's future of each.
 
-        A future has the result, ``iopub_callbacks`` for what the rank publishes meanwhile, and
-        ``output``, which is done when all of that has arrived.
+        Parameters
+        ----------
+        on_message : callable
+            Told the rank and each message it publishes meanwhile, in the client's thread.
+        on_done : callable
+            Told the rank when it has answered, after all messages that came before.
+
+        Returns
+        -------
+        dict of int to future
+            By rank. A future has the result, and ``output``, which is done when everything that
+            was published has arrived.
         """
         result = self.view_of_all().apply_async(function, *args, **kwargs)
-        return {rank.rank: future for rank, future in zip(self.ranks, result._children, strict=True)}
+        futures = {rank.rank: future for rank, future in zip(self.ranks, result._children, strict=True)}
+
+        def listen() -> None:
+            for rank, future in futures.items():
+                for message in _published_so_far(future.output.metadata):
+                    on_message(rank, message)
+                future.iopub_callbacks.append(functools.partial(on_message, rank))
+                future.add_done_callback(lambda _, rank=rank: on_done(rank))
+
+        # In the client's own thread no message can arrive between looking and listening.
+        self._client._io_loop.add_callback(listen)
+        return futures
+
+    def forget(self, futures: dict) -> None:
+        """Let go of the results of :meth:`submit_to_all`; ipyparallel's client would keep them."""
+        if self._client is not None:
+            with contextlib.suppress(RuntimeError):  # those of a rank that died are still outstanding
+                self._client.purge_local_results([future.msg_id for future in futures.values()])
 
     def view(self, rank: Rank):
         """ipyparallel's view on one rank."""
@@ -239,6 +275,7 @@ class LocalEngines:
             delay=0,
             shutdown_atexit=False,
             controller_args=[
+                "--nodb",  # nobody asks the controller for results of the past: do not keep them
                 f"--HeartMonitor.period={HEARTBEAT_MS}",
                 f"--HeartMonitor.max_heartmonitor_misses={HEARTBEAT_MISSES}",
             ],
@@ -327,6 +364,20 @@ class LocalEngines:
             self._client = self._cluster = None
             client.close(linger=0)
             cluster.stop_cluster_sync()
+
+
+def _published_so_far(metadata) -> list[dict]:
+    """What ipyparallel has noted of a rank's messages, as messages again."""
+    messages = []
+    for name in ("stdout", "stderr"):
+        if metadata[name]:
+            content = {"name": name, "text": metadata[name]}
+            messages.append({"header": {"msg_type": "stream"}, "content": content})
+    for content in metadata["outputs"]:
+        messages.append({"header": {"msg_type": "display_data"}, "content": content})
+    if metadata["data"]:
+        messages.append({"header": {"msg_type": "data_message"}, "content": {}})
+    return messages
 
 
 def _set_up(owner_pid):

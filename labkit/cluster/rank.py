@@ -57,6 +57,7 @@ def set_up(owner_pid: int | None = None) -> dict:
         streams=(LimitedStream(sys.stdout), LimitedStream(sys.stderr)),
         fresh=[],
         retired=deque(),
+        abandoned=[],
     )
     node.Free()
     # In an engine the names of mpi4py mean the interruptible forms, so that the usual
@@ -244,9 +245,7 @@ def _clean_up(monitor) -> list[str]:
             if operation.kind == "recv":
                 request.Cancel()
     # The requests stay alive: MPI may still write into the buffers they hold.
-    _state.shell.user_ns.setdefault("_labkit_abandoned", []).extend(
-        request for request in monitor.active.values() if request.incomplete() is not None
-    )
+    _state.abandoned += [r for r in monitor.active.values() if r.incomplete() is not None]
     return left_over
 
 

@@ -1,10 +1,18 @@
-"""A plotly FigureWidget that does not carry plotly's JavaScript.
+"""A plotly FigureWidget that does not carry plotly's JavaScript, and loses no change.
 
 Plotly's own FigureWidget sends its 5 MB bundle with every figure. Here the bundle is the value of
 one hidden widget a kernel; a figure sends a few lines that fetch it from there, once a page.
+
+Plotly's own also loses changes that are made while the page is still loading its JavaScript, such
+as a trace added right after the widget was made. Here a figure is sent when it is first shown, as it
+then is; and a page that has missed a change, which it knows by the numbers of the edits, asks for
+the whole figure again.
 """
 
 from __future__ import annotations
+
+from copy import deepcopy
+from hashlib import sha256
 
 import anywidget
 import plotly.graph_objects as go
@@ -13,42 +21,60 @@ from ipywidgets import widget_serialization
 from plotly.basewidget import BaseFigureWidget
 
 SHIM = """
-async function bundle(model) {
-  const reference = model.get("_bundle");
-  const id = reference.slice("IPY_MODEL_".length);
-  const loaded = (globalThis.labkitBundles ??= new Map());
-  if (!loaded.has(id)) {
-    loaded.set(id, (async () => {
-      const holder = await model.widget_manager.get_model(id);
-      const blob = new Blob([holder.get("source")], { type: "text/javascript" });
-      const url = URL.createObjectURL(blob);
-      const module = await import(url);
-      URL.revokeObjectURL(url);
-      return module.default;
-    })());
+const bundles = (globalThis.labkitBundles ??= new Map());  // one a page, whatever the kernel
+
+async function importText(text) {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  try {
+    return (await import(url)).default;
+  } finally {
+    URL.revokeObjectURL(url);
   }
-  const widget = await loaded.get(id);
-  return typeof widget === "function" ? await widget() : widget;
 }
-const started = new WeakMap();
-function start(model) {
-  if (!started.has(model.widget_manager)) started.set(model.widget_manager, new Map());
-  const models = started.get(model.widget_manager);
-  const key = model.get("_labkit_id");
-  if (!models.has(key)) {
-    models.set(key, bundle(model).then(async (widget) => {
-      await widget.initialize?.({ model });
-      return widget;
-    }));
+
+async function plotly(model) {
+  const id = model.get("_bundle").slice("IPY_MODEL_".length);
+  const holder = await model.widget_manager.get_model(id);
+  const digest = holder.get("digest");
+  if (!bundles.has(digest)) bundles.set(digest, importText(holder.get("source")));
+  try {
+    return await (await bundles.get(digest))();
+  } catch (error) {
+    bundles.delete(digest);  // the next figure tries again
+    throw error;
   }
-  return models.get(key);
 }
-export default {
-  initialize({ model }) { start(model); },
-  async render(context) {
-    const widget = await start(context.model);
-    return widget.render(context);
-  },
+
+export default () => {  // anywidget calls this once for each figure
+  const views = new Set();
+  let ready;
+  return {
+    initialize({ model }) {
+      // Not awaited: a model that takes longer than two seconds is given up.
+      ready = plotly(model).then((widget) => {
+        widget.initialize({ model });
+        model.on("change:_num_edits_sent", () => views.forEach((draw) => draw()));
+        const made = model.get("_last_trace_edit_id") + model.get("_last_layout_edit_id");
+        if (made > model.get("_num_edits_sent")) model.send({ type: "missed edits" });
+        return widget;
+      });
+    },
+    async render(context) {
+      const widget = await ready;
+      let remove;
+      const draw = () => {
+        remove?.();
+        context.el.replaceChildren();
+        remove = widget.render(context);
+      };
+      views.add(draw);
+      draw();
+      return () => {
+        views.delete(draw);
+        remove?.();
+      };
+    },
+  };
 };
 """
 
@@ -58,17 +84,18 @@ class Bundle(anywidget.AnyWidget):
 
     _esm = "export default { render() {} };"
     source = traitlets.Unicode().tag(sync=True)
+    digest = traitlets.Unicode().tag(sync=True)
 
 
 _bundle: Bundle | None = None
-_num_figures = 0
 
 
 def shared_bundle() -> Bundle:
     """The one bundle of this kernel, made when it is first needed."""
     global _bundle
     if _bundle is None or _bundle.comm is None:
-        _bundle = Bundle(source=str(BaseFigureWidget._esm))
+        source = str(BaseFigureWidget._esm)
+        _bundle = Bundle(source=source, digest=sha256(source.encode()).hexdigest())
     return _bundle
 
 
@@ -77,14 +104,37 @@ class FigureWidget(go.FigureWidget):
 
     _esm = SHIM
     _bundle = traitlets.Instance(Bundle).tag(sync=True, **widget_serialization)
-    _labkit_id = traitlets.Unicode().tag(sync=True)
+    _num_edits_sent = traitlets.Int(0).tag(sync=True)  # how many edits the data and layout sent include
 
     @traitlets.default("_bundle")
     def _default_bundle(self) -> Bundle:
         return shared_bundle()
 
-    @traitlets.default("_labkit_id")
-    def _default_id(self) -> str:
-        global _num_figures
-        _num_figures += 1
-        return str(_num_figures)
+    def open(self) -> None:
+        """Nothing: the page learns of a figure when it is shown, which needs its ``model_id``."""
+
+    @property
+    def model_id(self) -> str:
+        """Name of the figure in the page; the figure is sent when this is first asked for."""
+        if self.comm is None:
+            self._take_state()
+            super().open()
+        return self.comm.comm_id
+
+    def _take_state(self) -> None:
+        """Bring what is sent as the whole figure up to date: plotly changes its parts one by one."""
+        self._widget_layout = deepcopy(self._layout_obj._props)
+        self._widget_data = deepcopy(self._data)
+        self._num_edits_sent = self._last_trace_edit_id + self._last_layout_edit_id
+
+    def _handle_custom_msg(self, content, buffers) -> None:
+        if content == {"type": "missed edits"}:
+            with self.hold_sync():
+                self._take_state()
+            return
+        super()._handle_custom_msg(content, buffers)
+
+    def _repr_mimebundle_(self, *args, **kwargs) -> dict:
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        title = self.layout.title.text or "figure"
+        return {"application/vnd.jupyter.widget-view+json": view, "text/plain": f"<figure: {title}>"}

@@ -29,12 +29,12 @@ class LabServer:
     def __init__(self, root: Path):
         self.root = root
         self.port = find_port(9400)
-        environment = lab_environment()
+        environment = lab_environment(TOKEN)
         # Nothing of the user's own settings, and none written.
         environment |= {name: str(root / ".home" / name) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
         self.log = open(root / "lab.log", "wb")
         self.process = subprocess.Popen(
-            lab_command(root, self.port, TOKEN, browser=False), cwd=root, env=environment,
+            lab_command(root, self.port, browser=False), cwd=root, env=environment,
             stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
         )
         deadline = time.monotonic() + START_TIMEOUT_S

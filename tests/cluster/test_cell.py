@@ -376,6 +376,15 @@ def test_communicators_of_past_cells_are_given_back(cells):
     assert cells.values("kept.allreduce(1), comm.iprobe()", 2) == ["(2, False)"] * 2
 
 
+def test_results_of_past_cells_are_given_back(cells):
+    cells.run("pass", 2)
+    client = cells.engines._client
+    before = len(client.metadata), len(client.results)
+    for _ in range(10):
+        cells.run("print('x' * 1000)\n'y' * 1000", 2)
+    assert (len(client.metadata), len(client.results)) == before
+
+
 def test_sub_communicators_can_be_freed(cells):
     for _ in range(3):
         cells.run("subs = [comm.Dup() for _ in range(400)]\nfor sub in subs:\n    sub.Free()", 2)

@@ -79,6 +79,22 @@ def test_start_tells_its_progress_and_stop_can_be_repeated():
 
 
 @pytest.mark.mpi
+def test_nothing_that_was_published_early_is_missed(cells, monkeypatch):
+    cells.run("pass", 2)
+    client = cells.engines._client
+    add_callback = client._io_loop.add_callback
+
+    def late(callback, *args):  # by then the ranks have answered
+        if getattr(callback, "__name__", "") == "listen":
+            time.sleep(0.3)
+        add_callback(callback, *args)
+
+    monkeypatch.setattr(client._io_loop, "add_callback", late)
+    cells.run("print('early', comm.rank)", 2)
+    assert cells.printed == {0: "early 0\n", 1: "early 1\n"}
+
+
+@pytest.mark.mpi
 def test_engines_that_cannot_start_are_told_and_cleaned_up(monkeypatch, tmp_path):
     fake = tmp_path / "mpiexec"
     fake.write_text("#!/bin/sh\necho 'unable to reach the machine'\nexit 7\n")

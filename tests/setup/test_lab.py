@@ -47,19 +47,27 @@ def test_all_ports_busy(monkeypatch):
 
 
 def test_command_and_environment():
-    command = lab_command(ROOT, 9999, "secret", browser=False)
+    command = lab_command(ROOT, 9999, browser=False)
     assert "--ServerApp.open_browser=False" in command and "--ServerApp.port=9999" in command
     assert "--LabApp.default_url=/lab/tree/notebooks/00_start_here.ipynb" in command
-    assert lab_environment()["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    environment = lab_environment("secret")
+    assert environment["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
+    assert environment["JUPYTER_TOKEN"] == "secret"  # not on the command line: all users can read that
 
 
 @pytest.mark.timeout(120)
-def test_lab_starts_prints_its_address_and_asks_for_nothing():
+def test_lab_starts_prints_its_address_and_asks_for_nothing(tmp_path):
+    (tmp_path / ".jupyter").mkdir()  # a user with settings of their own
+    (tmp_path / ".jupyter" / "jupyter_server_config.json").write_text('{"ServerApp": {"base_url": "/mine/"}}')
+    other = tmp_path / ".local/share/jupyter/kernels/python3"
+    other.mkdir(parents=True)
+    (other / "kernel.json").write_text('{"argv": ["/usr/bin/other"], "display_name": "Other", "language": "python"}')
     with occupied() as taken:
         busy = taken.getsockname()[1]
         process = subprocess.Popen(
             [sys.executable, "-m", "labkit", "lab", "--port", str(busy), "--browser", "no"], cwd=ROOT,
             stdout=subprocess.PIPE, text=True, start_new_session=True,
+            env=os.environ | {"HOME": str(tmp_path)},
         )
         try:
             printed = ""
@@ -87,6 +95,10 @@ def test_lab_starts_prints_its_address_and_asks_for_nothing():
             notifications = json.loads(get("/lab/api/settings/@jupyterlab/apputils-extension:notification"))
             defaults = {k: v["default"] for k, v in notifications["schema"]["properties"].items() if "default" in v}
             assert (defaults["fetchNews"], defaults["checkForUpdates"]) == ("false", False)
+            kernels = json.loads(get("/api/kernelspecs"))["kernelspecs"]
+            assert kernels["python3"]["spec"]["display_name"] != "Other"
+            assert token not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+            assert not (tmp_path / ".jupyter" / "lab").exists()  # nothing of the user's is written
             with pytest.raises(urllib.error.HTTPError):
                 urllib.request.urlopen(f"{address}/api/contents")  # without the token
             os.kill(process.pid, signal.SIGINT)

@@ -23,7 +23,7 @@ def test_figures_share_one_copy_of_the_javascript():
         state = figure.get_state()
         assert state["_bundle"] == f"IPY_MODEL_{shared_bundle().model_id}"
         assert sum(len(v) for v in state.values() if isinstance(v, str)) < 10_000
-    assert len({figure._labkit_id for figure in figures}) == 3
+    assert all(figure.comm is None for figure in figures)  # sent when shown
 
 
 def test_roofline_widget_follows_its_controls():

@@ -103,11 +103,11 @@ class Completion:
         return self.pending.operation()
 
     def _completed(self, status, span=None, end_ns=0) -> None:
-        if self._monitor is not None:
-            self._monitor.active.pop(id(self), None)
-        pending = self.pending
-        if span is not None and pending is not None and pending.kind in ("send", "recv"):
-            record_endpoint(pending, status, span, end_ns)
+        """Keep the books of a request that is complete; of one that was so before, do nothing."""
+        if self._monitor is None or self._monitor.active.pop(id(self), None) is None:
+            return
+        if span is not None and self.pending.kind in ("send", "recv"):
+            record_endpoint(self.pending, status, span, end_ns)
 
     # Buffers ------------------------------------------------------------------------------------
 

@@ -109,6 +109,12 @@ while not request.Test():
 equal(rooms[0], np.array([left, 6]), "Test")
 equal(len(comm.monitor.active), 0, "no request is left open")
 
+# A request that is complete may be waited for again.
+request = comm.Irecv(rooms[0], left, 7)
+comm.Isend(np.array([rank, 7]), right, 7).Wait()
+request.Wait()
+equal((request.Wait(), request.Test()), (True, True), "Wait again")
+
 # Persistent requests.
 room = np.zeros(3, int)
 sender, receiver = comm.Send_init(data := np.zeros(3, int), right, 1), comm.Recv_init(room, left, 1)
