@@ -103,6 +103,8 @@ class Timeline:
     def from_zero(self) -> Timeline:
         """The same run with times counted from its start."""
         zero = self.start_ns
+        if zero == 0:
+            return self
         return replace(
             self,
             spans=tuple(

@@ -31,7 +31,10 @@ def base_layout(title: str, height: int) -> dict:
     }
     return {
         "template": go.layout.Template(layout={"colorway": list(SERIES), "xaxis": axis, "yaxis": axis}),
-        "title": {"text": title, "font": {"size": 14, "color": INK}, "x": 0.01, "xanchor": "left"},
+        "title": {
+            "text": title, "font": {"size": 14, "color": INK}, "x": 0.01, "xanchor": "left",
+            "y": 1, "yref": "container", "yanchor": "top", "pad": {"t": 14},  # clear of the legend
+        },
         "font": {"family": "system-ui, Segoe UI, Helvetica, Arial, sans-serif", "size": 12, "color": INK},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",

@@ -22,20 +22,28 @@ from labkit.views.theme import (
 
 MAX_BARS = 3000
 MAX_ARROWS = 600
-MAX_COLUMNS = 120  # of an aggregated picture: wide enough to see the shares in each
+MAX_COLUMNS = 240  # of an aggregated picture
 MAX_CELLS = 4000  # ranks x columns
-WAITING = "waiting for another rank"
+MAX_TOTALS = 64  # rows that have room for their totals
+BAR_HEIGHT = 0.52  # of a row
+COLUMN_HEIGHT = 0.84  # of a row, for calls put together
+WAITING = "waiting"  # for another rank, before data could move
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A piece of a row, in ns from the start of the run."""
+    """A piece of a row, in ns from the start of the run.
+
+    It reaches from ``low`` to ``high`` of the row's height: 0 to 1, but for calls put together.
+    """
 
     rank: int
     kind: str
     start_ns: int
     end_ns: int
     hover: str
+    low: float = 0.0
+    high: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +105,7 @@ def _extent(timeline: Timeline) -> tuple[int, int]:
     first = min(span.start_ns for span in timeline.spans)
     last = max(span.end_ns for span in timeline.spans)
     air = (last - first) // 40
-    return max(0, first - air), min(timeline.end_ns, last + air)
+    return max(0, first - air), last + air
 
 
 def _bars_of(span: Span) -> list[Bar]:
@@ -126,7 +134,7 @@ def _bars_of(span: Span) -> list[Bar]:
 
 
 def _columns(spans: list[Span], num_ranks: int, start: int, end: int) -> list[Bar]:
-    """Calls put together: in each column of each rank the kinds one after the other, by their share."""
+    """Calls put together: in each column of each rank the kinds, one above the other, by their share."""
     num_columns = max(20, min(MAX_COLUMNS, MAX_CELLS // max(1, num_ranks)))
     width = (end - start) / num_columns
     shares: dict[tuple[int, int], Counter] = defaultdict(Counter)
@@ -151,9 +159,12 @@ def _columns(spans: list[Span], num_ranks: int, start: int, end: int) -> list[Ba
         hover = f"<b>rank {rank}: {counts[rank, column]} calls in {time_text(width)}</b><br>" + "<br>".join(
             f"{kind}: {100 * ns / width:.0f} %" for kind, ns in by_kind.most_common()
         )
-        for kind, inside in by_kind.most_common():
-            bars.append(Bar(rank, kind, round(left), round(left + inside), hover))
-            left += inside
+        low = 0.0
+        for kind in (WAITING, *KIND_COLOURS):  # always in this order, so that columns are comparable
+            if kind in by_kind:
+                high = min(1.0, low + by_kind[kind] / width)
+                bars.append(Bar(rank, kind, round(left), round(left + width), hover, low, high))
+                low = high
     return bars
 
 
@@ -177,44 +188,56 @@ def _count(number: int, word: str) -> str:
     return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
-def timeline_figure(timeline: Timeline | TimelineLayout) -> go.Figure:
-    """The figure of a timeline, or of a layout of it."""
+def timeline_figure(
+    timeline: Timeline | TimelineLayout, *, unit: tuple[float, str] | None = None
+) -> go.Figure:
+    """The figure of a timeline, or of a layout of it.
+
+    ``unit``, of the time axis, is that which suits the window, or any other of ``theme.time_unit``.
+    """
     layout = timeline if isinstance(timeline, TimelineLayout) else timeline_layout(timeline)
-    unit, name = time_unit(layout.end_ns - layout.start_ns)
+    unit, name = unit or time_unit(layout.end_ns - layout.start_ns)
     row_height = max(12, min(44, 700 // max(1, layout.num_ranks)))
-    figure = go.Figure(layout=base_layout(layout.title, 210 + row_height * max(1, layout.num_ranks)))
+    height = 180 + row_height * max(1, layout.num_ranks)
+    figure = go.Figure(layout=base_layout(layout.title, height))
     for kind in (WAITING, *KIND_COLOURS):
         bars = [bar for bar in layout.bars if bar.kind == kind]
         if bars:
-            figure.add_trace(_bar_trace(kind, bars, unit, 0.0 if layout.aggregated else 0.6))
+            figure.add_trace(_bar_trace(kind, bars, unit, layout.aggregated))
     if layout.arrows:
         figure.add_trace(_arrow_trace(layout.arrows, unit))
     notes = _totals_notes(layout)
-    if layout.aggregated:
-        notes.append(_below("Many calls: each column shows the shares of its time. Zoom in for single calls."))
-    elif layout.num_hidden_messages:
-        notes.append(_below(f"{layout.num_hidden_messages:,} messages are not drawn as arrows here."))
+    if layout.aggregated or layout.num_hidden_messages:
+        notes.append(_below(_what_is_left_out(layout)))
     step = 1 if layout.num_ranks <= 32 else 4
     figure.update_layout(
         annotations=notes,
         barmode="overlay",
-        margin={"l": 70, "r": 190, "t": 80, "b": 90},
+        margin={"l": 70, "r": 190, "t": 96, "b": 74},
+        legend={  # as wide as the figure, so that it has two lines at most
+            "xref": "container", "x": 0.01, "yref": "container", "y": 1 - 42 / height, "yanchor": "top",
+            "font": {"size": 11},
+        },
         xaxis={
-            "title": {"text": f"time ({name})"}, "range": [layout.start_ns / unit, layout.end_ns / unit],
+            "title": {"text": f"time ({name})", "standoff": 6}, "range": [layout.start_ns / unit, layout.end_ns / unit],
         },
         yaxis={
             "tickmode": "array", "tickvals": list(range(0, layout.num_ranks, step)), "showgrid": False,
             "ticktext": [f"rank {r}" for r in range(0, layout.num_ranks, step)],
             "range": [max(1, layout.num_ranks) - 0.4, -0.6],
+            "ticks": "outside", "ticklen": 6, "tickcolor": "rgba(0,0,0,0)",  # keeps text off the bars
         },
     )
     return figure
 
 
-def _bar_trace(kind: str, bars: list[Bar], unit: float, outline: float) -> go.Bar:
+def _bar_trace(kind: str, bars: list[Bar], unit: float, aggregated: bool) -> go.Bar:
+    height = COLUMN_HEIGHT if aggregated else BAR_HEIGHT
+    outline = 0.0 if aggregated else 0.6  # so that the shortest call is seen
     pattern = {"shape": "/", "size": 5, "solidity": 0.35, "fgcolor": "#d55e00"} if kind == WAITING else None
     return go.Bar(
-        name=kind, orientation="h", y=[b.rank for b in bars], width=0.52,
+        name=kind, orientation="h", y=[b.rank + height * (0.5 - (b.low + b.high) / 2) for b in bars],
+        width=[height * (b.high - b.low) for b in bars],
         base=[b.start_ns / unit for b in bars], x=[(b.end_ns - b.start_ns) / unit for b in bars],
         hovertext=[b.hover for b in bars], hoverinfo="text",
         marker={
@@ -243,21 +266,31 @@ def _arrow_trace(messages: tuple[Message, ...], unit: float) -> go.Scatter:
 
 def _totals_notes(layout: TimelineLayout) -> list[dict]:
     """Totals at the right end of each row."""
-    if layout.num_ranks > 32:
+    if layout.num_ranks > MAX_TOTALS or not any(t.num_calls for t in layout.totals):
         return []
+    size = 11 if layout.num_ranks <= 32 else 8
     return [
         {
             "xref": "paper", "x": 1.01, "xanchor": "left", "yref": "y", "y": t.rank, "showarrow": False,
-            "align": "left", "font": {"size": 11, "color": INK},
+            "align": "left", "font": {"size": size, "color": INK},
             "text": f"sent {t.num_sent:,} ({bytes_text(t.bytes_sent)}), waits {100 * t.wait_share:.0f} %",
         }
         for t in layout.totals
     ]
 
 
+def _what_is_left_out(layout: TimelineLayout) -> str:
+    words = []
+    if layout.aggregated:
+        words.append("Many calls: each column shows the shares of its time. Zoom in for single calls.")
+    if layout.num_hidden_messages:
+        words.append(f"{_count(layout.num_hidden_messages, 'message')} not drawn as arrows here.")
+    return " ".join(words)
+
+
 def _below(text: str) -> dict:
     return {
-        "xref": "paper", "yref": "paper", "x": 0, "y": 0, "yshift": -84, "xanchor": "left",
+        "xref": "paper", "yref": "paper", "x": 0, "y": 0, "yshift": -70, "xanchor": "left",
         "showarrow": False, "text": text, "font": {"size": 11, "color": INK},
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 from dataclasses import dataclass
 
 import plotly.graph_objects as go
@@ -19,7 +20,8 @@ STATE_COLOURS = {
     "absent": "#9aa0a6",
 }
 MAX_LABELLED = 12
-MAX_EDGES = 150
+MAX_EDGES = 150  # beyond, a rank has one arrow
+LINE_HEIGHT = 17  # of a label, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ def wait_graph_layout(graph: WaitGraph) -> WaitGraphLayout:
     size = len(graph.statuses)
     cycle_edges = set(zip(graph.cycle, graph.cycle[1:] + graph.cycle[:1], strict=True))
     pairs = {(edge.waiter, edge.awaited) for edge in graph.edges}
-    ordered = sorted(pairs, key=lambda pair: (pair not in cycle_edges, pair[0] not in graph.stuck, pair))
+    shown = pairs if len(pairs) <= MAX_EDGES else _one_a_rank(graph, pairs) | (pairs & cycle_edges)
+    ordered = sorted(shown, key=lambda pair: (pair in cycle_edges, pair))  # the cycle is drawn on top
     nodes = []
     for index, status in enumerate(graph.statuses):
         angle = math.pi / 2 - 2 * math.pi * index / size if size > 2 else math.pi * (1 - index)
@@ -69,7 +72,8 @@ def wait_graph_layout(graph: WaitGraph) -> WaitGraphLayout:
         label = ""
         if size <= MAX_LABELLED or (status.rank in graph.stuck and len(graph.stuck) <= 6):
             call, _, line = words.rpartition(", line ")
-            label = f"{_wrap(call)}<br>line {line}" if call else _wrap(words)
+            room = 4 if size <= 6 else 2 if size <= 8 else 1  # lines that keep off the next label
+            label = f"{_wrap(call, room)}<br>line {line}" if call else _wrap(words, room + 1)
         nodes.append(
             Node(
                 status.rank, x, y, status.state, status.rank in graph.stuck, label,
@@ -78,21 +82,26 @@ def wait_graph_layout(graph: WaitGraph) -> WaitGraphLayout:
         )
     return WaitGraphLayout(
         nodes=tuple(nodes),
-        arrows=tuple(Arrow(*pair, pair in cycle_edges) for pair in ordered[:MAX_EDGES]),
-        num_hidden_arrows=max(0, len(ordered) - MAX_EDGES),
+        arrows=tuple(Arrow(*pair, pair in cycle_edges) for pair in ordered),
+        num_hidden_arrows=len(pairs) - len(shown),
         title=_title(graph),
     )
 
 
-def _wrap(text: str, width: int = 34) -> str:
-    """Break a long label at its blanks."""
-    lines = [""]
-    for word in text.split(" "):
-        if lines[-1] and len(lines[-1]) + len(word) >= width:
-            lines.append(word)
-        else:
-            lines[-1] += (" " if lines[-1] else "") + word
-    return "<br>".join(lines[:4])
+def _one_a_rank(graph: WaitGraph, pairs: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """From each rank one arrow: to a rank that does not wait itself, where there is one."""
+    waits = {status.rank: status.state == "waiting" for status in graph.statuses}
+    chosen: dict[int, int] = {}
+    for waiter, awaited in sorted(pairs, key=lambda pair: (waits.get(pair[1], False), pair)):
+        if waiter != awaited:
+            chosen.setdefault(waiter, awaited)
+    return set(chosen.items())
+
+
+def _wrap(text: str, max_lines: int, width: int = 28) -> str:
+    """Break a long label at its blanks; what is too long for a picture ends in an ellipsis."""
+    lines = textwrap.wrap(text, width, max_lines=max_lines, placeholder=" …", break_on_hyphens=False)
+    return "<br>".join(lines)
 
 
 def _side(x: float, y: float, size: int) -> str:
@@ -118,16 +127,18 @@ def wait_graph_figure(graph: WaitGraph) -> go.Figure:
     layout = wait_graph_layout(graph)
     size = len(layout.nodes)
     small = size > 24
-    radius = 0.16 if size <= 12 else 0.9 * math.pi / size
+    radius = 0.16 if not small else 0.9 * math.pi / size
     at = {node.rank: node for node in layout.nodes}
     labelled = any(node.label for node in layout.nodes)
-    height = 260 if size <= 2 else 460 if labelled else 640
+    above, below = _label_height(layout, "above"), _label_height(layout, "below")
+    plot_height = 90 if size <= 2 else 340 if labelled else 540
+    height = 80 + above + plot_height + below + 30
     figure = go.Figure(layout=base_layout(layout.title, height))
     for state in dict.fromkeys(node.state for node in layout.nodes):
         nodes = [node for node in layout.nodes if node.state == state]
         figure.add_trace(
             go.Scatter(
-                name=state, x=[n.x for n in nodes], y=[n.y for n in nodes], mode="markers+text",
+                name=state, showlegend=True, x=[n.x for n in nodes], y=[n.y for n in nodes], mode="markers+text",
                 text=[f"<b>{n.rank}</b>" for n in nodes], textposition="middle center",
                 textfont={"color": "white", "size": 9 if small else 14},
                 hovertext=[n.hover for n in nodes], hoverinfo="text",
@@ -142,36 +153,56 @@ def wait_graph_figure(graph: WaitGraph) -> go.Figure:
     if layout.num_hidden_arrows:
         notes.append(
             {
-                "xref": "paper", "yref": "paper", "x": 0, "y": -0.02, "showarrow": False,
-                "text": f"{layout.num_hidden_arrows} more arrows are not drawn",
+                "xref": "paper", "yref": "paper", "x": 0.01, "y": 0, "yshift": -28 - below, "xanchor": "left",
+                "yanchor": "bottom", "showarrow": False,
+                "text": f"{layout.num_hidden_arrows:,} more arrows are not drawn",
             }
         )
     figure.update_layout(
         annotations=[note for note in notes if note],
-        margin={"l": 10, "r": 10, "t": 80, "b": 20},
-        xaxis={"visible": False, "range": [-3.1, 3.1] if size > 2 else [-2.2, 2.2]},
-        yaxis={"visible": False, "range": [-1.55, 1.5] if size > 2 else [-0.9, 0.6]},
+        margin={"l": 10, "r": 10, "t": 80 + above, "b": 30 + below},
+        legend={"yref": "container", "y": 1 - 48 / height, "yanchor": "top"},  # above all labels
+        xaxis={"visible": False, "range": [-2.2, 2.2] if size <= 2 else [-3.1, 3.1] if labelled else [-1.8, 1.8]},
+        yaxis={"visible": False, "range": [-0.45, 0.45] if size <= 2 else [-1.3, 1.3]},
     )
-    if not labelled and size > 2:
-        figure.update_layout(xaxis_range=[-1.8, 1.8], yaxis_range=[-1.1, 1.1])
     return figure
 
 
+def _label_height(layout: WaitGraphLayout, side: str) -> int:
+    """Pixels that the labels on one side of the circle need."""
+    lines = [node.label.count("<br>") + 1 for node in layout.nodes if node.label and node.label_side == side]
+    return LINE_HEIGHT * max(lines, default=0)
+
+
 def _arrow_note(waiter: Node, awaited: Node, in_cycle: bool, radius: float) -> dict | None:
-    """An arrow between the rims of two nodes, a little to its right so that two can pass."""
-    dx, dy = awaited.x - waiter.x, awaited.y - waiter.y
-    length = math.hypot(dx, dy)
-    if length == 0:
+    """An arrow from one node to another; see ``_ends``."""
+    if waiter.rank == awaited.rank:
         return None
-    ux, uy = dx / length, dy / length
-    aside = 0.05
+    ax, ay, x, y = _ends(waiter, awaited, radius)
     return {
-        "x": awaited.x - ux * radius + uy * aside, "y": awaited.y - uy * radius - ux * aside,
-        "ax": waiter.x + ux * radius + uy * aside, "ay": waiter.y + uy * radius - ux * aside,
+        "x": x, "y": y, "ax": ax, "ay": ay,
         "xref": "x", "yref": "y", "axref": "x", "ayref": "y", "text": "", "showarrow": True,
-        "arrowhead": 2, "arrowsize": 1.1, "arrowwidth": 2.6 if in_cycle else 1.3,
+        "arrowhead": 2, "arrowsize": 1, "arrowwidth": 2.4 if in_cycle else 1.2,
         "arrowcolor": ACCENT if in_cycle else INK,
     }
+
+
+def _ends(waiter: Node, awaited: Node, radius: float) -> tuple[float, float, float, float]:
+    """Between the rims of the nodes, a little to the right so that two arrows can pass.
+
+    Where there are many nodes, between points on a circle inside theirs, to cross none of them.
+    """
+    dx, dy = awaited.x - waiter.x, awaited.y - waiter.y
+    length = math.hypot(dx, dy)
+    ux, uy = dx / length, dy / length
+    if radius < 0.12:
+        inside = 1 - 1.6 * radius
+        return waiter.x * inside, waiter.y * inside, awaited.x * inside, awaited.y * inside
+    right_x, right_y = 0.05 * uy, -0.05 * ux
+    return (
+        waiter.x + ux * radius + right_x, waiter.y + uy * radius + right_y,
+        awaited.x - ux * radius + right_x, awaited.y - uy * radius + right_y,
+    )
 
 
 def _label_note(node: Node, radius: float) -> dict:

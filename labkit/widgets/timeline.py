@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traitlets
 from IPython.display import display, publish_display_data
 
 from labkit.trace.timeline import Timeline
@@ -11,41 +12,50 @@ from labkit.views.timeline import MAX_BARS, timeline_figure, timeline_layout
 from labkit.widgets.figure_widget import FigureWidget
 
 
-def timeline_widget(timeline: Timeline) -> FigureWidget:
-    """A figure of the timeline that is made again for the window one zooms to."""
-    figure = timeline_figure(timeline)
-    unit, _ = time_unit(timeline.duration_ns or 1)
-    widget = FigureWidget(figure)
-    shown: list = [tuple(figure.layout.xaxis.range)]
+class TimelineWidget(FigureWidget):
+    """A figure of a timeline that is made again for the window one zooms to.
 
-    def on_zoom(layout, window) -> None:
-        if window is None or tuple(window) == shown[0]:
+    Parameters
+    ----------
+    timeline : Timeline
+
+    Attributes
+    ----------
+    timeline : Timeline
+        The same, with times counted from the start of the run.
+    """
+
+    timeline = traitlets.Instance(Timeline, allow_none=True)  # plotly asks for it before it is set
+
+    def __init__(self, timeline: Timeline):
+        timeline = timeline.from_zero()
+        layout = timeline_layout(timeline)
+        # All windows keep the unit of the first, so that the axis does not change its meaning.
+        unit = time_unit(layout.end_ns - layout.start_ns)
+        super().__init__(timeline_figure(layout, unit=unit))
+        self._config = {"displaylogo": False, "responsive": True, "doubleClick": "reset"}
+        self.timeline = timeline
+        self._time_unit = unit
+        self._window = tuple(self.layout.xaxis.range)
+        self.layout.on_change(self._on_zoom, "xaxis.range")
+
+    def _on_zoom(self, layout, window) -> None:
+        """Draw the window ``window``, in units of the axis."""
+        if window is None or tuple(window) == self._window:
             return
-        shown[0] = tuple(window)
-        layout_now = timeline_layout(timeline, round(window[0] * unit), round(window[1] * unit))
-        # All windows keep the unit of the whole run, so that the axis does not change its meaning.
-        detail = timeline_figure(layout_now)
-        scale = time_unit(layout_now.end_ns - layout_now.start_ns)[0] / unit
-        traces = [_scaled(trace, scale) for trace in detail.data]
-        with widget.batch_update():
-            widget.data = ()
-            widget.add_traces(traces)
-            widget.layout.annotations = detail.layout.annotations
-
-    widget.layout.on_change(on_zoom, "xaxis.range")
-    return widget
-
-
-def _scaled(trace, scale: float):
-    trace.x = [None if x is None else x * scale for x in trace.x]
-    if trace.type == "bar":
-        trace.base = [base * scale for base in trace.base]
-    return trace
+        self._window = tuple(window)
+        size, _ = self._time_unit
+        shown = timeline_layout(self.timeline, *(round(float(end) * size) for end in window))
+        detail = timeline_figure(shown, unit=self._time_unit)
+        with self.batch_update():
+            self.data = ()
+            self.add_traces(detail.data)
+            self.layout.annotations = detail.layout.annotations
 
 
 def show_timeline(timeline: Timeline) -> None:
     """Display a timeline: a picture, or the widget if there is more than a picture can show."""
     if len(timeline.spans) > MAX_BARS:
-        display(timeline_widget(timeline))
+        display(TimelineWidget(timeline))
     else:
         publish_display_data(figure_bundle(timeline_figure(timeline)))

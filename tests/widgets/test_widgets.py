@@ -9,7 +9,7 @@ from labkit.trace.events import RankRecord
 from labkit.trace.timeline import Timeline
 from labkit.widgets.figure_widget import FigureWidget, shared_bundle
 from labkit.widgets.roofline import OWN, RooflineWidget
-from labkit.widgets.timeline import timeline_widget
+from labkit.widgets.timeline import TimelineWidget
 
 ROOF = Roofline(100e9, 200e9, (("L1", 400e9), ("DRAM", 20e9)))
 
@@ -42,7 +42,7 @@ def test_roofline_widget_follows_its_controls():
 def test_a_long_timeline_gives_detail_when_zoomed():
     spans = tuple(("Recv", "recv", 10**6 * k, 10**6 * k + 600_000, 0, 0, 8, "comm", None, 2) for k in range(20_000))
     timeline = Timeline.from_records([RankRecord(0, spans, (), (), 0, 0, 20_000 * 10**6)])
-    widget = timeline_widget(timeline)
+    widget = TimelineWidget(timeline)
     assert any("Zoom in" in note.text for note in widget.layout.annotations)
     widget.layout.xaxis.range = [10.0, 10.1]  # the unit is seconds: 100 calls
     bars = next(trace for trace in widget.data if trace.name == "recv")
