@@ -1,6 +1,8 @@
 """On CI a test may be skipped for want of a GPU and for nothing else."""
 
 import os
+import signal
+import threading
 
 import pytest
 
@@ -39,5 +41,8 @@ class SkipAccounts:
 
 
 def pytest_configure(config):
+    # A shell starts background jobs with SIGINT ignored, and the tests of the Stop button need it.
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if ON_CI:
         config.pluginmanager.register(SkipAccounts(), "skip-accounts")
