@@ -7,44 +7,26 @@ is served; and from time to time it publishes a :class:`~labkit.comm.waits.WaitR
 
 from __future__ import annotations
 
-import linecache
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
 from mpi4py import MPI
 
+from labkit.comm.source_lines import cell_frame, line_and_source
 from labkit.comm.waits import CollectiveCall, CollectiveLog, Operation, Unreceived, WaitReport
 
 REPORT_AFTER_S = 0.1  # a shorter wait is nobody's business
 REPORT_EVERY_S = 0.15
 MAX_SLEEP_S = 1e-3
 REMEMBERED_CALLS = 256  # collective calls a report carries
-CELL_FILENAME = "<mpi cell "  # source files of cells are named "<mpi cell 3>"
 
 _iprobe = MPI.Comm.Iprobe
 
 
 class CellOverError(BaseException):
     """Raised in a left-over thread of a cell that has ended."""
-
-
-def cell_frame():
-    """The innermost frame of a cell on this thread's stack, or None outside a cell."""
-    frame = sys._getframe(1)
-    while frame is not None:
-        if frame.f_code.co_filename.startswith(CELL_FILENAME):
-            return frame
-        frame = frame.f_back
-    return None
-
-
-def cell_line() -> int | None:
-    """The line of the cell that is being executed, or None outside a cell."""
-    frame = cell_frame()
-    return frame.f_lineno if frame is not None else None
 
 
 class Monitor:
@@ -147,8 +129,7 @@ class Monitor:
 
     def _report(self, wait_id: int, call: str, operations: Iterable[Operation], need: str):
         operations = tuple(operations)
-        frame = cell_frame()
-        line = frame.f_lineno if frame is not None else None
+        line, source = line_and_source(cell_frame())
         return WaitReport(
             rank=self.rank,
             wait_id=wait_id,
@@ -163,7 +144,7 @@ class Monitor:
             unreceived=tuple(self._unreceived()),
             collectives=self.collective_logs(),
             line=line,
-            source=linecache.getline(frame.f_code.co_filename, line).strip() if line else "",
+            source=source,
         )
 
     def _unreceived(self) -> Iterable[Unreceived]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from time import perf_counter_ns
 
-from labkit.comm.interruptible.monitor import cell_line
+from labkit.comm.source_lines import cell_line
 from labkit.trace.events import RankRecord
 
 MAX_SPANS = 200_000  # a rank; what comes after is counted, not kept

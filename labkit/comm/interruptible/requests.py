@@ -8,7 +8,7 @@ from time import perf_counter_ns
 
 from mpi4py import MPI
 
-from labkit.comm.interruptible.monitor import cell_line
+from labkit.comm.source_lines import cell_line
 from labkit.comm.waits import Operation
 
 _Request, _Prequest, _Message = MPI.Request, MPI.Prequest, MPI.Message

@@ -1,0 +1,116 @@
+"""Cartesian communicators of simulated ranks."""
+
+from __future__ import annotations
+
+import math
+
+from mpi4py import MPI
+
+from labkit.comm.mpi_errors import MPIError
+from labkit.comm.simulated.communicator import SimulatedComm
+
+
+class SimulatedCartcomm(SimulatedComm):
+    """A simulated communicator whose members stand on a grid, row by row, like ``mpi4py.MPI.Cartcomm``."""
+
+    dims: tuple[int, ...] = ()
+    periods: tuple[bool, ...] = ()
+
+    def Get_topology(self):
+        return MPI.CART
+
+    def Get_dim(self):
+        return len(self.dims)
+
+    ndim = dim = property(Get_dim)
+
+    def Get_topo(self):
+        return list(self.dims), [int(p) for p in self.periods], self.coords
+
+    topo = property(Get_topo)
+
+    @property
+    def coords(self) -> list[int]:
+        return self.Get_coords(self.rank)
+
+    def Get_coords(self, rank):
+        if not 0 <= rank < self.size:
+            raise MPIError(MPI.ERR_RANK, f"rank {self.rank}: Get_coords({rank}): the ranks are 0 to {self.size - 1}")
+        coords = []
+        for extent in reversed(self.dims):
+            rank, coord = divmod(rank, extent)
+            coords.append(coord)
+        return coords[::-1]
+
+    def Get_cart_rank(self, coords):
+        rank = 0
+        for coord, extent, periodic in zip(coords, self.dims, self.periods, strict=True):
+            if not 0 <= coord < extent and not periodic:
+                raise MPIError(
+                    MPI.ERR_RANK,
+                    f"rank {self.rank}: Get_cart_rank({list(coords)}): {coord} is outside 0 to {extent - 1}, "
+                    f"and that dimension is not periodic",
+                )
+            rank = rank * extent + coord % extent
+        return rank
+
+    def Shift(self, direction, disp):
+        if not 0 <= direction < len(self.dims):
+            raise MPIError(
+                MPI.ERR_DIMS, f"rank {self.rank}: Shift(direction={direction}): there are {len(self.dims)} dimensions"
+            )
+        return self._neighbor(direction, -disp), self._neighbor(direction, disp)
+
+    def _neighbor(self, direction, disp) -> int:
+        coords = self.coords
+        coords[direction] += disp
+        if not 0 <= coords[direction] < self.dims[direction] and not self.periods[direction]:
+            return MPI.PROC_NULL
+        return self.Get_cart_rank(coords)
+
+    def Sub(self, remain_dims):
+        kept = [bool(keep) for keep in remain_dims]
+        coords = self.coords
+        color = 0
+        for coord, extent, keep in zip(coords, self.dims, kept, strict=True):
+            if not keep:
+                color = color * extent + coord
+        comm = self._split_as_cart(color)
+        comm.dims = tuple(e for e, keep in zip(self.dims, kept, strict=True) if keep)
+        comm.periods = tuple(p for p, keep in zip(self.periods, kept, strict=True) if keep)
+        return comm
+
+    def _split_as_cart(self, color):
+        def groups(values):
+            chosen: dict[int, list] = {}
+            for rank in sorted(values):
+                chosen.setdefault(values[rank], []).append(rank)
+            return {rank: tuple(ranks) for ranks in chosen.values() for rank in ranks}
+
+        return self._make("Sub", groups, color, SimulatedCartcomm)
+
+    def Dup(self, info=None):
+        comm = self._make("Dup", lambda values: {r: tuple(range(self.size)) for r in values}, None, SimulatedCartcomm)
+        comm.dims, comm.periods = self.dims, self.periods
+        return comm
+
+
+def make_cart(comm: SimulatedComm, dims, periods):
+    """Collective: the first ``prod(dims)`` ranks of ``comm`` on a grid; MPI.COMM_NULL for the rest."""
+    dims = tuple(int(extent) for extent in dims)
+    periods = (False,) * len(dims) if periods is None else periods
+    if isinstance(periods, (bool, int)):
+        periods = (bool(periods),) * len(dims)
+    size = math.prod(dims)
+    if not 0 < size <= comm.size or len(periods) != len(dims):
+        raise MPIError(
+            MPI.ERR_DIMS,
+            f"rank {comm.rank}: Create_cart({list(dims)}, periods={list(periods)}): a grid of {size} ranks, and the "
+            f"communicator has {comm.size}",
+        )
+    cart = comm._make(
+        "Create_cart", lambda values: {rank: tuple(range(size)) for rank in range(size)}, None, SimulatedCartcomm
+    )
+    if cart != MPI.COMM_NULL:
+        cart.dims, cart.periods = dims, tuple(bool(p) for p in periods)
+    return cart

@@ -1,0 +1,350 @@
+"""Point-to-point calls of a simulated communicator (see :mod:`.communicator`)."""
+
+from __future__ import annotations
+
+from mpi4py import MPI
+
+from labkit.comm.mpi_errors import MPIError, peer_problem, tag_problem
+from labkit.comm.simulated.buffers import is_plain, size_of, taken
+from labkit.comm.simulated.matching import Message
+from labkit.comm.simulated.requests import Prequest, Request, posted_line
+
+ANY_SOURCE, ANY_TAG, PROC_NULL = MPI.ANY_SOURCE, MPI.ANY_TAG, MPI.PROC_NULL
+_dumps = MPI.pickle.dumps
+TAG_UB = MPI.COMM_SELF.Get_attr(MPI.TAG_UB)
+
+
+class MatchedMessage:
+    """A message found by ``Mprobe``, to be received by nobody else, like ``mpi4py.MPI.Message``."""
+
+    def __init__(self, comm, message: Message):
+        self.comm, self.message = comm, message
+
+    def Irecv(self, buf):
+        return self._receive("Irecv", buf, False)
+
+    def irecv(self):
+        return self._receive("irecv", None, True)
+
+    def Recv(self, buf, status=None):
+        self._receive("Recv", buf, False).Wait(status)
+
+    def recv(self, status=None):
+        return self._receive("recv", None, True).wait(status)
+
+    def _receive(self, call, buf, pickled):
+        comm, message = self.comm, self.message
+        room = message.num_bytes if pickled else size_of(buf)
+        request = Request("recv", call, comm, message.source, message.tag, buf, room, pickled=pickled)
+        comm.mailbox.match(request, message)
+        comm.note_start(request)
+        return request
+
+
+class PointToPoint:
+    """Sends, receives, probes. ``me`` is the rank, ``mailboxes`` those of all members."""
+
+    # -- blocking sends and receives ------------------------------------------------------------
+
+    def Send(self, buf, dest, tag=0):
+        self._send("Send", buf, dest, tag, self.world.check_unsafe_sends)
+
+    def Rsend(self, buf, dest, tag=0):
+        self._send("Rsend", buf, dest, tag, False)
+
+    def Ssend(self, buf, dest, tag=0):
+        self._send("Ssend", buf, dest, tag, True)
+
+    def Bsend(self, buf, dest, tag=0):
+        self._send("Bsend", buf, dest, tag, False, buffered=True)
+
+    def send(self, obj, dest, tag=0):
+        self._send("send", _dumps(obj), dest, tag, self.world.check_unsafe_sends)
+
+    def ssend(self, obj, dest, tag=0):
+        self._send("ssend", _dumps(obj), dest, tag, True)
+
+    def bsend(self, obj, dest, tag=0):
+        self._send("bsend", _dumps(obj), dest, tag, False, buffered=True)
+
+    def Recv(self, buf, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        me = self.me
+        start = me.now
+        request = self._post("Recv", buf, source, tag, buf.nbytes if is_plain(buf) else size_of(buf), False)
+        me.wait_for((request,), "")
+        request.finish(status)
+        if me.recorder is not None:
+            me.recorder.receive_span("Recv", start, request)
+
+    def recv(self, buf=None, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        me = self.me
+        start = me.now
+        request = self._post("recv", None, source, tag, 0, True)
+        me.wait_for((request,), "")
+        result = request.finish(status)
+        if me.recorder is not None:
+            me.recorder.receive_span("recv", start, request)
+        return result
+
+    def Sendrecv(
+        self, sendbuf, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None
+    ):
+        room = recvbuf.nbytes if is_plain(recvbuf) else size_of(recvbuf)
+        self._sendrecv("Sendrecv", sendbuf, dest, sendtag, recvbuf, source, recvtag, status, room, False)
+
+    def Sendrecv_replace(self, buf, dest, sendtag=0, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
+        size = size_of(buf)
+        data = taken(buf)
+        self._sendrecv("Sendrecv_replace", data, dest, sendtag, buf, source, recvtag, status, size, False)
+
+    def sendrecv(
+        self, sendobj, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None
+    ):
+        data = _dumps(sendobj)
+        return self._sendrecv("sendrecv", data, dest, sendtag, None, source, recvtag, status, 0, True)
+
+    # -- nonblocking and persistent -------------------------------------------------------------
+
+    def Isend(self, buf, dest, tag=0):
+        return self._isend("Isend", buf, dest, tag, self.world.check_unsafe_sends)
+
+    def Irsend(self, buf, dest, tag=0):
+        return self._isend("Irsend", buf, dest, tag, False)
+
+    def Issend(self, buf, dest, tag=0):
+        return self._isend("Issend", buf, dest, tag, True)
+
+    def Ibsend(self, buf, dest, tag=0):
+        return self._isend("Ibsend", buf, dest, tag, False, buffered=True)
+
+    def isend(self, obj, dest, tag=0):
+        return self._isend("isend", _dumps(obj), dest, tag, self.world.check_unsafe_sends)
+
+    def issend(self, obj, dest, tag=0):
+        return self._isend("issend", _dumps(obj), dest, tag, True)
+
+    def ibsend(self, obj, dest, tag=0):
+        return self._isend("ibsend", _dumps(obj), dest, tag, False, buffered=True)
+
+    def Irecv(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
+        request = self._post("Irecv", buf, source, tag, size_of(buf), False)
+        self.note_start(request)
+        return request
+
+    def irecv(self, buf=None, source=ANY_SOURCE, tag=ANY_TAG):
+        request = self._post("irecv", None, source, tag, 0, True)
+        self.note_start(request)
+        return request
+
+    def Send_init(self, buf, dest, tag=0):
+        return self._prepare("send", "Send_init", buf, dest, tag)
+
+    def Ssend_init(self, buf, dest, tag=0):
+        return self._prepare("send", "Ssend_init", buf, dest, tag)
+
+    def Bsend_init(self, buf, dest, tag=0):
+        return self._prepare("send", "Bsend_init", buf, dest, tag)
+
+    def Rsend_init(self, buf, dest, tag=0):
+        return self._prepare("send", "Rsend_init", buf, dest, tag)
+
+    def Recv_init(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
+        return self._prepare("recv", "Recv_init", buf, source, tag)
+
+    # -- probes ---------------------------------------------------------------------------------
+
+    def Probe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        self._probe("Probe", source, tag).finish(status)
+        return True
+
+    def probe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        self._probe("probe", source, tag).finish(status)
+        return True
+
+    def Iprobe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        return self._look("Iprobe", source, tag, status) is not None
+
+    iprobe = Iprobe
+
+    def Mprobe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        request = self._probe("Mprobe", source, tag)
+        request.finish(status)
+        self.mailbox.take(request.message)
+        return MatchedMessage(self, request.message)
+
+    mprobe = Mprobe
+
+    def Improbe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        message = self._look("Improbe", source, tag, status)
+        if message is None:
+            return None
+        self.mailbox.take(message)
+        return MatchedMessage(self, message)
+
+    improbe = Improbe
+
+    # -- parts ----------------------------------------------------------------------------------
+
+    def _launch(self, call, buf, dest, tag, synchronous, buffered=False, request=None):
+        """Put a message on its way: the time when the sender can go on, or the request that knows it."""
+        if not (0 <= dest < self.size and 0 <= tag <= TAG_UB):
+            if dest == PROC_NULL:
+                return self.me.now
+            self._refuse(call, "dest", dest, tag)
+        me, world = self.me, self.world
+        is_bytes = type(buf) is bytes
+        data = buf if is_bytes else None
+        transport, dest_world = world.transport, self.members[dest]
+        cost = transport.cost_between(me.rank, dest_world)
+        if cost.overhead_s:
+            me.advance_to(me.now + cost.overhead_s)
+        num_bytes = len(buf) if is_bytes else buf.nbytes if is_plain(buf) else None
+        if num_bytes is None:
+            data = taken(buf)
+            num_bytes = data.nbytes
+        me.sent_round = message_round = (me.depth if me.depth > me.sent_round else me.sent_round) + 1
+        me.num_sent += 1
+        me.bytes_sent += num_bytes
+        if synchronous or (num_bytes > world.network.eager_limit_bytes and not buffered):
+            if request is None:
+                request = Request("send", call, self, dest, tag, buf, num_bytes, data=data)
+            envelope = me.now + cost.latency_s
+            message = Message(self.rank, tag, data, num_bytes, envelope, message_round, request)
+            self.mailboxes[dest].deliver(message)
+            return request
+        if data is None:
+            data = buf.copy()
+        begin, left = transport.depart(me.rank, dest_world, num_bytes, me.now)
+        message = Message(self.rank, tag, data, num_bytes, None, message_round)
+        if begin > me.now:  # behind another message at its port
+            world.at(begin, self.mailboxes[dest].set_out, message)
+        else:
+            message.arrival = transport.travel(me.rank, dest_world, num_bytes, begin)
+            self.mailboxes[dest].deliver(message)
+        return me.now if buffered else left
+
+    def _send(self, call, buf, dest, tag, synchronous, buffered=False):
+        me = self.me
+        start = me.now
+        sent = self._launch(call, buf, dest, tag, synchronous, buffered)
+        if type(sent) is Request:
+            me.wait_for((sent,), "")
+            sent.finish()
+        elif sent > me.now:
+            me.advance_to(sent)
+        if me.recorder is not None and dest != PROC_NULL:
+            me.recorder.send_span(self, call, start, dest, tag, len(buf) if type(buf) is bytes else size_of(buf))
+
+    def _isend(self, call, buf, dest, tag, synchronous, buffered=False):
+        start = self.me.now
+        sent = self._launch(call, buf, dest, tag, synchronous, buffered)
+        if type(sent) is not Request:
+            num_bytes = 0 if dest == PROC_NULL else len(buf) if type(buf) is bytes else size_of(buf)
+            request = Request("send", call, self, dest, tag, None, num_bytes)
+            request.posted_at, request.done_at = start, sent
+        else:
+            request = sent
+        self.note_start(request, start)
+        return request
+
+    def _post(self, call, buf, source, tag, room, pickled):
+        """Post a receive."""
+        if not ((0 <= source < self.size or source == ANY_SOURCE) and (tag >= 0 or tag == ANY_TAG)):
+            if source != PROC_NULL:
+                self._refuse(call, "source", source, tag)
+        request = Request("recv", call, self, source, tag, buf, room, pickled=pickled)
+        if source == PROC_NULL:
+            request.done_at = self.me.now
+        else:
+            self.mailbox.post(request)
+        return request
+
+    def _sendrecv(self, call, sendbuf, dest, sendtag, recvbuf, source, recvtag, status, room, pickled):
+        me = self.me
+        start = me.now
+        receive = self._post(call, recvbuf, source, recvtag, room, pickled)
+        sent = self._launch(call, sendbuf, dest, sendtag, False)
+        if type(sent) is Request:
+            me.wait_for((receive, sent), call)
+            sent.finish()
+        else:
+            me.wait_for((receive,), "")
+            if sent > me.now:
+                me.advance_to(sent)
+        result = receive.finish(status)
+        if me.recorder is not None:
+            num_bytes = len(sendbuf) if type(sendbuf) is bytes else size_of(sendbuf)
+            me.recorder.sendrecv_span(self, call, start, receive, dest, sendtag, num_bytes)
+        return result
+
+    def _prepare(self, kind, call, buf, peer, tag):
+        if peer != PROC_NULL and not (kind == "recv" and peer == ANY_SOURCE) and not 0 <= peer < self.size:
+            self._refuse(call, "dest" if kind == "send" else "source", peer, tag)
+        if not (0 <= tag <= TAG_UB or (kind == "recv" and tag == ANY_TAG)):
+            self._refuse(call, "dest" if kind == "send" else "source", peer, tag)
+        return Prequest(kind, call, self, peer, tag, buf, size_of(buf))
+
+    def begin(self, request: Prequest) -> None:
+        """Start a persistent request."""
+        if request.peer == PROC_NULL:
+            request.done_at = self.me.now
+        elif request.kind == "recv":
+            self.mailbox.post(request)
+        else:
+            call = request.call
+            synchronous = call == "Ssend_init" or (call == "Send_init" and self.world.check_unsafe_sends)
+            sent = self._launch(
+                call, request.buffer, request.peer, request.tag, synchronous, call == "Bsend_init", request
+            )
+            if sent is not request:
+                request.done_at = sent
+        self.note_start(request)
+
+    def note_start(self, request: Request, start=None) -> None:
+        """Books of a nonblocking request: the line that started it, and its part of the timeline."""
+        posted_line(request)
+        recorder = self.me.recorder
+        if recorder is not None:
+            recorder.start_span(self, request, self.me.now if start is None else start)
+
+    def _probe(self, call, source, tag):
+        if not (0 <= source < self.size or source in (ANY_SOURCE, PROC_NULL)) or tag < ANY_TAG:
+            self._refuse(call, "source", source, tag)
+        me = self.me
+        start = me.now
+        request = Request("probe", call, self, source, tag)
+        if source == PROC_NULL:
+            request.done_at = me.now
+        else:
+            self.mailbox.probe(request)
+            me.wait_for((request,), "")
+        if me.recorder is not None:
+            me.recorder.probe_span(call, start, request)
+        return request
+
+    def _look(self, call, source, tag, status):
+        """The message that an immediate probe finds now."""
+        if not (0 <= source < self.size or source in (ANY_SOURCE, PROC_NULL)) or tag < ANY_TAG:
+            self._refuse(call, "source", source, tag)
+        me = self.me
+        message = self.mailbox.find(source, tag, me.now)
+        if message is None:
+            request = Request("probe", call, self, source, tag)
+            me.poll(call, request)
+            message = self.mailbox.find(source, tag, me.now)
+        if message is not None:
+            me.num_polls = 0
+            if status is not None:
+                status.source, status.tag = message.source, message.tag
+                status.Set_elements(MPI.BYTE, message.num_bytes)
+        return message
+
+    def _refuse(self, call, word, peer, tag):
+        """An argument is wrong: say which."""
+        wrong_rank = not 0 <= peer < self.size and not (word == "source" and peer == ANY_SOURCE) and peer != PROC_NULL
+        problem = peer_problem(peer, self.size, word=word) if wrong_rank else tag_problem(tag)
+        raise MPIError(
+            MPI.ERR_RANK if wrong_rank else MPI.ERR_TAG,
+            f"rank {self.rank}: {call}({word}={peer}, tag={tag}){self.where}: {problem}",
+        )
+

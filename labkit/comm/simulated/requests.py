@@ -1,0 +1,384 @@
+"""Requests of simulated ranks: mpi4py's Wait and Test families, in virtual time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from mpi4py import MPI
+
+from labkit.comm.mpi_errors import MPIError, truncation_problem
+from labkit.comm.simulated.buffers import put
+from labkit.comm.source_lines import cell_line
+from labkit.comm.waits import Operation
+
+WORDS = {
+    "peer": {MPI.ANY_SOURCE: "ANY_SOURCE", MPI.PROC_NULL: "PROC_NULL"},
+    "tag": {MPI.ANY_TAG: "ANY_TAG"},
+}
+UNDEFINED = MPI.UNDEFINED
+
+
+class Request:
+    """A communication that has been started, like ``mpi4py.MPI.Request``.
+
+    Attributes
+    ----------
+    done_at : float or None
+        The virtual time at which it will be complete, in s, once that is known.
+    """
+
+    __slots__ = (
+        "kind", "call", "comm", "peer", "tag", "buffer", "data", "num_bytes", "done_at", "message", "awaited",
+        "order", "posted_at", "active", "pickled", "cancelled", "line", "mark", "sequence", "value", "__weakref__",
+    )
+
+    def __init__(self, kind, call, comm, peer, tag, buffer=None, num_bytes=0, *, data=None, pickled=False):
+        me = comm.me
+        self.kind, self.call, self.comm, self.peer, self.tag = kind, call, comm, peer, tag
+        self.buffer, self.num_bytes, self.data, self.pickled = buffer, num_bytes, data, pickled
+        self.done_at = self.message = self.line = self.mark = self.sequence = self.value = None
+        self.awaited = self.cancelled = False
+        self.active = True
+        self.posted_at = me.now
+        self.order = comm.world.events()
+
+    def set_done(self, time) -> None:
+        """It is known now when this completes."""
+        self.done_at = time
+        if self.awaited:
+            self.awaited = False
+            self.comm.me.learn(time)
+
+    def accepts(self, message) -> bool:
+        """Whether the message is one that this receive or probe asks for."""
+        return self.peer in (message.source, MPI.ANY_SOURCE) and self.tag in (message.tag, MPI.ANY_TAG)
+
+    def finish(self, status=None):
+        """The books of a request that is complete: fill its buffer and status; return its object, if any."""
+        result = None
+        if self.active:
+            self.active = False
+            me = self.comm.me
+            me.posted.pop(self.order, None)
+            message = self.message
+            if self.kind == "recv" and message is not None:
+                if message.round > me.received_round:
+                    me.received_round = message.round
+                else:
+                    me.received_round += 1
+                if me.received_round > me.depth:
+                    me.depth = me.received_round
+                largest = me.world.largest_of_round
+                while me.received_round >= len(largest):
+                    largest.append(0)
+                if message.num_bytes > largest[me.received_round]:
+                    largest[me.received_round] = message.num_bytes
+                me.num_received += 1
+                me.bytes_received += message.num_bytes
+                result = self._unpack(message)
+            if self.mark is not None:
+                self.mark(self)
+            self.value = result
+            self.buffer = None if type(self) is Request else self.buffer
+        if status is not None:
+            self._fill(status)
+        return result
+
+    def _unpack(self, message):
+        if self.pickled:
+            return MPI.pickle.loads(message.data)
+        data = message.data
+        if type(data) is bytes:
+            data = np.frombuffer(data, np.uint8)
+        try:
+            put(data, self.buffer)
+        except MPI.Exception as error:
+            if error.Get_error_class() != MPI.ERR_TRUNCATE:
+                raise
+            raise MPIError(
+                MPI.ERR_TRUNCATE,
+                f"rank {self.comm.rank}: {self.text()}: "
+                + truncation_problem(message.num_bytes, self.num_bytes, message.source, message.tag),
+            ) from None
+
+    def _fill(self, status) -> None:
+        if self.kind == "recv" or self.kind == "probe":
+            message = self.message
+            if message is not None:
+                status.source, status.tag = message.source, message.tag
+                status.Set_elements(MPI.BYTE, message.num_bytes)
+            else:  # MPI.PROC_NULL, or cancelled
+                status.source, status.tag = MPI.PROC_NULL, MPI.ANY_TAG
+                status.Set_elements(MPI.BYTE, 0)
+        status.Set_cancelled(self.cancelled)
+
+    def text(self) -> str:
+        """The call as a student would write it."""
+        if self.kind == "collective":
+            return self.call
+        word = "dest" if self.kind == "send" else "source"
+        peer, tag = WORDS["peer"].get(self.peer, self.peer), WORDS["tag"].get(self.tag, self.tag)
+        return f"{self.call}({word}={peer}, tag={tag}){self.comm.where}"
+
+    def operation(self) -> Operation:
+        """This as a value for finding deadlocks."""
+        comm = self.comm
+        if self.kind == "collective":
+            return Operation("collective", self.call, comm.context, comm.members, sequence=self.sequence, line=self.line)
+        peers = comm.members if self.peer == MPI.ANY_SOURCE else tuple(comm.members[p] for p in (self.peer,) if p >= 0)
+        return Operation(
+            self.kind, self.text(), comm.context, peers, None if self.tag == MPI.ANY_TAG else self.tag,
+            self.num_bytes, line=self.line,
+        )
+
+    def is_complete(self) -> bool:
+        """Whether it is complete at its rank's virtual time."""
+        return self.done_at is not None and self.done_at <= self.comm.me.now
+
+    # -- mpi4py's names -------------------------------------------------------------------------
+
+    def Wait(self, status=None):
+        _wait(self.comm, [self], "Wait")
+        self.finish(status)
+        return True
+
+    def wait(self, status=None):
+        _wait(self.comm, [self], "wait")
+        return self.finish(status)
+
+    def Test(self, status=None):
+        return _test([self], "Test", [status] if status is not None else None) is not None
+
+    def test(self, status=None):
+        results = _test([self], "test", [status] if status is not None else None)
+        return (False, None) if results is None else (True, results[0])
+
+    def Get_status(self, status=None):
+        if not self.is_complete() and self.active:
+            self.comm.me.poll("Get_status", self)
+        done = not self.active or self.is_complete()
+        if done and status is not None:
+            self._fill(status)
+        return done
+
+    def Cancel(self):
+        if self.kind == "recv" and self.active and self.message is None and self.comm.mailbox.withdraw(self):
+            self.cancelled = True
+            self.set_done(self.comm.me.now)
+
+    cancel = Cancel
+
+    def Free(self):
+        self.comm.me.posted.pop(self.order, None)
+        self.active = False
+
+    @classmethod
+    def Waitall(cls, requests, statuses=None):
+        _wait_all(requests, "Waitall", statuses)
+        return True
+
+    @classmethod
+    def waitall(cls, requests, statuses=None):
+        return _wait_all(requests, "waitall", statuses)
+
+    @classmethod
+    def Testall(cls, requests, statuses=None):
+        return _test(requests, "Testall", _statuses(requests, statuses)) is not None
+
+    @classmethod
+    def testall(cls, requests, statuses=None):
+        results = _test(requests, "testall", _statuses(requests, statuses))
+        return results is not None, results
+
+    @classmethod
+    def Waitany(cls, requests, status=None):
+        return _wait_any(requests, "Waitany", status)[0]
+
+    @classmethod
+    def waitany(cls, requests, status=None):
+        return _wait_any(requests, "waitany", status)
+
+    @classmethod
+    def Testany(cls, requests, status=None):
+        index, done, _ = _test_any(requests, "Testany", status)
+        return index, done
+
+    @classmethod
+    def testany(cls, requests, status=None):
+        return _test_any(requests, "testany", status)
+
+    @classmethod
+    def Waitsome(cls, requests, statuses=None):
+        indices, _ = _wait_some(requests, "Waitsome", statuses)
+        return indices
+
+    @classmethod
+    def waitsome(cls, requests, statuses=None):
+        return _wait_some(requests, "waitsome", statuses)
+
+    @classmethod
+    def Testsome(cls, requests, statuses=None):
+        return _test_some(requests, "Testsome", statuses)[0]
+
+    @classmethod
+    def testsome(cls, requests, statuses=None):
+        return _test_some(requests, "testsome", statuses)
+
+
+class Prequest(Request):
+    """A persistent request: ``Start`` begins its communication, any number of times."""
+
+    __slots__ = ()
+
+    def __init__(self, *arguments, **options):
+        super().__init__(*arguments, **options)
+        self.active = False
+        self.done_at = self.posted_at
+
+    def Start(self):
+        if self.active:
+            raise MPIError(MPI.ERR_REQUEST, f"rank {self.comm.rank}: Start: {self.text()} is active; wait for it first")
+        self.active, self.message, self.done_at, self.data = True, None, None, None
+        self.cancelled = False
+        self.posted_at, self.order = self.comm.me.now, self.comm.world.events()
+        self.comm.begin(self)
+
+    @classmethod
+    def Startall(cls, requests):
+        for request in requests:
+            request.Start()
+
+
+def _text(call: str, requests: Sequence[Request]) -> str:
+    if call in ("Wait", "wait", "Test", "test"):
+        return f"{call} of {requests[0].text()}"
+    waiting = [r.text() for r in requests if r.active and r.done_at is None]
+    return f"{call}({len(requests)} requests), {len(waiting)} not complete: " + "; ".join(waiting[:3])
+
+
+def _live(requests) -> list[Request]:
+    return [r for r in requests if r.active]
+
+
+def _wait(comm, requests: Sequence[Request], call: str) -> None:
+    """Until all are complete, keeping the books of the timeline."""
+    me = comm.me
+    start = me.now
+    live = _live(requests)
+    if live:
+        me.wait_for(live, call)
+    if me.recorder is not None and live:
+        me.recorder.wait_span(call, start, live)
+
+
+def _statuses(requests, statuses):
+    """mpi4py's way with a list of statuses: it is made as long as the list of requests."""
+    if statuses is None:
+        return None
+    statuses += [MPI.Status() for _ in range(len(requests) - len(statuses))]
+    return statuses
+
+
+def _finish_all(requests, statuses) -> list:
+    return [r.finish(statuses[i] if statuses is not None else None) for i, r in enumerate(requests)]
+
+
+def _wait_all(requests, call, statuses):
+    if requests:
+        _wait(requests[0].comm, requests, call)
+    return _finish_all(requests, _statuses(requests, statuses))
+
+
+def _test(requests, call, statuses):
+    """The objects of the requests if all are complete, else None."""
+    live = _live(requests)
+    pending = [r for r in live if not r.is_complete()]
+    if pending:
+        pending[0].comm.me.poll(call, pending[0])
+        if any(not r.is_complete() for r in live):
+            return None
+    if live:
+        me = live[0].comm.me
+        me.num_polls = 0
+        if me.recorder is not None:
+            me.recorder.wait_span(call, me.now, live)
+    return _finish_all(requests, statuses)
+
+
+def _complete(requests) -> list[int]:
+    """Indices of active requests that are complete, in order of their completion."""
+    done = [(r.done_at, i) for i, r in enumerate(requests) if r.active and r.is_complete()]
+    return [i for _, i in sorted(done)]
+
+
+def _wait_any(requests, call, status):
+    live = _live(requests)
+    if not live:
+        return UNDEFINED, None
+    me = live[0].comm.me
+    start = me.now
+    if not _complete(live):
+        me.wait_for(live, call, any_of_them=True)
+    index = _complete(requests)[0]
+    if me.recorder is not None:
+        me.recorder.wait_span(call, start, [requests[index]])
+    return index, requests[index].finish(status)
+
+
+def _test_any(requests, call, status):
+    live = _live(requests)
+    if not live:
+        return UNDEFINED, True, None
+    me = live[0].comm.me
+    if not _complete(live):
+        me.poll(call, live[0])
+        if not _complete(live):
+            return UNDEFINED, False, None
+    me.num_polls = 0
+    index = _complete(requests)[0]
+    if me.recorder is not None:
+        me.recorder.wait_span(call, me.now, [requests[index]])
+    return index, True, requests[index].finish(status)
+
+
+def _some(requests, indices, statuses):
+    if statuses is not None:
+        statuses += [MPI.Status() for _ in range(len(indices) - len(statuses))]
+    results = [
+        requests[index].finish(statuses[k] if statuses is not None else None) for k, index in enumerate(indices)
+    ]
+    return indices, results
+
+
+def _wait_some(requests, call, statuses):
+    live = _live(requests)
+    if not live:
+        return None, None
+    me = live[0].comm.me
+    start = me.now
+    if not _complete(live):
+        me.wait_for(live, call, any_of_them=True)
+    indices = sorted(_complete(requests))
+    if me.recorder is not None:
+        me.recorder.wait_span(call, start, [requests[i] for i in indices])
+    return _some(requests, indices, statuses)
+
+
+def _test_some(requests, call, statuses):
+    live = _live(requests)
+    if not live:
+        return None, None
+    me = live[0].comm.me
+    if not _complete(live):
+        me.poll(call, live[0])
+    indices = sorted(_complete(requests))
+    if indices:
+        me.num_polls = 0
+    return _some(requests, indices, statuses)
+
+
+def posted_line(request: Request) -> None:
+    """Remember the line that started a nonblocking request, and the request until it completes."""
+    request.line = cell_line()
+    request.comm.me.posted[request.order] = request

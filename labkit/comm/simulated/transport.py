@@ -1,0 +1,93 @@
+"""When a message arrives: ports and links carry one message at a time, in order of its start."""
+
+from __future__ import annotations
+
+import random
+
+from labkit.comm.network.model import Network
+
+
+class Transport:
+    """The ports and links of a network, and until when each is busy.
+
+    The head of a message goes on to the next link as soon as that is free; every link is busy for
+    the whole message (cut-through, with room in the switches for what has to wait).
+
+    Parameters
+    ----------
+    network : Network
+    num_ranks : int
+    random_delays : random.Random, optional
+        Each message then takes up to ``jitter`` times longer, for looking for races.
+    """
+
+    def __init__(
+        self, network: Network, num_ranks: int, random_delays: random.Random | None = None, jitter: float = 1.0
+    ):
+        self.network = network
+        self.num_nodes = network.num_nodes(num_ranks)
+        self.ranks_per_node = network.ranks_per_node
+        self.cost, self.inside = network.cost, network.inside or network.cost
+        self.out_free: list = [0] * self.num_nodes  # ports of nodes
+        self.in_free: list = [0] * self.num_nodes
+        self.own_out_free: list = [0] * num_ranks  # ports of ranks, for messages inside a node
+        self.own_in_free: list = [0] * num_ranks
+        self.link_free: list = [0] * network.topology.num_links(self.num_nodes)
+        self.routes: dict[tuple[int, int], tuple[int, ...]] = {}
+        self.random, self.jitter = random_delays, jitter
+        self.arrived: dict[tuple[int, int], float] = {}  # of the last message, where delays vary
+
+    def cost_between(self, source: int, dest: int):
+        """The :class:`LinkCost` of a message from rank ``source`` to rank ``dest``."""
+        if source == dest or (self.ranks_per_node > 1 and source // self.ranks_per_node == dest // self.ranks_per_node):
+            return self.inside
+        return self.cost
+
+    def depart(self, source: int, dest: int, num_bytes: int, start):
+        """Take the sender's port from ``start`` on: (when the first byte leaves, when the last has left)."""
+        cost = self.cost_between(source, dest)
+        free = self.own_out_free
+        if cost is self.cost and source != dest:
+            free = self.out_free
+            if self.ranks_per_node > 1:
+                source //= self.ranks_per_node
+        begin = free[source]
+        if start > begin:
+            begin = start
+        left = begin + cost.alpha_s + num_bytes * cost.beta_s_per_byte
+        free[source] = left + cost.gap_s
+        return begin, left
+
+    def travel(self, source: int, dest: int, num_bytes: int, begin):
+        """Take the links and the receiver's port, for a message that leaves at ``begin``: when its last byte arrives.
+
+        Called when virtual time has come to ``begin``, so that links are taken in the order of time.
+        """
+        cost = self.cost_between(source, dest)
+        duration = cost.alpha_s + num_bytes * cost.beta_s_per_byte
+        in_free = self.own_in_free
+        if cost is self.cost and source != dest:
+            in_free = self.in_free
+            if self.ranks_per_node > 1:
+                source, dest = source // self.ranks_per_node, dest // self.ranks_per_node
+            if self.link_free:
+                for link in self._route(source, dest):
+                    begin += self.network.hop_s
+                    if self.link_free[link] > begin:
+                        begin = self.link_free[link]
+                    self.link_free[link] = begin + duration
+        if in_free[dest] > begin:
+            begin = in_free[dest]
+        in_free[dest] = begin + duration + cost.gap_s
+        arrival = begin + duration + cost.latency_s
+        if self.random is not None:
+            arrival += self.random.random() * self.jitter * (duration + cost.latency_s)
+            # MPI keeps the order of the messages of a pair, so a late one holds up those behind it.
+            arrival = self.arrived[source, dest] = max(arrival, self.arrived.get((source, dest), 0))
+        return arrival
+
+    def _route(self, source: int, dest: int) -> tuple[int, ...]:
+        route = self.routes.get((source, dest))
+        if route is None:
+            route = self.routes[source, dest] = self.network.topology.route(source, dest, self.num_nodes)
+        return route

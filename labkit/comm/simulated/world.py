@@ -1,0 +1,258 @@
+"""The simulation: ranks that take turns in the order of their virtual clocks.
+
+Each rank is a greenlet: a function with a stack of its own, which stops in the middle of a blocking
+call and goes on later. There is one list of things to come, ordered by virtual time; whoever has to
+wait takes the next one from it. So the rank that runs is always the one whose clock is the earliest,
+and nothing it sees can still change. Everything happens in one thread; with the same seed, every
+run is the same. Virtual time passes in communication and in reductions only.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+
+import greenlet
+
+from labkit.comm.network.model import Network
+from labkit.comm.simulated.transport import Transport
+from labkit.comm.waits import CollectiveCall, CollectiveLog
+
+POLL_S = 1e-7  # what a Test or Iprobe that finds nothing costs
+PATIENT_POLLS = 64  # after so many in a row, a polling rank lets others go first
+HOPELESS_POLLS = 3000  # a rank that polls so often while nothing at all happens is stuck
+
+
+class Released(BaseException):
+    """Raised in the ranks that are left when a simulation ends early."""
+
+
+class SimulatedRank:
+    """One rank: its clock, its books, and what it waits for."""
+
+    def __init__(self, world: World, rank: int):
+        self.world, self.rank = world, rank
+        self.now = 0  # virtual time in s
+        self.token = 0  # wake-ups that were meant for an earlier wait carry an older one
+        self.waiting: tuple = ()  # requests it is blocked on
+        self.waiting_call = ""
+        self.waiting_any = False
+        self.num_unknown = 0
+        self.until = 0
+        self.num_polls = 0
+        # Counts. Rounds: a rank sends one message and receives one in a round.
+        self.sent_round = self.received_round = self.depth = 0
+        self.num_sent = self.bytes_sent = self.num_received = self.bytes_received = 0
+        self.num_reduced = self.bytes_reduced = self.reduced_in_round = self.reducing_round = 0
+        self.posted: dict[int, object] = {}  # nonblocking requests that the program holds
+        self.collectives: dict[str, list[CollectiveCall]] = {}
+        self.members: dict[str, tuple[int, ...]] = {}
+        self.recorder = None
+        self.inside = None  # the hidden communicator of the collective it is in
+        self.own = None  # its COMM_SELF
+        self.state, self.result, self.failure = "computing", None, None
+        self.greenlet: greenlet.greenlet | None = None
+
+    def run(self, main: Callable, comm) -> None:
+        """The life of the rank."""
+        try:
+            self.result = main(comm)
+            self.state = "finished"
+        except Released:
+            pass
+        except KeyboardInterrupt:
+            self.world.interrupted = self.world.ending = True
+        except BaseException as failure:
+            self.state, self.failure = "failed", failure
+            if self.world.failed_at is None:
+                self.world.failed_at = self.now
+            self.world.ending = True
+        self.world.idle_polls = 0
+
+    def advance_to(self, time) -> None:
+        """Let virtual time pass; ranks with earlier clocks go first."""
+        heap = self.world.heap
+        if heap and heap[0][0] < time:
+            heappush(heap, (time, self.world.order(), self, self.token))
+            self.world.run_next(self)
+            self.token += 1
+        elif self.world.ending:
+            self.world.run_next(self)
+        else:
+            self.now = time
+
+    def wait_for(self, requests, call: str, *, any_of_them: bool = False) -> None:
+        """Block until all (or one) of the requests are known to complete, and then until they do."""
+        if any_of_them:
+            known = [r.done_at for r in requests if r.done_at is not None]
+            if not known or min(known) > self.now:
+                if known:
+                    heappush(self.world.heap, (min(known), self.world.order(), self, self.token))
+                self._block(requests, call, True)
+        else:
+            for request in requests:
+                if request.done_at is None:
+                    self._block(requests, call, False)
+                    break
+            time = max(request.done_at for request in requests)
+            if time > self.now:
+                self.advance_to(time)
+        self.num_polls = 0
+
+    def _block(self, requests, call: str, any_of_them: bool) -> None:
+        self.num_unknown, self.until = 0, self.now
+        for request in requests:
+            if request.done_at is None:
+                request.awaited = True
+                self.num_unknown += 1
+        self.waiting, self.waiting_call, self.waiting_any = requests, call, any_of_them
+        self.world.run_next(self)
+        self.token += 1
+        for request in requests:
+            request.awaited = False
+        self.waiting = ()
+
+    def learn(self, time) -> None:
+        """One of the requests it is blocked on will complete at ``time``."""
+        if not self.waiting_any:
+            self.num_unknown -= 1
+            if time > self.until:
+                self.until = time
+            if self.num_unknown:
+                return
+            time = self.until
+        world = self.world
+        heappush(world.heap, (time, world.order(), self, self.token))
+
+    def poll(self, call: str, request=None) -> None:
+        """A look that found nothing: virtual time passes, so that a loop of such looks ends."""
+        world = self.world
+        self.num_polls += 1
+        if self.num_polls <= PATIENT_POLLS:
+            self.advance_to(self.now + POLL_S)
+            return
+        world.idle_polls += 1
+        if world.idle_polls > HOPELESS_POLLS * world.num_ranks and request is not None:
+            self.wait_for((request,), call)
+            return
+        next_time = world.heap[0][0] if world.heap else self.now + POLL_S * 2 ** min(self.num_polls - PATIENT_POLLS, 40)
+        self.advance_to(max(next_time, self.now) + POLL_S)
+
+    def note_reduction(self, num_elements: int, num_bytes: int) -> None:
+        """Count a reduction, and which round it belongs to."""
+        self.num_reduced += num_elements
+        self.bytes_reduced += num_bytes
+        if self.reducing_round != self.depth:
+            self.reducing_round, self.reduced_in_round = self.depth, 0
+        self.reduced_in_round += num_bytes
+        largest = self.world.largest_reduction_of_round
+        while self.depth >= len(largest):
+            largest.append(0)
+        if self.reduced_in_round > largest[self.depth]:
+            largest[self.depth] = self.reduced_in_round
+
+    def log_collective(self, context: str, members: tuple[int, ...], name: str, root, line) -> int:
+        """Note a collective call; return its number on its communicator."""
+        self.members[context] = members
+        calls = self.collectives.setdefault(context, [])
+        calls.append(CollectiveCall(name, root, line))
+        return len(calls) - 1
+
+    def collective_logs(self) -> dict[str, CollectiveLog]:
+        """As :func:`labkit.comm.deadlock.find_stuck` reads them."""
+        return {
+            context: CollectiveLog(self.members[context], len(calls), tuple(calls[-256:]))
+            for context, calls in self.collectives.items()
+        }
+
+
+class World:
+    """All ranks of one simulation, the network between them, and what will happen when."""
+
+    def __init__(
+        self, num_ranks: int, network: Network, *, seed: int | None = None, jitter: float = 1.0,
+        check_unsafe_sends: bool = False,
+    ):
+        self.num_ranks, self.network = num_ranks, network
+        self.seed = seed
+        self.random = random.Random(seed) if seed is not None else None
+        self.transport = Transport(network, num_ranks, self.random, jitter)
+        self.check_unsafe_sends = check_unsafe_sends
+        # (time, tie-breaker, rank or function, token or argument)
+        self.heap: list[tuple] = []
+        self.events = count(1).__next__  # ties go in order,
+        self.order = self.random.random if self.random else self.events  # but ranks at random with a seed
+        self.ranks = [SimulatedRank(self, rank) for rank in range(num_ranks)]
+        self.current: SimulatedRank | None = None
+        self.largest_of_round = [0]  # the largest message of each round, in bytes
+        self.largest_reduction_of_round = [0]
+        self.idle_polls = 0
+        self.ending = self.interrupted = False
+        self.failed_at = None
+        self.mismatch = ""
+
+    def at(self, time, function: Callable, argument) -> None:
+        """Call ``function(time, argument)`` when virtual time has come to ``time``."""
+        heappush(self.heap, (time, self.events(), function, argument))
+
+    def run(self, main: Callable, comms) -> None:
+        """Run ``main(comm)`` on every rank until all have ended or nothing can move."""
+        self.hub = greenlet.getcurrent()
+        for rank in self.ranks:
+            rank.greenlet = greenlet.greenlet(rank.run, parent=self.hub)
+            heappush(self.heap, (0, self.order(), rank, 0))
+        arguments = {id(rank): (main, comm) for rank, comm in zip(self.ranks, comms, strict=True)}
+        try:
+            self._loop(arguments)
+        except KeyboardInterrupt:
+            self.interrupted = True
+
+    def _loop(self, arguments: dict) -> None:
+        heap = self.heap
+        while heap:
+            time, _, target, argument = heappop(heap)
+            if self.ending and (self.failed_at is None or time > self.failed_at or self.mismatch):
+                return
+            if type(target) is not SimulatedRank:
+                target(time, argument)
+            elif target.token == argument:
+                target.now = time
+                self.current = target
+                if target.greenlet:  # it has begun
+                    target.greenlet.switch()
+                else:
+                    target.greenlet.switch(*arguments.pop(id(target)))
+
+    def run_next(self, rank: SimulatedRank) -> None:
+        """Called in the greenlet of ``rank``, which waits: others go on until its turn comes."""
+        heap = self.heap
+        while heap and not self.ending:
+            time, _, target, argument = heappop(heap)
+            if type(target) is not SimulatedRank:
+                target(time, argument)
+            elif target.token == argument:
+                target.now = time
+                if target is rank:
+                    return
+                if not target.greenlet:  # only the hub starts ranks
+                    heappush(heap, (time, -1, target, argument))
+                    break
+                self.current = target
+                target.greenlet.switch()
+                return
+        self.hub.switch()
+
+    def end(self) -> None:
+        """Release every rank that has not ended."""
+        self.ending = True
+        for rank in self.ranks:
+            for _ in range(100):  # a rank may catch even this, but not for ever
+                if not rank.greenlet or rank.greenlet.dead:
+                    break
+                self.current = rank
+                rank.greenlet.throw(Released)
+            rank.greenlet = None
+        self.current = None
+        self.heap.clear()

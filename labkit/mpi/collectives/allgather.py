@@ -1,0 +1,181 @@
+"""All-gathers: every rank's block to all ranks. ``recvbuf`` has n elements, a block of each rank.
+
+``sendbuf`` is the own block, or MPI.IN_PLACE if it stands in its place in ``recvbuf`` already. Blocks
+are equal, n / p elements, unless ``counts`` says how many elements each rank has (all-gather-v).
+
+References
+----------
+Thakur, Rabenseifner, Gropp 2005, section 4. Bruck, Ho, Kipnis, Upfal, Weathersby: Efficient algorithms
+for all-to-all communications, IEEE TPDS 8(11), 1997. Chen, Carrasco, Apon: MPI collective operations
+over IP multicast, 2005 (neighbor exchange).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from labkit.mpi.collectives.arguments import IN_PLACE, Fold, ends_of, flat, refuse
+
+TAG = 3
+
+
+def allgather_ring(comm, sendbuf, recvbuf, *, counts=None) -> None:
+    """Every rank passes on to its right what came from its left.
+
+    The choice for long blocks: only neighbours talk, and every message is one block.
+
+    Parameters
+    ----------
+    comm : communicator
+    sendbuf : array, or MPI.IN_PLACE
+        The own block.
+    recvbuf : array, n elements
+    counts : sequence of int, optional
+        Elements of each rank.
+
+    Raises
+    ------
+    UsageError
+        Sizes or types do not fit together, or a buffer is no contiguous array.
+
+    Notes
+    -----
+    p - 1 rounds, n (p - 1) / p bytes.
+
+    Examples
+    --------
+    >>> from labkit.comm.simulated.run import simulate
+    >>> def program(comm):
+    ...     everything = np.empty(comm.size, int)
+    ...     allgather_ring(comm, np.array([comm.rank * 10]), everything)
+    ...     return everything.tolist()
+    >>> simulate(3, program).results
+    [[0, 10, 20], [0, 10, 20], [0, 10, 20]]
+    """
+    data, ends = _prepared(comm, "allgather_ring", sendbuf, recvbuf, counts)
+    allgather_blocks_ring(comm, data, ends, comm.rank)
+
+
+def allgather_blocks_ring(comm, data, ends, me: int) -> None:
+    """The ring itself: rank ``comm.rank`` starts with block ``me``, its right neighbour with the next one."""
+    size = comm.size
+    right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
+    for step in range(size - 1):
+        out, into = (me - step) % size, (me - step - 1) % size
+        comm.Sendrecv(data[ends[out] : ends[out + 1]], right, TAG, data[ends[into] : ends[into + 1]], left, TAG)
+
+
+def allgather_recursive_doubling(comm, sendbuf, recvbuf, *, counts=None) -> None:
+    """Exchange all you have with the rank at distance 1, 2, 4, ...: what you have doubles each time.
+
+    The choice for short blocks when p is a power of two. For other p, the first ranks pair up, one of
+    each pair acts for both, and passes the result on. Parameters and errors as :func:`allgather_ring`.
+
+    Notes
+    -----
+    lg p rounds, n (p - 1) / p bytes; two more rounds and up to n more bytes if p is no power of two.
+    """
+    data, ends = _prepared(comm, "allgather_recursive_doubling", sendbuf, recvbuf, counts)
+    fold = Fold(comm.size, comm.rank)
+    mine = data[ends[comm.rank] : ends[comm.rank + 1]]
+    if not fold.acts:
+        comm.Send(mine, fold.partner, TAG)
+        comm.Recv(data, fold.partner, TAG)
+        return
+    if fold.is_folded:
+        comm.Recv(data[ends[fold.partner] : ends[fold.partner + 1]], fold.partner, TAG)
+    allgather_blocks_doubling(comm, data, [ends[fold.first_of(k)] for k in range(fold.num_acting + 1)], fold)
+    if fold.is_folded:
+        comm.Send(data, fold.partner, TAG)
+
+
+def allgather_blocks_doubling(comm, data, ends, fold: Fold) -> None:
+    """Recursive doubling among the acting ranks of a fold; ``ends`` are of their blocks."""
+    distance = 1
+    while distance < fold.num_acting:
+        peer = fold.number ^ distance
+        first, theirs = fold.number & -distance, peer & -distance  # the groups that have come together so far
+        comm.Sendrecv(
+            data[ends[first] : ends[first + distance]], fold.rank_of(peer), TAG,
+            data[ends[theirs] : ends[theirs + distance]], fold.rank_of(peer), TAG,
+        )
+        distance *= 2
+
+
+def allgather_bruck(comm, sendbuf, recvbuf) -> None:
+    """Get all that the rank 2^k further on has; at the end turn the blocks into their places.
+
+    The choice for short blocks for any p. Parameters and errors as :func:`allgather_ring`, without counts.
+
+    Notes
+    -----
+    ceil(lg p) rounds, n (p - 1) / p bytes, and one more copy of everything.
+    """
+    data, ends = _prepared(comm, "allgather_bruck", sendbuf, recvbuf, None)
+    rank, size, block = comm.rank, comm.size, ends[1]
+    found = np.empty_like(data)  # blocks of rank, rank + 1, rank + 2, ...
+    found[:block] = data[ends[rank] : ends[rank + 1]]
+    have = 1
+    while have < size:
+        num = min(have, size - have)
+        comm.Sendrecv(
+            found[: num * block], (rank - have) % size, TAG,
+            found[have * block : (have + num) * block], (rank + have) % size, TAG,
+        )
+        have += num
+    split = (size - rank) * block
+    data[rank * block :] = found[:split]
+    data[: rank * block] = found[split:]
+
+
+def allgather_neighbor_exchange(comm, sendbuf, recvbuf) -> None:
+    """Exchange two blocks with the left and the right neighbour in turn.
+
+    Half the rounds of the ring, with neighbours only, when p is even; for odd p it is the ring.
+    Parameters and errors as :func:`allgather_ring`, without counts.
+
+    Notes
+    -----
+    p / 2 rounds, n (p - 1) / p bytes.
+    """
+    data, ends = _prepared(comm, "allgather_neighbor_exchange", sendbuf, recvbuf, None)
+    rank, size = comm.rank, comm.size
+    if size % 2:
+        allgather_blocks_ring(comm, data, ends, rank)
+        return
+    step = 1 if rank % 2 == 0 else -1
+    peers = ((rank + step) % size, (rank - step) % size)  # first, second
+    comm.Sendrecv(
+        data[ends[rank] : ends[rank + 1]], peers[0], TAG, data[ends[peers[0]] : ends[peers[0] + 1]], peers[0], TAG
+    )
+    # From now on pairs of blocks travel; a pair is named by its even block.
+    newest = rank & ~1
+    for turn in range(1, size // 2):
+        peer = peers[turn % 2]
+        comes = _pair_from(rank, turn, size)
+        comm.Sendrecv(
+            data[ends[newest] : ends[newest + 2]], peer, TAG, data[ends[comes] : ends[comes + 2]], peer, TAG
+        )
+        newest = comes
+
+
+def _pair_from(rank: int, turn: int, size: int) -> int:
+    """The pair of blocks that arrives in a turn: the pairs come from further and further away, by turns."""
+    away = (turn + 1) // 2 * 2
+    if rank % 2 == 0:
+        return (rank + (-away if turn % 2 else away)) % size
+    return (rank - 1 + (away if turn % 2 else -away)) % size
+
+
+def _prepared(comm, call, sendbuf, recvbuf, counts):
+    """The flat recvbuf with the own block in its place, and the ends of all blocks."""
+    data = flat(comm, call, recvbuf, "recvbuf")
+    ends = ends_of(comm, call, counts, data.size)
+    if sendbuf is not IN_PLACE:
+        send = flat(comm, call, sendbuf, "sendbuf")
+        mine = data[ends[comm.rank] : ends[comm.rank + 1]]
+        if send.size != mine.size or send.dtype != data.dtype:
+            refuse(comm, call, f"sendbuf has {send.size} x {send.dtype}, and its block in recvbuf {mine.size} x {data.dtype}",
+                   "make them equal")
+        mine[...] = send
+    return data, ends

@@ -1,0 +1,265 @@
+"""All-reduces: vectors of n elements are combined, and every rank gets the result.
+
+``sendbuf`` may be MPI.IN_PLACE: the contribution stands in ``recvbuf``. Those that involve more than
+one kind of place, nodes or shared memory, are in :mod:`.allreduce_nodes`.
+
+References
+----------
+Thakur, Rabenseifner, Gropp 2005, section 4.5. Patarasuk, Yuan 2009 (ring). De Sensi, Bonato, Saam,
+Hoefler: Swing: short-cutting rings for higher bandwidth allreduce, NSDI 2024 (arXiv 2401.09356).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from mpi4py import MPI
+
+from labkit.comm.reduction import reduce_local
+from labkit.mpi.collectives.allgather import allgather_blocks_doubling, allgather_blocks_ring
+from labkit.mpi.collectives.arguments import Fold, block_ends, check_commutative, own_copy, refuse
+from labkit.mpi.collectives.broadcast import broadcast_binomial
+from labkit.mpi.collectives.reduce import reduce_binomial
+from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_halving, reduce_scatter_blocks_ring
+from labkit.mpi.requests import wait_all
+
+TAG = 8
+SEGMENT_BYTES = 65536
+
+
+def allreduce_reduce_broadcast(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """Reduce to rank 0, then broadcast: the definition, by two binomial trees.
+
+    Parameters
+    ----------
+    comm : communicator
+    sendbuf : array, n elements, or MPI.IN_PLACE
+    recvbuf : array, n elements
+    op : mpi4py.MPI.Op
+        It need not commute.
+
+    Raises
+    ------
+    UsageError
+        Sizes or types differ, or a buffer is no contiguous array.
+
+    Notes
+    -----
+    2 ceil(lg p) rounds of n bytes, n ceil(lg p) combined. Bitwise equal on all ranks: rank 0 computes.
+
+    Examples
+    --------
+    >>> from labkit.comm.simulated.run import simulate
+    >>> def program(comm):
+    ...     x = np.array([comm.rank, 1.0])
+    ...     allreduce_reduce_broadcast(comm, MPI.IN_PLACE, x)
+    ...     return x.tolist()
+    >>> simulate(3, program).results
+    [[3.0, 3.0], [3.0, 3.0], [3.0, 3.0]]
+    """
+    data = own_copy(comm, "allreduce_reduce_broadcast", sendbuf, recvbuf)
+    reduce_binomial(comm, MPI.IN_PLACE if comm.rank == 0 else data, data, op=op)
+    broadcast_binomial(comm, data)
+
+
+def allreduce_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """Exchange vectors with the rank at distance 1, 2, 4, ...: sums over twice as many ranks each time.
+
+    The choice for short vectors. For p that is no power of two the first ranks pair up before. Parameters
+    and errors as :func:`allreduce_reduce_broadcast`; the operation need not commute.
+
+    Notes
+    -----
+    lg p rounds of n bytes, n lg p combined; two more rounds if p is no power of two. Bitwise equal on all
+    ranks when a op b and b op a have the same bits, as floating-point sums have: all compute one tree.
+    """
+    data = own_copy(comm, "allreduce_recursive_doubling", sendbuf, recvbuf)
+    fold = Fold(comm.size, comm.rank)
+    theirs = np.empty_like(data)
+    if not _fold_in(comm, fold, data, theirs, op):
+        return
+    distance = 1
+    while distance < fold.num_acting:
+        peer = fold.number ^ distance
+        comm.Sendrecv(data, fold.rank_of(peer), TAG, theirs, fold.rank_of(peer), TAG)
+        if peer < fold.number:
+            reduce_local(comm, theirs, data, op)
+        else:
+            reduce_local(comm, data, theirs, op, data)
+        distance *= 2
+    _fold_out(comm, fold, data)
+
+
+def allreduce_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """Reduce-scatter around a ring, then all-gather around the same ring.
+
+    The choice for long vectors and few ranks: no algorithm sends fewer bytes. Parameters and errors as
+    :func:`allreduce_reduce_broadcast`; the operation must commute.
+
+    Notes
+    -----
+    2 (p - 1) rounds, 2 n (p - 1) / p bytes, n (p - 1) / p combined. Bitwise equal on all ranks: each block
+    is computed once and then copied; but the order of the operands differs from block to block.
+    """
+    call = "allreduce_ring"
+    check_commutative(comm, call, op)
+    data = own_copy(comm, call, sendbuf, recvbuf)
+    ends = block_ends(data.size, comm.size)
+    mine = (comm.rank + 1) % comm.size  # the block that is complete here after the first lap
+    reduce_scatter_blocks_ring(comm, data, ends, op, mine)
+    allgather_blocks_ring(comm, data, ends, mine)
+
+
+def allreduce_segmented_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, segment_bytes: int = SEGMENT_BYTES) -> None:
+    """The ring with blocks in segments: while one segment is combined, the next one is on its way.
+
+    For very long vectors, where combining takes about as long as sending. Parameters, errors and result
+    as :func:`allreduce_ring`.
+
+    Parameters
+    ----------
+    segment_bytes : int
+        At least the size of one element.
+
+    Notes
+    -----
+    (p - 1) (S + 1) rounds with S segments a block, 2 n (p - 1) / p bytes.
+    """
+    call = "allreduce_segmented_ring"
+    check_commutative(comm, call, op)
+    if segment_bytes < 1:
+        refuse(comm, call, f"segment_bytes={segment_bytes}", "a segment has at least one byte")
+    data = own_copy(comm, call, sendbuf, recvbuf)
+    size = comm.size
+    ends = block_ends(data.size, size)
+    length = max(1, segment_bytes // data.itemsize)
+    right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
+    room = [np.empty(length, data.dtype), np.empty(length, data.dtype)]
+    for step in range(size - 1):
+        out = _segments(data, ends, (comm.rank - step) % size, length)
+        into = _segments(data, ends, (comm.rank - step - 1) % size, length)
+        receiving = comm.Irecv(room[0][: into[0].size], left, TAG)
+        sending = [comm.Isend(segment, right, TAG) for segment in out]
+        for number, mine in enumerate(into):
+            wait_all([receiving])
+            if number + 1 < len(into):  # into the other half of the room
+                receiving = comm.Irecv(room[(number + 1) % 2][: into[number + 1].size], left, TAG)
+            reduce_local(comm, room[number % 2][: mine.size], mine, op)
+        wait_all(sending)
+    allgather_blocks_ring(comm, data, ends, right)
+
+
+def _segments(data, ends, block: int, length: int) -> list[np.ndarray]:
+    """A block in pieces of ``length`` elements; as many for every block, so that all ranks agree."""
+    longest = max(end - start for start, end in zip(ends[:-1], ends[1:], strict=True))
+    starts = range(ends[block], ends[block] + max(longest, 1), length)
+    return [data[min(s, ends[block + 1]) : min(s + length, ends[block + 1])] for s in starts]
+
+
+def allreduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """Reduce-scatter by recursive halving, then all-gather by recursive doubling.
+
+    The choice for long vectors and many ranks: as few bytes as the ring, in few rounds. For p that is no
+    power of two the first ranks pair up before. Parameters and errors as
+    :func:`allreduce_reduce_broadcast`; the operation must commute.
+
+    Notes
+    -----
+    2 lg p rounds, 2 n (p - 1) / p bytes, n (p - 1) / p combined; two more rounds of n bytes if p is no power
+    of two. Bitwise equal on all ranks: each block is computed once and then copied.
+    """
+    call = "allreduce_rabenseifner"
+    check_commutative(comm, call, op)
+    data = own_copy(comm, call, sendbuf, recvbuf)
+    fold = Fold(comm.size, comm.rank)
+    theirs = np.empty_like(data)
+    if not _fold_in(comm, fold, data, theirs, op):
+        return
+    ends = block_ends(data.size, fold.num_acting)
+    reduce_scatter_blocks_halving(comm, data, theirs, ends, fold.number, fold.num_acting, fold.rank_of, op)
+    allgather_blocks_doubling(comm, data, ends, fold)
+    _fold_out(comm, fold, data)
+
+
+def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """Rabenseifner's plan with nearer partners: the peer swings from side to side, at distance 1, 1, 3, 5, 11.
+
+    For networks where distance costs, such as rings and tori. For p that is no power of two the first
+    ranks pair up before. Parameters and errors as :func:`allreduce_reduce_broadcast`; the operation must
+    commute.
+
+    Notes
+    -----
+    2 lg p rounds, 2 n (p - 1) / p bytes, n (p - 1) / p combined; two more rounds of n bytes if p is no power
+    of two. Bitwise equal on all ranks: each block is computed once and then copied.
+    """
+    call = "allreduce_swing"
+    check_commutative(comm, call, op)
+    data = own_copy(comm, call, sendbuf, recvbuf)
+    fold = Fold(comm.size, comm.rank)
+    theirs = np.empty_like(data)
+    if not _fold_in(comm, fold, data, theirs, op):
+        return
+    num_acting, me = fold.num_acting, fold.number
+    num_steps = num_acting.bit_length() - 1
+    ends = block_ends(data.size, num_acting)
+    for step in range(num_steps):  # reduce-scatter: give the peer what it and its later peers care for
+        peer = swing_peer(me, step, num_acting)
+        give, keep = (swing_blocks(number, step + 1, num_acting) for number in (peer, me))
+        sending = np.concatenate([data[ends[block] : ends[block + 1]] for block in give])
+        arriving = theirs[: sum(ends[block + 1] - ends[block] for block in keep)]
+        comm.Sendrecv(sending, fold.rank_of(peer), TAG, arriving, fold.rank_of(peer), TAG)
+        start = 0
+        for block in keep:
+            mine = data[ends[block] : ends[block + 1]]
+            reduce_local(comm, arriving[start : start + mine.size], mine, op)
+            start += mine.size
+    for step in reversed(range(num_steps)):  # all-gather: the same way back
+        peer = swing_peer(me, step, num_acting)
+        have, come = (swing_blocks(number, step + 1, num_acting) for number in (me, peer))
+        sending = np.concatenate([data[ends[block] : ends[block + 1]] for block in have])
+        arriving = theirs[: sum(ends[block + 1] - ends[block] for block in come)]
+        comm.Sendrecv(sending, fold.rank_of(peer), TAG, arriving, fold.rank_of(peer), TAG)
+        start = 0
+        for block in come:
+            mine = data[ends[block] : ends[block + 1]]
+            mine[...] = arriving[start : start + mine.size]
+            start += mine.size
+    _fold_out(comm, fold, data)
+
+
+def swing_peer(number: int, step: int, num_acting: int) -> int:
+    """The peer of a rank in a step: at distance (1 - (-2)^(step + 1)) / 3, odd ranks the other way.
+
+    Examples
+    --------
+    >>> [swing_peer(0, step, 16) for step in range(4)], [swing_peer(1, step, 16) for step in range(4)]
+    ([1, 15, 3, 11], [0, 2, 14, 6])
+    """
+    distance = (1 - (-2) ** (step + 1)) // 3
+    return (number + distance if number % 2 == 0 else number - distance) % num_acting
+
+
+def swing_blocks(number: int, step: int, num_acting: int) -> list[int]:
+    """The blocks that a rank still cares for before a step: its own, and those of all it will yet reach."""
+    blocks = {number}
+    for later in reversed(range(step, num_acting.bit_length() - 1)):
+        blocks |= {swing_peer(block, later, num_acting) for block in blocks}
+    return sorted(blocks)
+
+
+def _fold_in(comm, fold: Fold, data, theirs, op) -> bool:
+    """The ranks that do not act give their vector away and get the result at the end; True for those who act."""
+    if not fold.acts:
+        comm.Send(data, fold.partner, TAG)
+        comm.Recv(data, fold.partner, TAG)
+        return False
+    if fold.is_folded:
+        comm.Recv(theirs, fold.partner, TAG)
+        reduce_local(comm, data, theirs, op, data)
+    return True
+
+
+def _fold_out(comm, fold: Fold, data) -> None:
+    """The partner that did not act gets the result."""
+    if fold.is_folded:
+        comm.Send(data, fold.partner, TAG)

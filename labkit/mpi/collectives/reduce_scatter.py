@@ -1,0 +1,161 @@
+"""Reduce-scatters: vectors of n elements are combined, and rank k gets block k of the result.
+
+``sendbuf`` has n elements; ``recvbuf`` is the own block. With MPI.IN_PLACE as ``sendbuf``, ``recvbuf``
+has n elements and its beginning gets the block. Blocks are equal unless ``counts`` is given.
+
+References
+----------
+Thakur, Rabenseifner, Gropp 2005, section 4.4. Patarasuk, Yuan: Bandwidth optimal all-reduce algorithms
+for clusters of workstations, JPDC 69, 2009 (ring).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from mpi4py import MPI
+
+from labkit.comm.reduction import reduce_local
+from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_commutative, ends_of, flat, refuse
+
+TAG = 7
+
+
+def reduce_scatter_pairwise(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) -> None:
+    """In round k, give the rank k further on its block of your vector, and combine what you get.
+
+    Parameters
+    ----------
+    comm : communicator
+    sendbuf : array, n elements, or MPI.IN_PLACE
+    recvbuf : array
+        The own block; n elements with MPI.IN_PLACE.
+    counts : sequence of int, optional
+        Elements of each rank's block.
+    op : mpi4py.MPI.Op
+        It need not commute: operands from lower and from higher ranks are combined apart, in order.
+
+    Raises
+    ------
+    UsageError
+        Sizes or types do not fit together, or a buffer is no contiguous array.
+
+    Notes
+    -----
+    p - 1 rounds, n (p - 1) / p bytes and combined.
+
+    Examples
+    --------
+    >>> from labkit.comm.simulated.run import simulate
+    >>> def program(comm):
+    ...     mine = np.empty(1)
+    ...     reduce_scatter_pairwise(comm, np.arange(3.0), mine)
+    ...     return mine[0]
+    >>> [float(x) for x in simulate(3, program).results]
+    [0.0, 3.0, 6.0]
+    """
+    data, result, ends = _prepared(comm, "reduce_scatter_pairwise", sendbuf, recvbuf, counts)
+    rank, size = comm.rank, comm.size
+    lower = data[ends[rank] : ends[rank + 1]].copy()  # own and those of ranks rank - 1, ..., 0
+    upper = lower if op.Is_commutative() else np.empty_like(lower)  # those of ranks size - 1, ..., rank + 1
+    for step in range(1, size):
+        dest, source = (rank + step) % size, (rank - step) % size
+        first_of_upper = upper is not lower and source == size - 1 and rank < size - 1
+        theirs = upper if first_of_upper else np.empty_like(lower)
+        comm.Sendrecv(data[ends[dest] : ends[dest + 1]], dest, TAG, theirs, source, TAG)
+        if not first_of_upper:
+            total = lower if source < rank else upper
+            reduce_local(comm, theirs, total, op)
+    if upper is not lower and rank < size - 1:
+        reduce_local(comm, lower, upper, op, lower)
+    result[: lower.size] = lower
+
+
+def reduce_scatter_recursive_halving(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) -> None:
+    """Exchange half of the vector with a rank half the world away, then a quarter, and so on.
+
+    The choice for short vectors. For p that is no power of two the first ranks pair up before.
+    Parameters and errors as :func:`reduce_scatter_pairwise`; the operation must commute.
+
+    Notes
+    -----
+    lg p rounds, n (p - 1) / p bytes and combined; two more rounds if p is no power of two, with n bytes
+    and a block.
+    """
+    call = "reduce_scatter_recursive_halving"
+    check_commutative(comm, call, op)
+    data, result, ends = _prepared(comm, call, sendbuf, recvbuf, counts)
+    fold = Fold(comm.size, comm.rank)
+    block = result[: ends[comm.rank + 1] - ends[comm.rank]]
+    if not fold.acts:
+        comm.Send(data, fold.partner, TAG)
+        comm.Recv(block, fold.partner, TAG)
+        return
+    total, theirs = data.copy(), np.empty_like(data)
+    if fold.is_folded:
+        comm.Recv(theirs, fold.partner, TAG)
+        reduce_local(comm, total, theirs, op, total)
+    acting_ends = [ends[fold.first_of(k)] for k in range(fold.num_acting + 1)]
+    reduce_scatter_blocks_halving(comm, total, theirs, acting_ends, fold.number, fold.num_acting, fold.rank_of, op)
+    block[...] = total[ends[comm.rank] : ends[comm.rank + 1]]
+    if fold.is_folded:
+        comm.Send(total[ends[fold.partner] : ends[fold.partner + 1]], fold.partner, TAG)
+
+
+def reduce_scatter_blocks_halving(comm, total, theirs, ends, number, num_acting, rank_of, op) -> None:
+    """Recursive halving among acting ranks: at the end, block ``number`` of ``total`` is complete.
+
+    ``theirs`` is room for what arrives; ``rank_of`` turns numbers into ranks.
+    """
+    first, num_blocks = 0, num_acting  # the blocks that this rank still works on
+    while num_blocks > 1:
+        half = num_blocks // 2
+        peer = number ^ half
+        keep = first + (half if number & half else 0)
+        give = first + (0 if number & half else half)
+        mine, room = slice(ends[keep], ends[keep + half]), slice(ends[give], ends[give + half])
+        comm.Sendrecv(total[room], rank_of(peer), TAG, theirs[mine], rank_of(peer), TAG)
+        reduce_local(comm, theirs[mine], total[mine], op)
+        first, num_blocks = keep, half
+
+
+def reduce_scatter_ring(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) -> None:
+    """Each block travels once around the ring and collects the contributions on its way.
+
+    The choice for long vectors. Parameters and errors as :func:`reduce_scatter_pairwise`; the operation
+    must commute.
+
+    Notes
+    -----
+    p - 1 rounds, n (p - 1) / p bytes and combined.
+    """
+    call = "reduce_scatter_ring"
+    check_commutative(comm, call, op)
+    data, result, ends = _prepared(comm, call, sendbuf, recvbuf, counts)
+    total = data.copy()
+    reduce_scatter_blocks_ring(comm, total, ends, op, comm.rank)
+    result[: ends[comm.rank + 1] - ends[comm.rank]] = total[ends[comm.rank] : ends[comm.rank + 1]]
+
+
+def reduce_scatter_blocks_ring(comm, total, ends, op, last: int) -> None:
+    """The ring itself: at the end, block ``last`` of ``total`` is complete."""
+    size = comm.size
+    right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
+    theirs = np.empty(max(b - a for a, b in zip(ends[:-1], ends[1:], strict=True)), total.dtype)
+    for step in range(size - 1):
+        out, into = (last - step - 1) % size, (last - step - 2) % size
+        mine = total[ends[into] : ends[into + 1]]
+        arriving = theirs[: mine.size]
+        comm.Sendrecv(total[ends[out] : ends[out + 1]], right, TAG, arriving, left, TAG)
+        reduce_local(comm, arriving, mine, op)  # block `into` now holds the sum over step + 2 ranks
+
+
+def _prepared(comm, call, sendbuf, recvbuf, counts):
+    """The own vector, where the own block goes, and the ends of all blocks."""
+    result = flat(comm, call, recvbuf, "recvbuf")
+    data = result if sendbuf is IN_PLACE else flat(comm, call, sendbuf, "sendbuf")
+    ends = ends_of(comm, call, counts, data.size)
+    block = ends[comm.rank + 1] - ends[comm.rank]
+    if sendbuf is not IN_PLACE and (result.size != block or result.dtype != data.dtype):
+        refuse(comm, call, f"recvbuf has {result.size} x {result.dtype}, and the block of this rank {block} x {data.dtype}",
+               "make them equal")
+    return data, result, ends

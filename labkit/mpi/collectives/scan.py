@@ -1,0 +1,127 @@
+"""Prefix reductions: rank k gets the vectors of ranks 0 to k combined (scan), or 0 to k - 1 (exscan).
+
+``sendbuf`` may be MPI.IN_PLACE. Operations need not commute. After an exscan, ``recvbuf`` of rank 0 is
+what it was.
+
+References
+----------
+Hillis, Steele: Data parallel algorithms, CACM 29(12), 1986.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from mpi4py import MPI
+
+from labkit.comm.reduction import reduce_local
+from labkit.mpi.collectives.arguments import IN_PLACE, check_same, flat
+
+TAG = 10
+
+
+def scan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """Each rank waits for the result of the one before it, adds its own, and passes it on.
+
+    Parameters
+    ----------
+    comm : communicator
+    sendbuf : array, n elements, or MPI.IN_PLACE
+    recvbuf : array, n elements
+    op : mpi4py.MPI.Op
+
+    Raises
+    ------
+    UsageError
+        Sizes or types differ, or a buffer is no contiguous array.
+
+    Notes
+    -----
+    p - 1 rounds of n bytes, n (p - 1) combined one after the other.
+
+    Examples
+    --------
+    >>> from labkit.comm.simulated.run import simulate
+    >>> def program(comm):
+    ...     x = np.array([comm.rank + 1])
+    ...     scan_linear(comm, MPI.IN_PLACE, x)
+    ...     return int(x[0])
+    >>> simulate(4, program).results
+    [1, 3, 6, 10]
+    """
+    own, result = _prepared(comm, "scan_linear", sendbuf, recvbuf)
+    _linear(comm, own, result, op, inclusive=True)
+
+
+def exscan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """As :func:`scan_linear`, without the own vector in the result."""
+    own, result = _prepared(comm, "exscan_linear", sendbuf, recvbuf)
+    _linear(comm, own, result, op, inclusive=False)
+
+
+def _linear(comm, own, result, op, *, inclusive: bool) -> None:
+    before, total = np.empty_like(own), own.copy()
+    if comm.rank > 0:
+        comm.Recv(before, comm.rank - 1, TAG)
+        if inclusive or comm.rank < comm.size - 1:
+            reduce_local(comm, before, total, op)
+    if comm.rank < comm.size - 1:
+        comm.Send(total, comm.rank + 1, TAG)
+    if inclusive:
+        result[...] = total
+    elif comm.rank > 0:
+        result[...] = before
+
+
+def scan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """In round k, get the sum over the 2^k ranks that end 2^k before you.
+
+    Parameters and errors as :func:`scan_linear`.
+
+    Notes
+    -----
+    ceil(lg p) rounds of n bytes, n ceil(lg p) combined.
+    """
+    own, result = _prepared(comm, "scan_recursive_doubling", sendbuf, recvbuf)
+    _doubling(comm, own, result, op, inclusive=True)
+
+
+def exscan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """As :func:`scan_recursive_doubling`, without the own vector in the result."""
+    own, result = _prepared(comm, "exscan_recursive_doubling", sendbuf, recvbuf)
+    _doubling(comm, own, result, op, inclusive=False)
+
+
+def _doubling(comm, own, result, op, *, inclusive: bool) -> None:
+    rank, size = comm.rank, comm.size
+    total = own.copy()  # of the ranks from here back, twice as many after each round
+    before = np.empty_like(own)  # the same without the own vector
+    arriving = np.empty_like(own)
+    have_before = False
+    distance = 1
+    while distance < size:
+        dest = rank + distance if rank + distance < size else MPI.PROC_NULL
+        source = rank - distance if rank >= distance else MPI.PROC_NULL
+        comm.Sendrecv(total, dest, TAG, arriving, source, TAG)
+        if source != MPI.PROC_NULL:
+            if not inclusive:
+                if have_before:
+                    reduce_local(comm, arriving, before, op)
+                else:
+                    before[...] = arriving
+                    have_before = True
+            reduce_local(comm, arriving, total, op)
+        distance *= 2
+    if inclusive:
+        result[...] = total
+    elif rank > 0:
+        result[...] = before
+
+
+def _prepared(comm, call, sendbuf, recvbuf):
+    """The own vector and where the result goes."""
+    result = flat(comm, call, recvbuf, "recvbuf")
+    if sendbuf is IN_PLACE:
+        return result.copy(), result
+    own = flat(comm, call, sendbuf, "sendbuf")
+    check_same(comm, call, own, result)
+    return own, result

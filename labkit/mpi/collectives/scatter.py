@@ -1,0 +1,123 @@
+"""Scatters: the k-th block of the root's buffer to rank k. ``sendbuf`` has n elements, at the root only.
+
+Blocks are equal, n / p elements, unless ``counts`` says how many elements each rank gets
+(scatter-v); then every rank passes the same counts. ``recvbuf`` is the own block; at the root it may
+be MPI.IN_PLACE: its block stays where it is.
+
+References
+----------
+Thakur, Rabenseifner, Gropp 2005, section 3.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from labkit.mpi.collectives.arguments import IN_PLACE, check_root, ends_of, flat, refuse
+
+TAG = 4
+
+
+def scatter_flat(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> None:
+    """The root sends every rank its block, one after the other.
+
+    Parameters
+    ----------
+    comm : communicator
+    sendbuf : array, n elements
+        At the root; None elsewhere.
+    recvbuf : array, or MPI.IN_PLACE at the root
+    root : int
+    counts : sequence of int, optional
+        Elements of each rank.
+
+    Raises
+    ------
+    UsageError
+        Sizes or types do not fit together, ``root`` is no rank, or a buffer is no contiguous array.
+
+    Notes
+    -----
+    p - 1 rounds, n (p - 1) / p bytes.
+
+    Examples
+    --------
+    >>> from labkit.comm.simulated.run import simulate
+    >>> def program(comm):
+    ...     mine = np.empty(2, int)
+    ...     scatter_flat(comm, np.arange(6) if comm.rank == 0 else None, mine)
+    ...     return mine.tolist()
+    >>> simulate(3, program).results
+    [[0, 1], [2, 3], [4, 5]]
+    """
+    call = "scatter_flat"
+    check_root(comm, call, root)
+    if comm.rank == root:
+        data, ends = _of_root(comm, call, sendbuf, counts)
+        for step in range(1, comm.size):
+            rank = (root + step) % comm.size
+            comm.Send(data[ends[rank] : ends[rank + 1]], rank, TAG)
+        _keep(comm, call, data[ends[root] : ends[root + 1]], recvbuf)
+    else:
+        comm.Recv(flat(comm, call, recvbuf, "recvbuf"), root, TAG)
+
+
+def scatter_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> None:
+    """The root sends half of the blocks to one rank, which takes care of them; and so on with each half.
+
+    The choice for short blocks: few rounds, at the price of sending blocks several times. Parameters
+    and errors as :func:`scatter_flat`.
+
+    Notes
+    -----
+    ceil(lg p) rounds, n (p - 1) / p bytes.
+    """
+    call = "scatter_binomial"
+    check_root(comm, call, root)
+    size = comm.size
+    me = (comm.rank - root) % size  # ranks are counted from the root
+    if comm.rank == root:
+        data, ends = _of_root(comm, call, sendbuf, counts)
+        ends_by_rank = ends
+        blocks = np.concatenate((data[ends[root] :], data[: ends[root]]))  # in order from the root
+    else:
+        mine = flat(comm, call, recvbuf, "recvbuf")
+        ends_by_rank = ends_of(comm, call, counts, mine.size * size if counts is None else sum(counts))
+        if mine.size != ends_by_rank[comm.rank + 1] - ends_by_rank[comm.rank]:
+            refuse(comm, call, f"recvbuf has {mine.size} elements, counts={list(counts)}", "make them fit")
+    sizes = np.diff(ends_by_rank)
+    ends = [0, *np.cumsum(np.roll(sizes, -root)).tolist()]
+    mask = 1
+    while mask < size and not me & mask:
+        mask *= 2
+    if me:
+        blocks = np.empty(ends[min(me + mask, size)] - ends[me], mine.dtype)
+        comm.Recv(blocks, (me - mask + root) % size, TAG)
+    first = ends[me]
+    while (mask := mask // 2) >= 1:
+        if me + mask < size:
+            theirs = blocks[ends[me + mask] - first : ends[min(me + 2 * mask, size)] - first]
+            comm.Send(theirs, (me + mask + root) % size, TAG)
+    own = blocks[: ends[me + 1] - first]
+    if me:
+        mine[...] = own
+    else:
+        _keep(comm, call, own, recvbuf)
+
+
+def _of_root(comm, call, sendbuf, counts):
+    if sendbuf is None:
+        refuse(comm, call, "sendbuf is None at the root", "the root passes the buffer to scatter")
+    data = flat(comm, call, sendbuf, "sendbuf")
+    return data, ends_of(comm, call, counts, data.size)
+
+
+def _keep(comm, call, own, recvbuf) -> None:
+    """The root's own block."""
+    if recvbuf is IN_PLACE:
+        return
+    mine = flat(comm, call, recvbuf, "recvbuf")
+    if mine.size != own.size or mine.dtype != own.dtype:
+        refuse(comm, call, f"recvbuf has {mine.size} x {mine.dtype}, and its block in sendbuf {own.size} x {own.dtype}",
+               "make them equal")
+    mine[...] = own
