@@ -72,9 +72,7 @@ def ping_pong(
     comm,
     sizes: Sequence[int],
     *,
-    iterations: int | None = None,
-    warmup: int | None = None,
-    effort: float = 1.0,
+    iterations: int | None = None, warmup: int | None = None, effort: float = 1.0,
     clock: Callable[[], float] = wall_time,
 ) -> list[PingPongResult]:
     """Time of one message of each size: half of a round trip between ranks 0 and 1.
@@ -91,10 +89,8 @@ def ping_pong(
     iterations, warmup : int, optional
         Round trips that are timed, and that go before them untimed. Default: those of osu_latency,
         10000 + 100 up to 8 KiB and 1000 + 10 above, times ``effort``.
-    effort : float
-        0.01 makes a hundredth of the round trips.
-    clock : callable
-        Returns seconds.
+    effort, clock : float, callable
+        0.01 makes a hundredth of the round trips; ``clock()`` returns seconds.
 
     Returns
     -------
@@ -149,9 +145,7 @@ def windowed_bandwidth(
     num_bytes: int,
     window: int = 64,
     *,
-    iterations: int | None = None,
-    warmup: int | None = None,
-    effort: float = 1.0,
+    iterations: int | None = None, warmup: int | None = None, effort: float = 1.0,
     clock: Callable[[], float] = wall_time,
 ) -> PingPongResult:
     """Bandwidth from rank 0 to rank 1 with ``window`` messages in flight.
@@ -222,8 +216,6 @@ def fit_ping_pong(results: Sequence[PingPongResult]) -> AlphaBetaFit:
     UsageError
         Fewer than two different sizes, or a time that is not positive.
 
-    Examples
-    --------
     >>> times = {0: 2e-6, 1000: 3e-6, 10**6: 1.002e-3}
     >>> fit = fit_ping_pong([PingPongResult(size, s, size / s) for size, s in times.items()])
     >>> round(fit.alpha_s * 1e6, 3), round(fit.half_bandwidth_bytes)
