@@ -1,1 +1,1 @@
-"""The MPI room: what MPI libraries do, as functions and tables one can read."""
+"""Message passing: point-to-point patterns, collective algorithms, their cost and their choice."""
