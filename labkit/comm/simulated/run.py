@@ -281,9 +281,9 @@ def _state_of(me: SimulatedRank) -> RankStatus | WaitReport:
         return RankStatus(me.rank, "finished", "has finished")
     frame = cell_frame(me.greenlet.gr_frame) if me.greenlet is not None and me.greenlet.gr_frame is not None else None
     line, source = line_and_source(frame)
-    if not me.waiting:
-        return RankStatus(me.rank, "computing", "computes" + (f", line {line}" if line else ""), line)
     waiting = [request for request in me.waiting if request.done_at is None]
+    if not waiting:
+        return RankStatus(me.rank, "computing", "computes" + (f", line {line}" if line else ""), line)
     call = me.waiting_call or waiting[0].text()
     operations = tuple(request.operation() for request in waiting)
     if me.inside is not None:  # in a collective: that is what the student called
