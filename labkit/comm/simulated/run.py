@@ -380,6 +380,8 @@ class _NoWindows:
     """Stands for ``MPI.Win``: one-sided communication needs real ranks."""
 
     def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
         raise NotAvailableError("one-sided windows are not simulated: run this on real ranks.")
 
 
