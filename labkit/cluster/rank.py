@@ -6,8 +6,6 @@ that come back are dicts of plain values, so that an engine and a notebook need 
 
 from __future__ import annotations
 
-import ast
-import linecache
 import os
 import platform
 import sys
@@ -16,11 +14,11 @@ from collections import deque
 from pathlib import Path
 
 from labkit.cluster.death import ABORT_NOTE, DEATH_NOTES
-from labkit.cluster.output import LimitedStream, limit_bundle
+from labkit.cluster.execution import compile_cell, execute
+from labkit.cluster.output import LimitedStream
 
 KEPT_COMMUNICATORS = 32  # of past cells
 FRESH_COMMUNICATORS = 32  # made at a time, for cells to come
-MACHINERY = str(Path(__file__).parent.parent)  # frames of labkit are not the student's
 _state: types.SimpleNamespace | None = None
 
 
@@ -151,88 +149,19 @@ def _start_together(raw) -> None:
 
 def _execute(shell, source: str, number: int) -> dict:
     """Execute the text of a cell in the user's namespace; the last expression is the result."""
-    filename = f"<mpi cell {number}>"
-    # The first line of a cell in the notebook is the %%mpi line.
-    text = "\n" + shell.transform_cell(source)
-    linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+    program = compile_cell(shell, source, f"<mpi cell {number}>")
     streams = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = _state.streams
     for stream in _state.streams:
         stream.begin_cell()
     try:
-        value = _run_text(text, filename, shell.user_ns)
-        if value is None or source.rstrip().endswith(";"):
-            return {"status": "ok"}
-        shell.user_ns["_"] = value
-        return {"status": "ok", "result": limit_bundle(*shell.display_formatter.format(value))}
-    except SystemExit as exit:
-        line = _last_line(exit.__traceback__, filename)
-        if exit.code in (None, 0):
-            return {"status": "exit", "line": line, "text": "sys.exit()"}
-        return _error(shell, exit, filename)
-    except KeyboardInterrupt as interrupt:
-        return {"status": "interrupted", "line": _last_line(interrupt.__traceback__, filename)}
-    except BaseException as error:
-        return _error(shell, error, filename)
+        return execute(shell, program, shell.user_ns)
     finally:
         for stream in _state.streams:
             stream.close_cell()
         sys.stdout, sys.stderr = streams
         for stream in streams:
             stream.flush()
-
-
-def _run_text(text: str, filename: str, namespace: dict):
-    tree = ast.parse(text, filename)
-    last = None
-    if tree.body and isinstance(tree.body[-1], ast.Expr):
-        last = ast.Expression(tree.body.pop().value)
-    exec(compile(tree, filename, "exec"), namespace)
-    return eval(compile(last, filename, "eval"), namespace) if last is not None else None
-
-
-def _error(shell, error: BaseException, filename: str) -> dict:
-    """The error as text, without the frames of labkit around and below the student's."""
-    trimmed = _trim(error.__traceback__)
-    error = error.with_traceback(trimmed)
-    try:
-        lines = shell.InteractiveTB.structured_traceback(type(error), error, trimmed)
-    except Exception:  # an exception whose own __str__ or __repr__ fails
-        lines = [f"{type(error).__name__} (its message could not be made)"]
-    try:
-        message = str(error)
-    except Exception:
-        message = ""
-    return {
-        "status": "error",
-        "name": type(error).__name__,
-        "message": message[:2000],
-        "traceback": "\n".join(lines)[-50_000:],
-        "line": _last_line(trimmed, filename),
-    }
-
-
-def _trim(traceback):
-    """The traceback without frames of labkit, unless nothing else would be left."""
-    entries = []
-    while traceback is not None:
-        entries.append(traceback)
-        traceback = traceback.tb_next
-    kept = [e for e in entries if not e.tb_frame.f_code.co_filename.startswith(MACHINERY)]
-    trimmed = None
-    for entry in reversed(kept):
-        trimmed = types.TracebackType(trimmed, entry.tb_frame, entry.tb_lasti, entry.tb_lineno)
-    return trimmed
-
-
-def _last_line(traceback, filename: str) -> int | None:
-    """The innermost line of the cell in a traceback."""
-    line = None
-    while traceback is not None:
-        if traceback.tb_frame.f_code.co_filename == filename:
-            line = traceback.tb_lineno
-        traceback = traceback.tb_next
-    return line
 
 
 def _clean_up(monitor) -> list[str]:

@@ -1,4 +1,4 @@
-"""``%%mpi``: run a cell on real MPI ranks; ``%mpi_push``, ``%mpi_pull``, ``%mpi_stop``."""
+"""``%%mpi``: run a cell on real or simulated MPI ranks; ``%mpi_push``, ``%mpi_pull``, ``%mpi_stop``."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from IPython.display import publish_display_data
 from labkit.cluster.cell import run_cell
 from labkit.cluster.engines import LocalEngines, check_num_ranks
 from labkit.cluster.outcome import CellOutcome, Listener
+from labkit.cluster.simulated_cell import SimulatedRanks, check_num_simulated, run_simulated_cell
 from labkit.errors import CellError, EnginesError, RankDiedError, UsageError
 from labkit.magics.options import OptionParser, check_names, parse_ranks, positive_seconds
 from labkit.magics.output import RankOutput
+from labkit.views.theme import time_text
 from labkit.widgets.progress import Progress
 
 DEFAULT_NUM_RANKS = 4
 TIMELINE_NAME = "_timeline"  # where the notebook finds the last trace
+SIMULATION_NAME = "_simulation"  # and the counts and virtual time of the last simulation
 
 _cell_options = OptionParser("%%mpi", "Run the cell on MPI ranks.")
 _cell_options.add_argument("-n", type=int, default=None, metavar="RANKS")
@@ -25,6 +28,9 @@ _cell_options.add_argument("--ranks", default=None, metavar="0,2")
 _cell_options.add_argument("--timeout", type=positive_seconds, default=None, metavar="SECONDS")
 _cell_options.add_argument("--trace", action="store_true")
 _cell_options.add_argument("--check-unsafe-sends", action="store_true")
+_cell_options.add_argument("--sim", type=int, default=None, metavar="RANKS")
+_cell_options.add_argument("--network", default=None, metavar="NAME")
+_cell_options.add_argument("--seed", type=int, default=None, metavar="NUMBER")
 
 _push_options = OptionParser("%mpi_push", "Copy variables of the notebook to the ranks.")
 _push_options.add_argument("names", nargs="*", metavar="NAME")
@@ -43,6 +49,7 @@ class MPIMagics(Magics):
         super().__init__(shell)
         self.engines = LocalEngines()
         self.num_ranks = DEFAULT_NUM_RANKS
+        self.simulated = SimulatedRanks()
 
     @cell_magic
     def mpi(self, line: str, cell: str | None) -> None:
@@ -55,8 +62,21 @@ class MPIMagics(Magics):
         ``comm`` is a fresh communicator of all ranks; ``MPI`` and ``np`` are ready. Variables stay
         on the ranks from cell to cell. ``--trace`` draws who communicated when and keeps the
         timeline as ``_timeline``. ``--check-unsafe-sends`` makes every Send wait for its receive.
+
+        ::
+
+            %%mpi --sim RANKS [--network NAME] [--seed NUMBER] [--timeout SECONDS] [--trace] [--check-unsafe-sends]
+
+        The same cell on simulated ranks, in virtual time, with exact counts; they are kept as
+        ``_simulation``. ``--network`` is a preset or values (see
+        :func:`labkit.comm.network.presets.find_network`), or ``local`` for a fit of this machine.
         """
         options = _cell_options.parse_line(line)
+        if options.sim is not None:
+            self._simulate(options, cell)
+            return
+        if options.network is not None or options.seed is not None:
+            raise UsageError("%%mpi: --network and --seed describe simulated ranks; add --sim RANKS, or leave them out.")
         if options.n is not None:
             check_num_ranks(options.n)
         num_ranks = options.n or self.engines.num_ranks or self.num_ranks
@@ -80,12 +100,36 @@ class MPIMagics(Magics):
             self._show_graph(error)
             raise
         self._show(output, outcome)
-        for rank, requests in outcome.left_over.items():
-            output.text(
-                rank, "stderr",
-                f"never completed: {'; '.join(requests)}. Wait for every request you start.\n",
+        self._warn_of_left_over(output, outcome)
+
+    def _simulate(self, options, cell: str | None) -> None:
+        """Run the cell on simulated ranks."""
+        if options.n is not None or options.ranks is not None:
+            raise UsageError("%%mpi: -n and --ranks are for real ranks; --sim RANKS alone says how many are simulated.")
+        check_num_simulated(options.sim)
+        network = _network(options.network)
+        self._check_text(cell)
+        if self.simulated.num_ranks not in (0, options.sim):
+            print(
+                f"{options.sim} instead of {self.simulated.num_ranks} simulated ranks: their variables are lost."
             )
-        output.flush(all_of_it=True)
+        self.simulated.start(options.sim)
+        output = RankOutput(options.sim)
+        try:
+            outcome = run_simulated_cell(
+                self.simulated, self.shell, cell, network=network, seed=options.seed, timeout_s=options.timeout,
+                trace=options.trace, check_unsafe_sends=options.check_unsafe_sends,
+                listener=Listener(text=output.text), progress=Progress(),
+            )
+        except CellError as error:
+            self._show(output, error.outcome)
+            self._show_graph(error)
+            raise
+        self._show(output, outcome)
+        self._warn_of_left_over(output, outcome)
+        self.shell.user_ns[SIMULATION_NAME] = outcome
+        ranks = "1 simulated rank" if options.sim == 1 else f"{options.sim:,} simulated ranks"
+        print(f"{ranks} on {outcome.network}: {time_text(outcome.time_s * 1e9)} of virtual time; {outcome.counts}.")
 
     @line_magic
     def mpi_push(self, line: str) -> None:
@@ -171,11 +215,18 @@ class MPIMagics(Magics):
             return self.engines.ranks
         return [self.engines.ranks[r] for r in parse_ranks(text, self.engines.num_ranks)]
 
+    def _warn_of_left_over(self, output: RankOutput, outcome: CellOutcome) -> None:
+        for rank, requests in outcome.left_over.items():
+            output.text(
+                rank, "stderr",
+                f"never completed: {'; '.join(requests)}. Wait for every request you start.\n",
+            )
+        output.flush(all_of_it=True)
+
     def _show(self, output: RankOutput, outcome: CellOutcome) -> None:
         """The rest of the text, the values of the last expressions, the timeline."""
         output.flush(all_of_it=True)
-        for rank, bundle in outcome.results.items():
-            output.result(rank, bundle)
+        output.results(outcome.results)
         if outcome.timeline is not None:
             from labkit.widgets.timeline import show_timeline
 
@@ -188,6 +239,19 @@ class MPIMagics(Magics):
             from labkit.views.wait_graph import wait_graph_figure
 
             publish_display_data(figure_bundle(wait_graph_figure(error.graph)))
+
+
+def _network(text: str | None):
+    """The network that ``--network`` names."""
+    if text is None:
+        return None
+    if text == "local" or text.startswith("local,"):
+        from labkit.mpi.fit import local_network
+
+        return local_network(text.partition(",")[2], progress=Progress())
+    from labkit.comm.network.presets import find_network
+
+    return find_network(text)
 
 
 def _check_picklable(name: str, value) -> None:

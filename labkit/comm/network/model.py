@@ -78,8 +78,8 @@ class Network:
     Examples
     --------
     >>> network = alpha_beta(1e-6, 1e-9)
-    >>> network.cost.message_s(1000)
-    2e-06
+    >>> round(network.cost.message_s(1000) * 1e6, 3)
+    2.0
     """
 
     name: str
