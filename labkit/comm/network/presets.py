@@ -77,21 +77,30 @@ def find_network(text: str) -> Network:
     >>> str(find_network("alpha=1e-6,beta=1e-9,topology=torus(4x4)"))
     'alpha-beta, alpha 1 us, beta 1 ns/B, torus(4x4)'
     """
-    parts = [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
+    parts = _parts(text)
     network = None
     if parts and "=" not in parts[0]:
         network = PRESETS.get(parts[0])
         if network is None:
             raise UsageError(f"there is no network {parts[0]!r}; the known ones are {', '.join(PRESETS)}.")
         parts = parts[1:]
-    network = network or alpha_beta(1e-6, 1e-9, GAMMA_S_PER_BYTE)
+    return changed_network(network or alpha_beta(1e-6, 1e-9, GAMMA_S_PER_BYTE), ",".join(parts))
+
+
+def changed_network(network: Network, text: str) -> Network:
+    """A network with other values, written as for :func:`find_network` without a name."""
     values = {}
-    for part in parts:
+    for part in _parts(text):
         key, equals, value = part.partition("=")
         if not equals or key not in _KEYS:
             raise UsageError(f"--network {text}: {part!r} is none of {', '.join(f'{k}=' for k in _KEYS)}.")
         values[key] = _topology(value, text) if key == "topology" else _number(key, value, text)
     return _changed(network, values)
+
+
+def _parts(text: str) -> list[str]:
+    """What stands between commas, but for those inside parentheses."""
+    return [part.strip() for part in re.split(r",(?![^(]*\))", text) if part.strip()]
 
 
 _LINK_KEYS = {"alpha": "alpha_s", "beta": "beta_s_per_byte", "latency": "latency_s", "overhead": "overhead_s", "gap": "gap_s"}

@@ -15,6 +15,7 @@ from labkit.comm.reduction import reduce_local
 from labkit.mpi.collectives.allreduce import allreduce_rabenseifner
 from labkit.mpi.collectives.arguments import IN_PLACE, block_ends, check_commutative, check_same, flat, own_copy, refuse
 from labkit.mpi.collectives.broadcast import broadcast_binomial
+from labkit.mpi.collectives.fused import TYPES, sum_into_all
 from labkit.mpi.collectives.reduce import reduce_binomial
 
 
@@ -131,17 +132,15 @@ class SharedVectors:
         self._meet()  # all slices are written
 
     def _combine(self, op) -> None:
-        # In pieces that stay in the cache while they are read by all operations and written to all vectors.
-        step = max(1, 32768 // self.dtype.itemsize)
-        total = np.empty(step, self.dtype)
-        for start in range(self.slice.start, self.slice.stop, step):
-            end = min(start + step, self.slice.stop)
-            part = total[: end - start]
-            part[...] = self.vectors[0][start:end]
-            for vector in self.vectors[1:]:
-                reduce_local(self.comm, part, vector[start:end], op, part)
-            for vector in self.vectors:
-                vector[start:end] = part
+        mine = [vector[self.slice] for vector in self.vectors]
+        if op == MPI.SUM and self.dtype in TYPES:
+            sum_into_all(mine)
+            return
+        total, *others = mine
+        for vector in others:
+            reduce_local(self.comm, total, vector, op, total)
+        for vector in others:
+            vector[...] = total
 
     def _meet(self) -> None:
         """A barrier after which the memory of the others is what they have written."""

@@ -1,0 +1,221 @@
+"""What this machine's messages cost, what algorithms will take on it, and which one to choose."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from labkit.comm.network.model import Network, alpha_beta
+from labkit.errors import UsageError
+from labkit.hardware.messages import fit_alpha_beta, run_mpi
+from labkit.mpi.collectives.registry import family, find
+
+DEFAULT_SECONDS = 4.0
+LONGEST_SECONDS = 10.0
+# In these, one rank of a pair sends and the other receives; in all others both do both.
+ONE_WAY = {"broadcast", "scatter", "gather", "reduce", "scan", "exscan"}
+# Scratch vectors of n elements that an algorithm makes: their fresh memory costs time.
+SCRATCH = {
+    "reduce_binomial": 2, "reduce_flat": 2, "reduce_rabenseifner": 2, "allreduce_reduce_broadcast": 2,
+    "allreduce_recursive_doubling": 1, "allreduce_rabenseifner": 0.5, "allreduce_swing": 1, "allreduce_ring": 0.5,
+    "reduce_scatter_recursive_halving": 2, "reduce_scatter_ring": 1.5, "reduce_scatter_pairwise": 1,
+    "alltoall_bruck": 3, "allgather_bruck": 2, "scan_linear": 2, "scan_recursive_doubling": 3, "exscan_linear": 2,
+    "exscan_recursive_doubling": 3,
+}
+
+
+@dataclass(frozen=True)
+class MachineFit:
+    """Measured costs of messages between ``num_ranks`` ranks of this machine, by size.
+
+    Attributes
+    ----------
+    num_ranks : int
+    sizes_bytes : tuple of int
+    one_way_s, exchange_s, reduce_s, copy_s : tuple of float
+        A message; a message each way at once; combining two vectors; a copy into fresh memory, in s.
+    alpha_s, beta_s_per_byte, gamma_s_per_byte : float
+        The lines through them: ``exchange = alpha + beta * bytes``, ``reduce = gamma * bytes``.
+    """
+
+    num_ranks: int
+    sizes_bytes: tuple[int, ...]
+    one_way_s: tuple[float, ...]
+    exchange_s: tuple[float, ...]
+    reduce_s: tuple[float, ...]
+    copy_s: tuple[float, ...]
+    alpha_s: float
+    beta_s_per_byte: float
+    gamma_s_per_byte: float
+
+    @classmethod
+    def from_samples(cls, num_ranks: int, sizes_bytes: Sequence[int], **times_s: Sequence[float]) -> MachineFit:
+        """From measured times (keywords ``one_way``, ``exchange``, ``reduce``, ``copy``), with the lines fitted."""
+        alpha, beta = fit_alpha_beta(sizes_bytes, times_s["exchange"])
+        _, gamma = fit_alpha_beta(sizes_bytes, times_s["reduce"])
+        rows = (tuple(float(t) for t in times_s[name]) for name in ("one_way", "exchange", "reduce", "copy"))
+        return cls(num_ranks, tuple(sizes_bytes), *rows, alpha, beta, gamma)
+
+    def _at(self, times_s: tuple[float, ...], num_bytes: float) -> float:
+        """A time at any size: between measured sizes on a straight line in the logarithms, beyond them in proportion."""
+        sizes = self.sizes_bytes
+        if num_bytes <= sizes[0]:
+            return times_s[0]
+        if num_bytes >= sizes[-1]:
+            return times_s[-1] * num_bytes / sizes[-1]
+        return float(np.exp(np.interp(np.log(num_bytes), np.log(sizes), np.log(times_s))))
+
+    def predict_s(self, name: str, num_ranks: int, num_bytes: int, *, itemsize: int = 8) -> float:
+        """Predicted time of a collective algorithm, in place, in s.
+
+        Each round costs a message of its mean size, at the speed measured for that size; so caches and
+        protocols of the MPI library are in it, and not only a straight line.
+
+        Parameters
+        ----------
+        name : str
+            Of an algorithm in :mod:`labkit.mpi.collectives.registry`.
+        num_ranks : int
+        num_bytes : int
+            Of the whole buffer, n elements.
+        itemsize : int
+            Bytes of an element.
+        """
+        algorithm = find(name)
+        cost = algorithm.cost(num_ranks, _whole_blocks(name, num_ranks, num_bytes // itemsize), itemsize)
+        if cost.num_rounds == 0:
+            return 0.0
+        per_round = cost.path_bytes / cost.num_rounds
+        message_s = self.one_way_s if algorithm.operation in ONE_WAY else self.exchange_s
+        time_s = cost.num_rounds * self._at(message_s, per_round)
+        if cost.path_reduced_bytes:
+            time_s += cost.path_reduced_bytes / max(per_round, 1) * self._at(self.reduce_s, per_round)
+        if SCRATCH.get(name):
+            scratch_bytes = SCRATCH[name] * num_bytes * (2 / num_ranks if name == "allreduce_ring" else 1)
+            time_s += self._at(self.copy_s, scratch_bytes)
+        return time_s
+
+    def network(self, **changes) -> Network:
+        """The fitted line as a network for simulated ranks; ``changes`` are further fields of it."""
+        return alpha_beta(
+            self.alpha_s, self.beta_s_per_byte, self.gamma_s_per_byte, name="local",
+            source=f"fitted on this machine with {self.num_ranks} ranks", **{"eager_limit_bytes": 8192, **changes},
+        )
+
+
+def fit(num_ranks: int = 2, *, seconds: float = DEFAULT_SECONDS) -> MachineFit:
+    """Measure messages between real ranks of this machine.
+
+    Parameters
+    ----------
+    num_ranks : int
+        At least 2; as many as the collectives will have, for ranks share cores and memory.
+    seconds : float
+        How long to measure, at most 10; starting the ranks comes on top.
+
+    Raises
+    ------
+    UsageError
+        Fewer than 2 ranks, or another time.
+    NotAvailableError
+        MPI does not work here.
+    """
+    if num_ranks < 2:
+        raise UsageError(f"fit: a message needs at least 2 ranks, not {num_ranks}.")
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise UsageError(f"fit: seconds={seconds:g}: measure for more than 0 and at most {LONGEST_SECONDS:g} s.")
+    script = str(Path(__file__).with_name("fit_ranks.py"))
+    output = run_mpi([script, str(seconds)], num_ranks, deadline_s=60 + 10 * seconds)
+    values = json.loads(output.splitlines()[-1])
+    return MachineFit.from_samples(values.pop("num_ranks"), values.pop("sizes_bytes"), **values)
+
+
+@functools.lru_cache(maxsize=8)
+def this_machine(num_ranks: int = 2) -> MachineFit:
+    """:func:`fit` for so many ranks, measured once in this process."""
+    return fit(num_ranks)
+
+
+def choose(op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Network | None = None, itemsize: int = 8) -> str:
+    """The name of the algorithm that is predicted to be the fastest.
+
+    Parameters
+    ----------
+    op : str
+        An operation of the registry, for example ``"allreduce"``.
+    num_ranks : int
+    num_bytes : int
+        Of the whole buffer, n elements.
+    machine : MachineFit or Network, optional
+        A fit, which predicts from times by size; or a network, which predicts from alpha, beta, gamma. By
+        default this machine, measured at the first call.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    UsageError
+        No such operation, or sizes that are none.
+
+    Examples
+    --------
+    >>> from labkit.comm.network.presets import PRESETS
+    >>> choose("allreduce", 256, 8, machine=PRESETS["infiniband-hdr"])
+    'allreduce_recursive_doubling'
+    """
+    return ranking(op, num_ranks, num_bytes, machine=machine, itemsize=itemsize)[0][0]
+
+
+def ranking(
+    op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Network | None = None, itemsize: int = 8
+) -> list[tuple[str, float]]:
+    """All algorithms of an operation with their predicted times in s, the fastest first; see :func:`choose`."""
+    if num_ranks < 1 or num_bytes < 0:
+        raise UsageError(f"choose: p = {num_ranks} ranks and {num_bytes} bytes: at least 1 and at least 0.")
+    if machine is None:
+        machine = this_machine(max(2, min(num_ranks, 8)))
+    times = [
+        (algorithm.name, predict_s(algorithm.name, num_ranks, num_bytes, machine=machine, itemsize=itemsize))
+        for algorithm in family(op)
+        if not algorithm.needs_shared_memory and algorithm.name != "allreduce_hierarchical"
+    ]
+    return sorted(times, key=lambda pair: pair[1])
+
+
+def predict_s(
+    name: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Network, itemsize: int = 8
+) -> float:
+    """Predicted time of an algorithm in s, by a fit or by a network's alpha, beta and gamma."""
+    if isinstance(machine, MachineFit):
+        return machine.predict_s(name, num_ranks, num_bytes, itemsize=itemsize)
+    cost = machine.cost
+    latency = cost.alpha_s + cost.latency_s + 2 * cost.overhead_s
+    return find(name).cost(num_ranks, _whole_blocks(name, num_ranks, num_bytes // itemsize), itemsize).time_s(
+        latency, cost.beta_s_per_byte, machine.gamma_s_per_byte
+    )
+
+
+def _whole_blocks(name: str, num_ranks: int, num_elements: int) -> int:
+    """Elements of a buffer; at least so many that equal blocks are possible where they are needed."""
+    if find(name).operation in ("scatter", "gather", "allgather", "alltoall", "reduce_scatter"):
+        return -(-num_elements // num_ranks) * num_ranks
+    return num_elements
+
+
+def local_network(changes: str = "", *, progress: Callable[[str], None] | None = None) -> Network:
+    """This machine as a network, measured at the first call; ``changes`` as for ``--network``."""
+    from labkit.comm.network.presets import changed_network
+
+    if progress is not None and not this_machine.cache_info().currsize:
+        progress(f"measuring messages on this machine for about {DEFAULT_SECONDS:g} s ...")
+    network = this_machine(2).network()
+    if progress is not None:
+        progress(f"fitted: {network}")
+    return changed_network(network, changes)
