@@ -179,8 +179,10 @@ class Mailbox:
         ready = message.arrival if message.arrival > request.posted_at else request.posted_at
         world = self.world
         sender = message.sender
-        source, dest = self.members[message.source], self.owner.rank
-        cost = world.transport.cost_between(source, dest)
+        transport = world.transport
+        cost = transport.cost
+        if transport.ranks_per_node > 1:
+            cost = transport.cost_between(self.members[message.source], self.owner.rank)
         if sender is None:
             request.set_done(ready + cost.overhead_s)
         elif cost.latency_s:  # the sender must hear of it first

@@ -35,7 +35,8 @@ class MatchedMessage:
     def _receive(self, call, buf, pickled):
         comm, message = self.comm, self.message
         room = message.num_bytes if pickled else size_of(buf)
-        request = Request("recv", call, comm, message.source, message.tag, buf, room, pickled=pickled)
+        request = Request("recv", call, comm, message.source, message.tag, buf, room)
+        request.pickled = pickled
         comm.mailbox.match(request, message)
         comm.note_start(request)
         return request
@@ -71,7 +72,7 @@ class PointToPoint:
         me = self.me
         start = me.now
         request = self._post("Recv", buf, source, tag, buf.nbytes if is_plain(buf) else size_of(buf), False)
-        me.wait_for((request,), "")
+        me.wait_one(request)
         request.finish(status)
         if me.recorder is not None:
             me.recorder.receive_span("Recv", start, request)
@@ -80,7 +81,7 @@ class PointToPoint:
         me = self.me
         start = me.now
         request = self._post("recv", None, source, tag, 0, True)
-        me.wait_for((request,), "")
+        me.wait_one(request)
         result = request.finish(status)
         if me.recorder is not None:
             me.recorder.receive_span("recv", start, request)
@@ -195,7 +196,7 @@ class PointToPoint:
         is_bytes = type(buf) is bytes
         data = buf if is_bytes else None
         transport, dest_world = world.transport, self.members[dest]
-        cost = transport.cost_between(me.rank, dest_world)
+        cost = transport.cost if transport.ranks_per_node == 1 else transport.cost_between(me.rank, dest_world)
         if cost.overhead_s:
             me.advance_to(me.now + cost.overhead_s)
         num_bytes = len(buf) if is_bytes else buf.nbytes if is_plain(buf) else None
@@ -207,19 +208,19 @@ class PointToPoint:
         me.bytes_sent += num_bytes
         if synchronous or (num_bytes > world.network.eager_limit_bytes and not buffered):
             if request is None:
-                request = Request("send", call, self, dest, tag, buf, num_bytes, data=data)
+                request = Request("send", call, self, dest, tag, buf, num_bytes)
+                request.data = data
             envelope = me.now + cost.latency_s
             message = Message(self.rank, tag, data, num_bytes, envelope, message_round, request)
             self.mailboxes[dest].deliver(message)
             return request
         if data is None:
             data = buf.copy()
-        begin, left = transport.depart(me.rank, dest_world, num_bytes, me.now)
-        message = Message(self.rank, tag, data, num_bytes, None, message_round)
-        if begin > me.now:  # behind another message at its port
+        begin, left, arrival = transport.send(me.rank, dest_world, num_bytes, me.now, cost)
+        message = Message(self.rank, tag, data, num_bytes, arrival, message_round)
+        if arrival is None:  # behind another message at its port
             world.at(begin, self.mailboxes[dest].set_out, message)
         else:
-            message.arrival = transport.travel(me.rank, dest_world, num_bytes, begin)
             self.mailboxes[dest].deliver(message)
         return me.now if buffered else left
 
@@ -228,7 +229,7 @@ class PointToPoint:
         start = me.now
         sent = self._launch(call, buf, dest, tag, synchronous, buffered)
         if type(sent) is Request:
-            me.wait_for((sent,), "")
+            me.wait_one(sent)
             sent.finish()
         elif sent > me.now:
             me.advance_to(sent)
@@ -252,7 +253,9 @@ class PointToPoint:
         if not ((0 <= source < self.size or source == ANY_SOURCE) and (tag >= 0 or tag == ANY_TAG)):
             if source != PROC_NULL:
                 self._refuse(call, "source", source, tag)
-        request = Request("recv", call, self, source, tag, buf, room, pickled=pickled)
+        request = Request("recv", call, self, source, tag, buf, room)
+        if pickled:
+            request.pickled = True
         if source == PROC_NULL:
             request.done_at = self.me.now
         else:
@@ -268,7 +271,7 @@ class PointToPoint:
             me.wait_for((receive, sent), call)
             sent.finish()
         else:
-            me.wait_for((receive,), "")
+            me.wait_one(receive)
             if sent > me.now:
                 me.advance_to(sent)
         result = receive.finish(status)

@@ -28,19 +28,16 @@ class Request:
         The virtual time at which it will be complete, in s, once that is known.
     """
 
-    __slots__ = (
-        "kind", "call", "comm", "peer", "tag", "buffer", "data", "num_bytes", "done_at", "message", "awaited",
-        "order", "posted_at", "active", "pickled", "cancelled", "line", "mark", "sequence", "value", "__weakref__",
-    )
+    # What most requests never change stands here once, which makes them cheap.
+    done_at = message = line = mark = sequence = value = None
+    awaited = cancelled = pickled = False
+    active = True
+    data = None
 
-    def __init__(self, kind, call, comm, peer, tag, buffer=None, num_bytes=0, *, data=None, pickled=False):
-        me = comm.me
+    def __init__(self, kind, call, comm, peer, tag, buffer=None, num_bytes=0):
         self.kind, self.call, self.comm, self.peer, self.tag = kind, call, comm, peer, tag
-        self.buffer, self.num_bytes, self.data, self.pickled = buffer, num_bytes, data, pickled
-        self.done_at = self.message = self.line = self.mark = self.sequence = self.value = None
-        self.awaited = self.cancelled = False
-        self.active = True
-        self.posted_at = me.now
+        self.buffer, self.num_bytes = buffer, num_bytes
+        self.posted_at = comm.me.now
         self.order = comm.world.events()
 
     def set_done(self, time) -> None:
@@ -60,27 +57,16 @@ class Request:
         if self.active:
             self.active = False
             me = self.comm.me
-            me.posted.pop(self.order, None)
+            if self.line is not None or me.posted:
+                me.posted.pop(self.order, None)
             message = self.message
-            if self.kind == "recv" and message is not None:
-                if message.round > me.received_round:
-                    me.received_round = message.round
-                else:
-                    me.received_round += 1
-                if me.received_round > me.depth:
-                    me.depth = me.received_round
-                largest = me.world.largest_of_round
-                while me.received_round >= len(largest):
-                    largest.append(0)
-                if message.num_bytes > largest[me.received_round]:
-                    largest[me.received_round] = message.num_bytes
-                me.num_received += 1
-                me.bytes_received += message.num_bytes
+            if message is not None and self.kind == "recv":
+                me.note_received(message)
                 result = self._unpack(message)
             if self.mark is not None:
                 self.mark(self)
-            self.value = result
-            self.buffer = None if type(self) is Request else self.buffer
+            if type(self) is Request:
+                self.buffer = None
         if status is not None:
             self._fill(status)
         return result
@@ -229,10 +215,8 @@ class Request:
 class Prequest(Request):
     """A persistent request: ``Start`` begins its communication, any number of times."""
 
-    __slots__ = ()
-
-    def __init__(self, *arguments, **options):
-        super().__init__(*arguments, **options)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.active = False
         self.done_at = self.posted_at
 

@@ -35,6 +35,8 @@ class Transport:
         self.link_free: list = [0] * network.topology.num_links(self.num_nodes)
         self.routes: dict[tuple[int, int], tuple[int, ...]] = {}
         self.random, self.jitter = random_delays, jitter
+        # Nothing but ports between any two ranks: the usual case, and the quick one.
+        self.is_plain = not self.link_free and self.ranks_per_node == 1 and random_delays is None
         self.arrived: dict[tuple[int, int], float] = {}  # of the last message, where delays vary
 
     def cost_between(self, source: int, dest: int):
@@ -42,6 +44,29 @@ class Transport:
         if source == dest or (self.ranks_per_node > 1 and source // self.ranks_per_node == dest // self.ranks_per_node):
             return self.inside
         return self.cost
+
+    def send(self, source: int, dest: int, num_bytes: int, now, cost):
+        """A message that may leave ``now``: (begin, left, arrival) as :meth:`depart` and :meth:`travel` give them.
+
+        ``arrival`` is None if the message has to wait at its sender's port.
+        """
+        if not self.is_plain or source == dest:
+            begin, left = self.depart(source, dest, num_bytes, now)
+            return begin, left, self.travel(source, dest, num_bytes, begin) if begin <= now else None
+        duration = cost.alpha_s + num_bytes * cost.beta_s_per_byte
+        begin = self.out_free[source]
+        if begin > now:
+            left = begin + duration
+            self.out_free[source] = left + cost.gap_s
+            return begin, left, None
+        left = now + duration
+        self.out_free[source] = left + cost.gap_s
+        begin = self.in_free[dest]
+        if now > begin:
+            begin = now
+        end = begin + duration
+        self.in_free[dest] = end + cost.gap_s
+        return now, left, end + cost.latency_s
 
     def depart(self, source: int, dest: int, num_bytes: int, start):
         """Take the sender's port from ``start`` on: (when the first byte leaves, when the last has left)."""

@@ -83,6 +83,19 @@ class SimulatedRank:
         else:
             self.now = time
 
+    def wait_one(self, request) -> None:
+        """Block until one request is complete."""
+        if request.done_at is None:
+            request.awaited = True
+            self.num_unknown, self.until = 1, self.now
+            self.waiting, self.waiting_call, self.waiting_any = (request,), "", False
+            self.world.run_next(self)
+            self.token += 1
+            self.waiting = ()
+        if request.done_at > self.now:
+            self.advance_to(request.done_at)
+        self.num_polls = 0
+
     def wait_for(self, requests, call: str, *, any_of_them: bool = False) -> None:
         """Block until all (or one) of the requests are known to complete, and then until they do."""
         if any_of_them:
@@ -139,6 +152,23 @@ class SimulatedRank:
             return
         next_time = world.heap[0][0] if world.heap else self.now + POLL_S * 2 ** min(self.num_polls - PATIENT_POLLS, 40)
         self.advance_to(max(next_time, self.now) + POLL_S)
+
+    def note_received(self, message) -> None:
+        """Count a message, and which round it belongs to."""
+        this_round = message.round
+        if this_round <= self.received_round:
+            this_round = self.received_round + 1
+        self.received_round = this_round
+        if this_round > self.depth:
+            self.depth = this_round
+        num_bytes = message.num_bytes
+        self.num_received += 1
+        self.bytes_received += num_bytes
+        largest = self.world.largest_of_round
+        while this_round >= len(largest):
+            largest.append(0)
+        if num_bytes > largest[this_round]:
+            largest[this_round] = num_bytes
 
     def note_reduction(self, num_elements: int, num_bytes: int) -> None:
         """Count a reduction, and which round it belongs to."""
