@@ -128,6 +128,8 @@ def broadcast_scatter_allgather(comm, buffer, *, root: int = 0) -> None:
     ceil(lg p) + p - 1 rounds, 2 n (p - 1) / p bytes.
     """
     data = _checked(comm, "broadcast_scatter_allgather", buffer, root)
+    if not data.flags.writeable:
+        data = data.copy()  # the ring brings the root its own blocks, too
     size = comm.size
     ends = block_ends(data.size, size)  # block k goes to the k-th rank after the root
     me = (comm.rank - root) % size
