@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from labkit.mpi.collectives.arguments import IN_PLACE, Fold, ends_of, flat, refuse
+from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_pair, ends_of, flat
+from labkit.mpi.collectives.messages import exchange, receive
 
 TAG = 3
 
@@ -62,7 +63,7 @@ def allgather_blocks_ring(comm, data, ends, me: int) -> None:
     right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
     for step in range(size - 1):
         out, into = (me - step) % size, (me - step - 1) % size
-        comm.Sendrecv(data[ends[out] : ends[out + 1]], right, TAG, data[ends[into] : ends[into + 1]], left, TAG)
+        exchange(comm, data[ends[out] : ends[out + 1]], right, data[ends[into] : ends[into + 1]], left, TAG)
 
 
 def allgather_recursive_doubling(comm, sendbuf, recvbuf, *, counts=None) -> None:
@@ -80,10 +81,10 @@ def allgather_recursive_doubling(comm, sendbuf, recvbuf, *, counts=None) -> None
     mine = data[ends[comm.rank] : ends[comm.rank + 1]]
     if not fold.acts:
         comm.Send(mine, fold.partner, TAG)
-        comm.Recv(data, fold.partner, TAG)
+        receive(comm, data, fold.partner, TAG)
         return
     if fold.is_folded:
-        comm.Recv(data[ends[fold.partner] : ends[fold.partner + 1]], fold.partner, TAG)
+        receive(comm, data[ends[fold.partner] : ends[fold.partner + 1]], fold.partner, TAG)
     allgather_blocks_doubling(comm, data, [ends[fold.first_of(k)] for k in range(fold.num_acting + 1)], fold)
     if fold.is_folded:
         comm.Send(data, fold.partner, TAG)
@@ -95,67 +96,64 @@ def allgather_blocks_doubling(comm, data, ends, fold: Fold) -> None:
     while distance < fold.num_acting:
         peer = fold.number ^ distance
         first, theirs = fold.number & -distance, peer & -distance  # the groups that have come together so far
-        comm.Sendrecv(
-            data[ends[first] : ends[first + distance]], fold.rank_of(peer), TAG,
+        exchange(
+            comm, data[ends[first] : ends[first + distance]], fold.rank_of(peer),
             data[ends[theirs] : ends[theirs + distance]], fold.rank_of(peer), TAG,
         )
         distance *= 2
 
 
-def allgather_bruck(comm, sendbuf, recvbuf) -> None:
+def allgather_bruck(comm, sendbuf, recvbuf, *, counts=None) -> None:
     """Get all that the rank 2^k further on has; at the end turn the blocks into their places.
 
-    The choice for short blocks for any p. Parameters and errors as :func:`allgather_ring`, without counts.
+    The choice for short blocks for any p. Parameters and errors as :func:`allgather_ring`.
 
     Notes
     -----
     ceil(lg p) rounds, n (p - 1) / p bytes, and one more copy of everything.
     """
-    data, ends = _prepared(comm, "allgather_bruck", sendbuf, recvbuf, None)
-    rank, size, block = comm.rank, comm.size, ends[1]
+    data, ends = _prepared(comm, "allgather_bruck", sendbuf, recvbuf, counts)
+    rank, size, start = comm.rank, comm.size, ends[comm.rank]
     found = np.empty_like(data)  # blocks of rank, rank + 1, rank + 2, ...
-    found[:block] = data[ends[rank] : ends[rank + 1]]
+    found_ends = [end - start for end in ends[rank:]] + [end + data.size - start for end in ends[1 : rank + 1]]
+    found[: found_ends[1]] = data[start : ends[rank + 1]]
     have = 1
     while have < size:
         num = min(have, size - have)
-        comm.Sendrecv(
-            found[: num * block], (rank - have) % size, TAG,
-            found[have * block : (have + num) * block], (rank + have) % size, TAG,
+        exchange(
+            comm, found[: found_ends[num]], (rank - have) % size,
+            found[found_ends[have] : found_ends[have + num]], (rank + have) % size, TAG,
         )
         have += num
-    split = (size - rank) * block
-    data[rank * block :] = found[:split]
-    data[: rank * block] = found[split:]
+    data[start:] = found[: data.size - start]
+    data[:start] = found[data.size - start :]
 
 
-def allgather_neighbor_exchange(comm, sendbuf, recvbuf) -> None:
+def allgather_neighbor_exchange(comm, sendbuf, recvbuf, *, counts=None) -> None:
     """Exchange two blocks with the left and the right neighbour in turn.
 
     Half the rounds of the ring, with neighbours only, when p is even; for odd p it is the ring.
-    Parameters and errors as :func:`allgather_ring`, without counts.
+    Parameters and errors as :func:`allgather_ring`.
 
     Notes
     -----
     p / 2 rounds, n (p - 1) / p bytes.
     """
-    data, ends = _prepared(comm, "allgather_neighbor_exchange", sendbuf, recvbuf, None)
+    data, ends = _prepared(comm, "allgather_neighbor_exchange", sendbuf, recvbuf, counts)
     rank, size = comm.rank, comm.size
     if size % 2:
         allgather_blocks_ring(comm, data, ends, rank)
         return
     step = 1 if rank % 2 == 0 else -1
     peers = ((rank + step) % size, (rank - step) % size)  # first, second
-    comm.Sendrecv(
-        data[ends[rank] : ends[rank + 1]], peers[0], TAG, data[ends[peers[0]] : ends[peers[0] + 1]], peers[0], TAG
-    )
+    first = peers[0]
+    exchange(comm, data[ends[rank] : ends[rank + 1]], first, data[ends[first] : ends[first + 1]], first, TAG)
     # From now on pairs of blocks travel; a pair is named by its even block.
     newest = rank & ~1
     for turn in range(1, size // 2):
         peer = peers[turn % 2]
         comes = _pair_from(rank, turn, size)
-        comm.Sendrecv(
-            data[ends[newest] : ends[newest + 2]], peer, TAG, data[ends[comes] : ends[comes + 2]], peer, TAG
-        )
+        exchange(comm, data[ends[newest] : ends[newest + 2]], peer, data[ends[comes] : ends[comes + 2]], peer, TAG)
         newest = comes
 
 
@@ -169,13 +167,11 @@ def _pair_from(rank: int, turn: int, size: int) -> int:
 
 def _prepared(comm, call, sendbuf, recvbuf, counts):
     """The flat recvbuf with the own block in its place, and the ends of all blocks."""
-    data = flat(comm, call, recvbuf, "recvbuf")
+    data = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
     ends = ends_of(comm, call, counts, data.size)
     if sendbuf is not IN_PLACE:
         send = flat(comm, call, sendbuf, "sendbuf")
         mine = data[ends[comm.rank] : ends[comm.rank + 1]]
-        if send.size != mine.size or send.dtype != data.dtype:
-            refuse(comm, call, f"sendbuf has {send.size} x {send.dtype}, and its block in recvbuf {mine.size} x {data.dtype}",
-                   "make them equal")
+        check_pair(comm, call, "sendbuf", send, "its block in recvbuf", mine, memory=data)
         mine[...] = send
     return data, ends

@@ -15,9 +15,11 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
+from labkit.mpi.arguments import check_count
 from labkit.mpi.collectives.allgather import allgather_blocks_doubling, allgather_blocks_ring
-from labkit.mpi.collectives.arguments import Fold, block_ends, check_commutative, own_copy, refuse
+from labkit.mpi.collectives.arguments import Fold, block_ends, own_copy
 from labkit.mpi.collectives.broadcast import broadcast_binomial
+from labkit.mpi.collectives.messages import exchange, receive, wait_received
 from labkit.mpi.collectives.reduce import reduce_binomial
 from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_halving, reduce_scatter_blocks_ring
 from labkit.mpi.requests import wait_all
@@ -40,7 +42,8 @@ def allreduce_reduce_broadcast(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     Raises
     ------
     UsageError
-        Sizes or types differ, or a buffer is no contiguous array.
+        Sizes or types differ, a buffer is no contiguous array, the buffers share memory, or ``op`` is not
+        defined for the type.
 
     Notes
     -----
@@ -56,7 +59,7 @@ def allreduce_reduce_broadcast(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     >>> simulate(3, program).results
     [[3.0, 3.0], [3.0, 3.0], [3.0, 3.0]]
     """
-    data = own_copy(comm, "allreduce_reduce_broadcast", sendbuf, recvbuf)
+    data = own_copy(comm, "allreduce_reduce_broadcast", sendbuf, recvbuf, op)
     reduce_binomial(comm, MPI.IN_PLACE if comm.rank == 0 else data, data, op=op)
     broadcast_binomial(comm, data)
 
@@ -70,9 +73,9 @@ def allreduce_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     Notes
     -----
     lg p rounds of n bytes, n lg p combined; two more rounds if p is no power of two. Bitwise equal on all
-    ranks when a op b and b op a have the same bits, as floating-point sums have: all compute one tree.
+    ranks: both partners combine the same two vectors, that of the lower ranks on the left.
     """
-    data = own_copy(comm, "allreduce_recursive_doubling", sendbuf, recvbuf)
+    data = own_copy(comm, "allreduce_recursive_doubling", sendbuf, recvbuf, op)
     fold = Fold(comm.size, comm.rank)
     theirs = np.empty_like(data)
     if not _fold_in(comm, fold, data, theirs, op):
@@ -80,7 +83,7 @@ def allreduce_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     distance = 1
     while distance < fold.num_acting:
         peer = fold.number ^ distance
-        comm.Sendrecv(data, fold.rank_of(peer), TAG, theirs, fold.rank_of(peer), TAG)
+        exchange(comm, data, fold.rank_of(peer), theirs, fold.rank_of(peer), TAG)
         if peer < fold.number:
             reduce_local(comm, theirs, data, op)
         else:
@@ -101,8 +104,7 @@ def allreduce_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     is computed once and then copied; but the order of the operands differs from block to block.
     """
     call = "allreduce_ring"
-    check_commutative(comm, call, op)
-    data = own_copy(comm, call, sendbuf, recvbuf)
+    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
     ends = block_ends(data.size, comm.size)
     mine = (comm.rank + 1) % comm.size  # the block that is complete here after the first lap
     reduce_scatter_blocks_ring(comm, data, ends, op, mine)
@@ -118,17 +120,15 @@ def allreduce_segmented_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, segment_byte
     Parameters
     ----------
     segment_bytes : int
-        At least the size of one element.
+        At least 1; a segment has at least one element.
 
     Notes
     -----
     (p - 1) (S + 1) rounds with S segments a block, 2 n (p - 1) / p bytes.
     """
     call = "allreduce_segmented_ring"
-    check_commutative(comm, call, op)
-    if segment_bytes < 1:
-        refuse(comm, call, f"segment_bytes={segment_bytes}", "a segment has at least one byte")
-    data = own_copy(comm, call, sendbuf, recvbuf)
+    segment_bytes = check_count(comm, call, "segment_bytes", segment_bytes, 1)
+    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
     size = comm.size
     ends = block_ends(data.size, size)
     length = max(1, segment_bytes // data.itemsize)
@@ -137,13 +137,16 @@ def allreduce_segmented_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, segment_byte
     for step in range(size - 1):
         out = _segments(data, ends, (comm.rank - step) % size, length)
         into = _segments(data, ends, (comm.rank - step - 1) % size, length)
-        receiving = comm.Irecv(room[0][: into[0].size], left, TAG)
+        arriving = room[0][: into[0].size]
+        receiving = comm.Irecv(arriving, left, TAG)
         sending = [comm.Isend(segment, right, TAG) for segment in out]
         for number, mine in enumerate(into):
-            wait_all([receiving])
+            wait_received(comm, [receiving], [arriving])
+            theirs = arriving
             if number + 1 < len(into):  # into the other half of the room
-                receiving = comm.Irecv(room[(number + 1) % 2][: into[number + 1].size], left, TAG)
-            reduce_local(comm, room[number % 2][: mine.size], mine, op)
+                arriving = room[(number + 1) % 2][: into[number + 1].size]
+                receiving = comm.Irecv(arriving, left, TAG)
+            reduce_local(comm, theirs, mine, op)
         wait_all(sending)
     allgather_blocks_ring(comm, data, ends, right)
 
@@ -168,8 +171,7 @@ def allreduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     of two. Bitwise equal on all ranks: each block is computed once and then copied.
     """
     call = "allreduce_rabenseifner"
-    check_commutative(comm, call, op)
-    data = own_copy(comm, call, sendbuf, recvbuf)
+    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
     fold = Fold(comm.size, comm.rank)
     theirs = np.empty_like(data)
     if not _fold_in(comm, fold, data, theirs, op):
@@ -193,8 +195,7 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     of two. Bitwise equal on all ranks: each block is computed once and then copied.
     """
     call = "allreduce_swing"
-    check_commutative(comm, call, op)
-    data = own_copy(comm, call, sendbuf, recvbuf)
+    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
     fold = Fold(comm.size, comm.rank)
     theirs = np.empty_like(data)
     if not _fold_in(comm, fold, data, theirs, op):
@@ -207,7 +208,7 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
         give, keep = (swing_blocks(number, step + 1, num_acting) for number in (peer, me))
         sending = np.concatenate([data[ends[block] : ends[block + 1]] for block in give])
         arriving = theirs[: sum(ends[block + 1] - ends[block] for block in keep)]
-        comm.Sendrecv(sending, fold.rank_of(peer), TAG, arriving, fold.rank_of(peer), TAG)
+        exchange(comm, sending, fold.rank_of(peer), arriving, fold.rank_of(peer), TAG)
         start = 0
         for block in keep:
             mine = data[ends[block] : ends[block + 1]]
@@ -218,7 +219,7 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
         have, come = (swing_blocks(number, step + 1, num_acting) for number in (me, peer))
         sending = np.concatenate([data[ends[block] : ends[block + 1]] for block in have])
         arriving = theirs[: sum(ends[block + 1] - ends[block] for block in come)]
-        comm.Sendrecv(sending, fold.rank_of(peer), TAG, arriving, fold.rank_of(peer), TAG)
+        exchange(comm, sending, fold.rank_of(peer), arriving, fold.rank_of(peer), TAG)
         start = 0
         for block in come:
             mine = data[ends[block] : ends[block + 1]]
@@ -251,10 +252,10 @@ def _fold_in(comm, fold: Fold, data, theirs, op) -> bool:
     """The ranks that do not act give their vector away and get the result at the end; True for those who act."""
     if not fold.acts:
         comm.Send(data, fold.partner, TAG)
-        comm.Recv(data, fold.partner, TAG)
+        receive(comm, data, fold.partner, TAG)
         return False
     if fold.is_folded:
-        comm.Recv(theirs, fold.partner, TAG)
+        receive(comm, theirs, fold.partner, TAG)
         reduce_local(comm, data, theirs, op, data)
     return True
 

@@ -12,8 +12,9 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
+from labkit.mpi.arguments import check_count, usage_error
 from labkit.mpi.collectives.allreduce import allreduce_rabenseifner
-from labkit.mpi.collectives.arguments import IN_PLACE, block_ends, check_commutative, check_same, flat, own_copy, refuse
+from labkit.mpi.collectives.arguments import IN_PLACE, block_ends, check_op, flat, own_copy
 from labkit.mpi.collectives.broadcast import broadcast_binomial
 from labkit.mpi.collectives.fused import TYPES, sum_into_all
 from labkit.mpi.collectives.reduce import reduce_binomial
@@ -41,8 +42,7 @@ def allreduce_hierarchical(
     and 2 n (N - 1) / N bytes between nodes. Bitwise equal on all ranks.
     """
     call = "allreduce_hierarchical"
-    check_commutative(comm, call, op)
-    data = own_copy(comm, call, sendbuf, recvbuf)
+    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
     mine = node_comm is None
     if mine:
         node_comm, leader_comm = node_communicators(comm, ranks_per_node)
@@ -64,8 +64,7 @@ def node_communicators(comm, ranks_per_node: int | None = None):
     if ranks_per_node is None:
         node_comm = comm.Split_type(MPI.COMM_TYPE_SHARED)
     else:
-        if ranks_per_node < 1:
-            refuse(comm, "node_communicators", f"ranks_per_node={ranks_per_node}", "a node has at least one rank")
+        ranks_per_node = check_count(comm, "node_communicators", "ranks_per_node", ranks_per_node, 1)
         node_comm = comm.Split(comm.rank // ranks_per_node, comm.rank)
     leader_comm = comm.Split(0 if node_comm.rank == 0 else MPI.UNDEFINED, comm.rank)
     return node_comm, leader_comm
@@ -96,15 +95,20 @@ class SharedVectors:
     """
 
     def __init__(self, comm, num_elements: int, dtype=np.float64):
+        call = "SharedVectors"
+        num_elements = check_count(comm, call, "num_elements", num_elements)
+        flat(comm, call, np.empty(0, dtype), "a vector")  # a type that MPI knows
         node_comm = comm.Split_type(MPI.COMM_TYPE_SHARED)
         node_size = node_comm.size
         node_comm.Free()
         if node_size != comm.size:
-            refuse(comm, "SharedVectors", f"only {node_size} of {comm.size} ranks are on this node",
-                   "use allreduce_hierarchical across nodes")
-        sizes = comm.allgather((int(num_elements), np.dtype(dtype).str))
+            raise usage_error(
+                comm, call, f"only {node_size} of {comm.size} ranks are on this node. "
+                "Use allreduce_hierarchical across nodes.",
+            )
+        sizes = comm.allgather((num_elements, np.dtype(dtype).str))
         if len(set(sizes)) > 1:
-            refuse(comm, "SharedVectors", f"the ranks ask for {sizes}", "all pass the same num_elements and dtype")
+            raise usage_error(comm, call, f"the ranks ask for {sizes}. All pass the same num_elements and dtype.")
         self.comm, self.dtype = comm, np.dtype(dtype)
         # Each vector begins a cache line of its own.
         padded = -(-max(num_elements, 1) * self.dtype.itemsize // 64) * 64
@@ -126,6 +130,7 @@ class SharedVectors:
         Two barriers; each rank reads p slices and writes p. Bitwise equal on all ranks, and in rank order, so
         the operation need not commute: each element is computed once, from left to right.
         """
+        check_op(self.comm, "SharedVectors.allreduce", op, self.own)
         self._meet()  # all vectors are filled
         if self.slice.stop > self.slice.start:
             self._combine(op)
@@ -167,14 +172,14 @@ def allreduce_shared_memory(comm, sendbuf, recvbuf, *, op=MPI.SUM, shared: Share
     Bitwise equal on all ranks.
     """
     call = "allreduce_shared_memory"
-    recv = flat(comm, call, recvbuf, "recvbuf")
-    send = recv if sendbuf is IN_PLACE else flat(comm, call, sendbuf, "sendbuf")
-    check_same(comm, call, send, recv)
+    recv = own_copy(comm, call, sendbuf, recvbuf, op)
     vectors = shared or SharedVectors(comm, recv.size, recv.dtype)
     if vectors.own.size != recv.size or vectors.dtype != recv.dtype:
-        refuse(comm, call, f"recvbuf has {recv.size} x {recv.dtype}, shared {vectors.own.size} x {vectors.dtype}",
-               "make a SharedVectors of the same size and type")
-    vectors.own[...] = send
+        raise usage_error(
+            comm, call, f"recvbuf has {recv.size} elements of {recv.dtype}, but shared {vectors.own.size} of "
+            f"{vectors.dtype}. Make a SharedVectors of the same size and type.",
+        )
+    vectors.own[...] = recv
     vectors.allreduce(op)
     recv[...] = vectors.own
     if shared is None:

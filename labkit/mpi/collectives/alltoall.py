@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from labkit.mpi.collectives.arguments import IN_PLACE, check_same, ends_of, flat
+from labkit.mpi.collectives.arguments import IN_PLACE, check_pair, ends_of, flat
+from labkit.mpi.collectives.messages import exchange, wait_received
 from labkit.mpi.requests import wait_all
 
 TAG = 9
@@ -47,15 +48,13 @@ def alltoall_linear(comm, sendbuf, recvbuf) -> None:
     """
     send, recv, ends = _prepared(comm, "alltoall_linear", sendbuf, recvbuf)
     rank, size = comm.rank, comm.size
-    requests = []
-    for step in range(1, size):
-        source = (rank - step) % size
-        requests.append(comm.Irecv(recv[ends[source] : ends[source + 1]], source, TAG))
-    for step in range(1, size):
-        dest = (rank + step) % size
-        requests.append(comm.Isend(send[ends[dest] : ends[dest + 1]], dest, TAG))
+    sources, dests = [(rank - step) % size for step in range(1, size)], [(rank + step) % size for step in range(1, size)]
+    rooms = [recv[ends[source] : ends[source + 1]] for source in sources]
+    receives = [comm.Irecv(room, source, TAG) for room, source in zip(rooms, sources, strict=True)]
+    sends = [comm.Isend(send[ends[dest] : ends[dest + 1]], dest, TAG) for dest in dests]
     recv[ends[rank] : ends[rank + 1]] = send[ends[rank] : ends[rank + 1]]
-    wait_all(requests)
+    wait_received(comm, receives, rooms)
+    wait_all(sends)
 
 
 def alltoall_pairwise(comm, sendbuf, recvbuf) -> None:
@@ -73,9 +72,7 @@ def alltoall_pairwise(comm, sendbuf, recvbuf) -> None:
     recv[ends[rank] : ends[rank + 1]] = send[ends[rank] : ends[rank + 1]]
     for step in range(1, size):
         dest, source = (rank + step) % size, (rank - step) % size
-        comm.Sendrecv(
-            send[ends[dest] : ends[dest + 1]], dest, TAG, recv[ends[source] : ends[source + 1]], source, TAG
-        )
+        exchange(comm, send[ends[dest] : ends[dest + 1]], dest, recv[ends[source] : ends[source + 1]], source, TAG)
 
 
 def alltoall_bruck(comm, sendbuf, recvbuf) -> None:
@@ -95,7 +92,7 @@ def alltoall_bruck(comm, sendbuf, recvbuf) -> None:
     while digit < size:
         rows = [k for k in range(size) if k & digit]
         arriving = np.empty_like(blocks[rows])
-        comm.Sendrecv(blocks[rows], (rank + digit) % size, TAG, arriving, (rank - digit) % size, TAG)
+        exchange(comm, blocks[rows], (rank + digit) % size, arriving, (rank - digit) % size, TAG)
         blocks[rows] = arriving
         digit *= 2
     # Row k has come from the rank k back.
@@ -103,10 +100,10 @@ def alltoall_bruck(comm, sendbuf, recvbuf) -> None:
 
 
 def _prepared(comm, call, sendbuf, recvbuf):
-    recv = flat(comm, call, recvbuf, "recvbuf")
+    recv = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
     ends = ends_of(comm, call, None, recv.size)
     if sendbuf is IN_PLACE:
         return recv.copy(), recv, ends
     send = flat(comm, call, sendbuf, "sendbuf")
-    check_same(comm, call, send, recv)
+    check_pair(comm, call, "sendbuf", send, "recvbuf", recv)
     return send, recv, ends

@@ -1,81 +1,126 @@
 """What all collective algorithms share: checking arguments, cutting a vector into blocks.
 
 Buffers are contiguous NumPy arrays of any shape, or CPU torch tensors; an algorithm sees them as flat
-arrays that share their memory. Errors name the rank, the call and the values, and are raised before
-anything is sent.
+arrays that share their memory. Errors name the rank, the call and the values (see
+:mod:`labkit.mpi.arguments`), and are raised before anything is sent. What only shows when ranks talk to each
+other is found by :mod:`.messages`.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
 from mpi4py import MPI
 
-from labkit.errors import UsageError
+from labkit.mpi.arguments import check_count, usage_error
 
 IN_PLACE = MPI.IN_PLACE
 EMPTY = np.empty(0, np.uint8)
-MPI_TYPES = "?bhilqBHILQfdgFDG"
+MPI_TYPES = frozenset("?bhilqBHILQfdgFDG")
+# MPI 4.1, section 6.9.2: the kinds of types (NumPy's letters) for which an operation is defined.
+KINDS = {
+    op.handle: (name, kinds)
+    for names, kinds in (
+        ("SUM PROD", "iufc"), ("MAX MIN", "iuf"), ("BAND BOR BXOR", "iu"), ("LAND LOR LXOR", "iub"),
+    )
+    for name in names.split()
+    for op in [getattr(MPI, name)]
+}
 
 
-def flat(comm, call: str, buffer, name: str) -> np.ndarray:
-    """The buffer as a flat array that shares its memory.
+def flat(comm, call: str, buffer, name: str, *, is_filled: bool = False) -> np.ndarray:
+    """The buffer as a flat array that shares its memory; ``is_filled``: the call writes into it.
 
     Raises
     ------
     UsageError
-        Not a contiguous array of a type that MPI knows.
+        Not a contiguous array of a type that MPI knows, or one to be filled that is read-only.
     """
     array = buffer
     if type(array) is not np.ndarray:
-        if hasattr(buffer, "detach"):  # a torch tensor
-            if buffer.device.type != "cpu" or not buffer.is_contiguous():
-                refuse(comm, call, f"{name} is a tensor on {buffer.device}, contiguous: {buffer.is_contiguous()}",
-                       "pass a contiguous CPU tensor, or stage it through one")
-            array = buffer.detach().numpy()
-        elif not isinstance(buffer, np.ndarray):
-            refuse(comm, call, f"{name} is a {type(buffer).__name__}", "pass a NumPy array or a torch tensor")
-    if not array.flags.c_contiguous:
-        refuse(comm, call, f"{name} is not contiguous (shape {array.shape}, strides {array.strides})",
-               "pass np.ascontiguousarray(...) of it")
-    if array.dtype.char not in MPI_TYPES:
-        refuse(comm, call, f"{name} has the type {array.dtype}, which MPI does not know",
-               "convert it, for example with .astype(np.float32)")
+        array = _as_array(comm, call, buffer, name)
+    flags = array.flags
+    if not flags.c_contiguous:
+        raise usage_error(
+            comm, call, f"{name} is not contiguous in C order: shape {array.shape}, strides {array.strides}. "
+            "Pass np.ascontiguousarray(...) of it.",
+        )
+    if array.dtype.char not in MPI_TYPES or not array.dtype.isnative:
+        raise usage_error(
+            comm, call, f"{name} has the type {array.dtype}, which MPI does not know. "
+            "Convert it, for example with .astype(np.float32).",
+        )
+    if is_filled and not flags.writeable:
+        raise usage_error(comm, call, f"{name} is read-only, and the result goes there. Pass a copy.")
     return array.reshape(-1)
 
 
-def refuse(comm, call: str, problem: str, remedy: str):
-    """Raise the error for a wrong argument."""
-    raise UsageError(f"rank {comm.rank} of {comm.size}: {call}: {problem}; {remedy}.")
+def _as_array(comm, call: str, buffer, name: str) -> np.ndarray:
+    """What is no plain array: a torch tensor, or a subclass of NumPy's array."""
+    if isinstance(buffer, np.ndarray):
+        return np.asarray(buffer)  # a matrix would stay 2-D
+    if not hasattr(buffer, "is_contiguous"):
+        raise usage_error(comm, call, f"{name} is a {type(buffer).__name__}. Pass a NumPy array or a torch tensor.")
+    if buffer.device.type != "cpu" or not buffer.is_contiguous():
+        raise usage_error(
+            comm, call, f"{name} is a tensor on {buffer.device}, contiguous: {buffer.is_contiguous()}. "
+            "Pass a contiguous CPU tensor, or stage it through one.",
+        )
+    try:
+        return buffer.detach().numpy()
+    except (TypeError, RuntimeError):  # bfloat16, conjugate views
+        raise usage_error(
+            comm, call, f"{name} is a tensor of {buffer.dtype} that NumPy cannot read. "
+            "Convert it, for example with .float().",
+        ) from None
 
 
 def check_root(comm, call: str, root: int) -> None:
     """The root is a rank."""
     if isinstance(root, bool) or not isinstance(root, (int, np.integer)) or not 0 <= root < comm.size:
-        refuse(comm, call, f"root={root} is not a rank", f"the ranks are 0 to {comm.size - 1}")
+        raise usage_error(comm, call, f"root={root!r} is not a rank. Pass one of 0 to {comm.size - 1}.")
 
 
-def check_commutative(comm, call: str, op) -> None:
-    """The operation may be applied in any order."""
-    if not op.Is_commutative():
-        refuse(comm, call, "the operation does not commute, and this algorithm changes the order of the operands",
-               "use an algorithm that keeps it, such as allreduce_recursive_doubling")
+def check_op(comm, call: str, op, array: np.ndarray, *, must_commute: bool = False) -> None:
+    """The operation is defined for the type and, if the algorithm asks for it, may be applied in any order."""
+    if not isinstance(op, MPI.Op) or op == MPI.OP_NULL:
+        raise usage_error(comm, call, f"op={op!r} is no operation. Pass one such as MPI.SUM, or make one with MPI.Op.Create.")
+    if op.is_predefined:
+        name, kinds = KINDS.get(op.handle, ("this one", ""))
+        if array.dtype.kind not in kinds:
+            raise usage_error(
+                comm, call, f"the operation MPI.{name} is not defined for {array.dtype}. Convert the data"
+                ", for example with .astype(np.int32), or make an operation with MPI.Op.Create.",
+            )
+    elif must_commute and not op.Is_commutative():
+        raise usage_error(
+            comm, call, "the operation does not commute, and this algorithm changes the order of the operands. "
+            "Use an algorithm that keeps it, such as allreduce_recursive_doubling.",
+        )
 
 
-def check_same(comm, call: str, send: np.ndarray, recv: np.ndarray) -> None:
-    """Two buffers of one call have equal size and type."""
-    if send.size != recv.size or send.dtype != recv.dtype:
-        refuse(comm, call, f"sendbuf has {send.size} x {send.dtype} and recvbuf {recv.size} x {recv.dtype}",
-               "make them equal")
+def check_pair(comm, call: str, name: str, array, partner_name: str, partner, *, memory=None) -> None:
+    """Two buffers have equal size and type and are apart; ``memory`` is all of the partner's buffer."""
+    if array.size != partner.size or array.dtype != partner.dtype:
+        raise usage_error(
+            comm, call, f"{name} has {array.size} elements of {array.dtype}, but {partner_name} "
+            f"{partner.size} of {partner.dtype}. Make them equal.",
+        )
+    if np.may_share_memory(array, partner if memory is None else memory):
+        raise usage_error(
+            comm, call, "sendbuf and recvbuf share memory. Pass MPI.IN_PLACE if the data stand in recvbuf, or a copy."
+        )
 
 
-def own_copy(comm, call: str, sendbuf, recvbuf) -> np.ndarray:
-    """``recvbuf``, flat, with the rank's own contribution in it; ``sendbuf`` may be MPI.IN_PLACE."""
-    recv = flat(comm, call, recvbuf, "recvbuf")
+def own_copy(comm, call: str, sendbuf, recvbuf, op, *, must_commute: bool = False) -> np.ndarray:
+    """``recvbuf``, flat, with the rank's own contribution to a reduction in it."""
+    recv = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
+    check_op(comm, call, op, recv, must_commute=must_commute)
     if sendbuf is not IN_PLACE:
         send = flat(comm, call, sendbuf, "sendbuf")
-        check_same(comm, call, send, recv)
+        check_pair(comm, call, "sendbuf", send, "recvbuf", recv)
         recv[...] = send
     return recv
 
@@ -92,19 +137,39 @@ def block_ends(num_elements: int, num_blocks: int) -> list[int]:
     return [block * size + min(block, rest) for block in range(num_blocks + 1)]
 
 
-def ends_of(comm, call: str, counts: Sequence[int] | None, total: int) -> list[int]:
-    """Where the blocks of all ranks end in a buffer of ``total`` elements; equal blocks without ``counts``."""
+def ends_of(comm, call: str, counts: Sequence[int] | None, total: int | None) -> list[int]:
+    """Where the blocks of all ranks end in a buffer of ``total`` elements; equal blocks without ``counts``.
+
+    ``total`` is None on ranks that do not have the buffer; then there are ``counts``.
+    """
     if counts is None:
         if total % comm.size:
-            refuse(comm, call, f"{total} elements do not divide into {comm.size} equal blocks", "pass counts=")
+            raise usage_error(
+                comm, call, f"{total} elements do not divide into {comm.size} equal blocks. Pass counts=, if the "
+                "algorithm takes it, or another buffer.",
+            )
         return block_ends(total, comm.size)
-    counts = [int(count) for count in counts]
-    if len(counts) != comm.size or min(counts) < 0 or sum(counts) != total:
-        refuse(comm, call, f"counts={counts} do not describe a buffer of {total} elements for {comm.size} ranks",
-               "give one count a rank, none negative, with the buffer's size as their sum")
-    ends = [0]
-    for count in counts:
-        ends.append(ends[-1] + count)
+    is_sequence = hasattr(counts, "__len__") and hasattr(counts, "__getitem__") and np.ndim(counts) == 1
+    if not is_sequence or len(counts) != comm.size:
+        raise usage_error(comm, call, f"counts={counts!r} is not one number for each of {comm.size} ranks. Pass such a list.")
+    counts = [check_count(comm, call, "each of counts", count) for count in counts]
+    if total is not None and sum(counts) != total:
+        raise usage_error(
+            comm, call, f"counts={counts} has the sum {sum(counts)}, but the buffer {total} elements. Make them equal."
+        )
+    return [0, *itertools.accumulate(counts)]
+
+
+def check_block(comm, call: str, name: str, block: np.ndarray, counts) -> list[int]:
+    """On a rank that has only its block: the ends of all blocks, and its own is as long as they say."""
+    if counts is None:
+        return block_ends(block.size * comm.size, comm.size)
+    ends = ends_of(comm, call, counts, None)
+    expected = ends[comm.rank + 1] - ends[comm.rank]
+    if block.size != expected:
+        raise usage_error(
+            comm, call, f"{name} has {block.size} elements, but counts={list(counts)} says {expected}. Make them equal."
+        )
     return ends
 
 

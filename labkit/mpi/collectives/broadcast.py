@@ -9,8 +9,10 @@ practice, and experience, 2007.
 
 from __future__ import annotations
 
+from labkit.mpi.arguments import check_count
 from labkit.mpi.collectives.allgather import allgather_blocks_ring
-from labkit.mpi.collectives.arguments import block_ends, check_root, flat, refuse
+from labkit.mpi.collectives.arguments import block_ends, check_root, flat
+from labkit.mpi.collectives.messages import receive, wait_received
 from labkit.mpi.requests import wait_all
 
 TAG = 2
@@ -52,7 +54,7 @@ def broadcast_flat(comm, buffer, *, root: int = 0) -> None:
         for step in range(1, comm.size):
             comm.Send(data, (root + step) % comm.size, TAG)
     else:
-        comm.Recv(data, root, TAG)
+        receive(comm, data, root, TAG)
 
 
 def broadcast_chain(comm, buffer, *, root: int = 0, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -64,7 +66,7 @@ def broadcast_chain(comm, buffer, *, root: int = 0, segment_bytes: int = SEGMENT
     Parameters
     ----------
     segment_bytes : int
-        At least the size of one element.
+        At least 1; a segment has at least one element.
 
     Notes
     -----
@@ -72,23 +74,24 @@ def broadcast_chain(comm, buffer, *, root: int = 0, segment_bytes: int = SEGMENT
     """
     call = "broadcast_chain"
     data = _checked(comm, call, buffer, root)
-    if segment_bytes < 1:
-        refuse(comm, call, f"segment_bytes={segment_bytes}", "a segment has at least one byte")
+    segment_bytes = check_count(comm, call, "segment_bytes", segment_bytes, 1)
     position = (comm.rank - root) % comm.size  # in the chain
     before = (comm.rank - 1) % comm.size if position > 0 else None
     after = (comm.rank + 1) % comm.size if position < comm.size - 1 else None
     length = max(1, segment_bytes // data.itemsize)
     segments = [data[start : start + length] for start in range(0, data.size, length)] or [data]
+    # The tag tells how many segments there are: ranks that disagree about it must not take a part for the whole.
+    tag = TAG + 16 * (len(segments) % 2048)
     # The next segment may come in while this one goes out.
-    receiving = comm.Irecv(segments[0], before, TAG) if before is not None else None
+    receiving = comm.Irecv(segments[0], before, tag) if before is not None else None
     sending = []
     for number, segment in enumerate(segments):
         if before is not None:
-            wait_all([receiving])
+            wait_received(comm, [receiving], [segment])
             if number + 1 < len(segments):
-                receiving = comm.Irecv(segments[number + 1], before, TAG)
+                receiving = comm.Irecv(segments[number + 1], before, tag)
         if after is not None:
-            sending.append(comm.Isend(segment, after, TAG))
+            sending.append(comm.Isend(segment, after, tag))
     wait_all(sending)
 
 
@@ -108,7 +111,7 @@ def broadcast_binomial(comm, buffer, *, root: int = 0) -> None:
     while mask < size and not me & mask:
         mask *= 2
     if me:
-        comm.Recv(data, (me - mask + root) % size, TAG)
+        receive(comm, data, (me - mask + root) % size, TAG)
     while (mask := mask // 2) >= 1:
         if me + mask < size:
             comm.Send(data, (me + mask + root) % size, TAG)
@@ -125,6 +128,8 @@ def broadcast_scatter_allgather(comm, buffer, *, root: int = 0) -> None:
     ceil(lg p) + p - 1 rounds, 2 n (p - 1) / p bytes.
     """
     data = _checked(comm, "broadcast_scatter_allgather", buffer, root)
+    if not data.flags.writeable:
+        data = data.copy()  # the ring brings the root its own blocks, too
     size = comm.size
     ends = block_ends(data.size, size)  # block k goes to the k-th rank after the root
     me = (comm.rank - root) % size
@@ -133,7 +138,7 @@ def broadcast_scatter_allgather(comm, buffer, *, root: int = 0) -> None:
         mask *= 2
     if me:
         mine = data[ends[me] : ends[min(me + mask, size)]]  # blocks of me and of all below me in the tree
-        comm.Recv(mine, (me - mask + root) % size, TAG)
+        receive(comm, mine, (me - mask + root) % size, TAG)
     while (mask := mask // 2) >= 1:
         if me + mask < size:
             theirs = data[ends[me + mask] : ends[min(me + 2 * mask, size)]]
@@ -143,4 +148,4 @@ def broadcast_scatter_allgather(comm, buffer, *, root: int = 0) -> None:
 
 def _checked(comm, call, buffer, root):
     check_root(comm, call, root)
-    return flat(comm, call, buffer, "buffer")
+    return flat(comm, call, buffer, "buffer", is_filled=comm.rank != root)

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from labkit.mpi.collectives.arguments import IN_PLACE, check_root, ends_of, flat, refuse
+from labkit.mpi.arguments import usage_error
+from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_of, flat
+from labkit.mpi.collectives.messages import receive
 
 TAG = 5
 
@@ -56,9 +58,11 @@ def gather_flat(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> None:
         data, ends = _of_root(comm, call, sendbuf, recvbuf, counts)
         for step in range(1, comm.size):
             rank = (root + step) % comm.size
-            comm.Recv(data[ends[rank] : ends[rank + 1]], rank, TAG)
+            receive(comm, data[ends[rank] : ends[rank + 1]], rank, TAG)
     else:
-        comm.Send(flat(comm, call, sendbuf, "sendbuf"), root, TAG)
+        own = flat(comm, call, sendbuf, "sendbuf")
+        check_block(comm, call, "sendbuf", own, counts)
+        comm.Send(own, root, TAG)
 
 
 def gather_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> None:
@@ -79,9 +83,7 @@ def gather_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> No
         own = data[ends_by_rank[root] : ends_by_rank[root + 1]]
     else:
         own = flat(comm, call, sendbuf, "sendbuf")
-        ends_by_rank = ends_of(comm, call, counts, own.size * size if counts is None else sum(counts))
-        if own.size != ends_by_rank[comm.rank + 1] - ends_by_rank[comm.rank]:
-            refuse(comm, call, f"sendbuf has {own.size} elements, counts={list(counts)}", "make them fit")
+        ends_by_rank = check_block(comm, call, "sendbuf", own, counts)
     ends = [0, *np.cumsum(np.roll(np.diff(ends_by_rank), -root)).tolist()]
     below = 1  # ranks whose blocks come together here
     while below < size and not me & below:
@@ -93,7 +95,7 @@ def gather_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> No
     while mask < below:
         if me + mask < size:
             theirs = blocks[ends[me + mask] - first : ends[min(me + 2 * mask, size)] - first]
-            comm.Recv(theirs, (me + mask + root) % size, TAG)
+            receive(comm, theirs, (me + mask + root) % size, TAG)
         mask *= 2
     if me:
         comm.Send(blocks, (me - below + root) % size, TAG)
@@ -106,14 +108,12 @@ def gather_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> No
 def _of_root(comm, call, sendbuf, recvbuf, counts):
     """The root's flat recvbuf with its own block in place, and the ends of the blocks."""
     if recvbuf is None:
-        refuse(comm, call, "recvbuf is None at the root", "the root passes the buffer to gather into")
-    data = flat(comm, call, recvbuf, "recvbuf")
+        raise usage_error(comm, call, "recvbuf is None at the root. Pass the buffer to gather into.")
+    data = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
     ends = ends_of(comm, call, counts, data.size)
     if sendbuf is not IN_PLACE:
         own = data[ends[comm.rank] : ends[comm.rank + 1]]
         send = flat(comm, call, sendbuf, "sendbuf")
-        if send.size != own.size or send.dtype != own.dtype:
-            refuse(comm, call, f"sendbuf has {send.size} x {send.dtype}, and its block in recvbuf {own.size} x {own.dtype}",
-                   "make them equal")
+        check_pair(comm, call, "sendbuf", send, "its block in recvbuf", own, memory=data)
         own[...] = send
     return data, ends

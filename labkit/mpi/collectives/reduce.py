@@ -15,16 +15,17 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
+from labkit.mpi.arguments import usage_error
 from labkit.mpi.collectives.arguments import (
     IN_PLACE,
     Fold,
     block_ends,
-    check_commutative,
+    check_op,
+    check_pair,
     check_root,
-    check_same,
     flat,
-    refuse,
 )
+from labkit.mpi.collectives.messages import receive
 from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_halving
 
 TAG = 6
@@ -45,7 +46,8 @@ def reduce_flat(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> None:
     Raises
     ------
     UsageError
-        Sizes or types do not fit together, ``root`` is no rank, or a buffer is no contiguous array.
+        Sizes or types do not fit together, ``root`` is no rank, a buffer is no contiguous array, or
+        ``op`` is not defined for the type.
 
     Notes
     -----
@@ -63,7 +65,7 @@ def reduce_flat(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> None:
     array([10.])
     """
     call = "reduce_flat"
-    own, result = _prepared(comm, call, sendbuf, recvbuf, root)
+    own, result = _prepared(comm, call, sendbuf, recvbuf, op, root)
     if comm.rank != root:
         comm.Send(own, root, TAG)
         return
@@ -72,7 +74,7 @@ def reduce_flat(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> None:
         theirs = own
         if rank != root:
             theirs = np.empty_like(own)
-            comm.Recv(theirs, rank, TAG)
+            receive(comm, theirs, rank, TAG)
         if rank == 0:
             total[...] = theirs
         else:
@@ -90,7 +92,7 @@ def reduce_binomial(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> Non
     ceil(lg p) rounds of n bytes, n ceil(lg p) combined. One round more for an operation that does not
     commute and a root other than 0: the tree then stands on rank 0.
     """
-    own, result = _prepared(comm, "reduce_binomial", sendbuf, recvbuf, root)
+    own, result = _prepared(comm, "reduce_binomial", sendbuf, recvbuf, op, root)
     size = comm.size
     top = root if op.Is_commutative() else 0  # of the tree
     me = (comm.rank - top) % size
@@ -99,7 +101,7 @@ def reduce_binomial(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> Non
     mask = 1
     while mask < size and not me & mask:
         if me + mask < size:
-            comm.Recv(theirs, (me + mask + top) % size, TAG)
+            receive(comm, theirs, (me + mask + top) % size, TAG)
             reduce_local(comm, total, theirs, op, total)
         mask *= 2
     if me:
@@ -108,7 +110,7 @@ def reduce_binomial(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> Non
         comm.Send(total, root, TAG)
     if comm.rank == root:
         if top != root:
-            comm.Recv(total, top, TAG)
+            receive(comm, total, top, TAG)
         result[...] = total
 
 
@@ -124,8 +126,7 @@ def reduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) ->
     power of two.
     """
     call = "reduce_rabenseifner"
-    check_commutative(comm, call, op)
-    own, result = _prepared(comm, call, sendbuf, recvbuf, root)
+    own, result = _prepared(comm, call, sendbuf, recvbuf, op, root, must_commute=True)
     size = comm.size
     me = (comm.rank - root) % size  # ranks are counted from the root, which always acts
     fold = Fold(size, me)
@@ -139,14 +140,14 @@ def reduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) ->
         return
     theirs = np.empty_like(own)
     if fold.is_folded:
-        comm.Recv(theirs, (fold.partner + root) % size, TAG)
+        receive(comm, theirs, (fold.partner + root) % size, TAG)
         reduce_local(comm, total, theirs, op, total)
     ends = block_ends(own.size, fold.num_acting)
     reduce_scatter_blocks_halving(comm, total, theirs, ends, fold.number, fold.num_acting, rank_of, op)
     mask = 1  # gather: the blocks of a binomial tree come together
     while mask < fold.num_acting and not fold.number & mask:
         other = fold.number + mask
-        comm.Recv(total[ends[other] : ends[other + mask]], rank_of(other), TAG)
+        receive(comm, total[ends[other] : ends[other + mask]], rank_of(other), TAG)
         mask *= 2
     if fold.number:
         comm.Send(total[ends[fold.number] : ends[fold.number + mask]], rank_of(fold.number - mask), TAG)
@@ -154,19 +155,18 @@ def reduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) ->
         result[...] = total
 
 
-def _prepared(comm, call, sendbuf, recvbuf, root):
+def _prepared(comm, call, sendbuf, recvbuf, op, root, *, must_commute=False):
     """The own contribution and, at the root, where the result goes."""
     check_root(comm, call, root)
     result = None
     if comm.rank == root:
         if recvbuf is None:
-            refuse(comm, call, "recvbuf is None at the root", "the root passes the buffer for the result")
-        result = flat(comm, call, recvbuf, "recvbuf")
-        if sendbuf is IN_PLACE:
-            return result, result
+            raise usage_error(comm, call, "recvbuf is None at the root. Pass the buffer for the result.")
+        result = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
     elif sendbuf is IN_PLACE:
-        refuse(comm, call, "sendbuf is MPI.IN_PLACE, which only the root may pass", "pass the vector")
-    own = flat(comm, call, sendbuf, "sendbuf")
-    if result is not None:
-        check_same(comm, call, own, result)
+        raise usage_error(comm, call, "sendbuf is MPI.IN_PLACE, which only the root may pass. Pass the vector.")
+    own = result if sendbuf is IN_PLACE else flat(comm, call, sendbuf, "sendbuf")
+    check_op(comm, call, op, own, must_commute=must_commute)
+    if result is not None and own is not result:
+        check_pair(comm, call, "sendbuf", own, "recvbuf", result)
     return own, result

@@ -15,7 +15,8 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
-from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_commutative, ends_of, flat, refuse
+from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_op, check_pair, ends_of, flat
+from labkit.mpi.collectives.messages import exchange, receive
 
 TAG = 7
 
@@ -37,7 +38,8 @@ def reduce_scatter_pairwise(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) 
     Raises
     ------
     UsageError
-        Sizes or types do not fit together, or a buffer is no contiguous array.
+        Sizes or types do not fit together, a buffer is no contiguous array, or ``op`` is not defined for the
+        type.
 
     Notes
     -----
@@ -53,7 +55,7 @@ def reduce_scatter_pairwise(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) 
     >>> [float(x) for x in simulate(3, program).results]
     [0.0, 3.0, 6.0]
     """
-    data, result, ends = _prepared(comm, "reduce_scatter_pairwise", sendbuf, recvbuf, counts)
+    data, result, ends = _prepared(comm, "reduce_scatter_pairwise", sendbuf, recvbuf, counts, op)
     rank, size = comm.rank, comm.size
     lower = data[ends[rank] : ends[rank + 1]].copy()  # own and those of ranks rank - 1, ..., 0
     upper = lower if op.Is_commutative() else np.empty_like(lower)  # those of ranks size - 1, ..., rank + 1
@@ -61,7 +63,7 @@ def reduce_scatter_pairwise(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) 
         dest, source = (rank + step) % size, (rank - step) % size
         first_of_upper = upper is not lower and source == size - 1 and rank < size - 1
         theirs = upper if first_of_upper else np.empty_like(lower)
-        comm.Sendrecv(data[ends[dest] : ends[dest + 1]], dest, TAG, theirs, source, TAG)
+        exchange(comm, data[ends[dest] : ends[dest + 1]], dest, theirs, source, TAG)
         if not first_of_upper:
             total = lower if source < rank else upper
             reduce_local(comm, theirs, total, op)
@@ -82,17 +84,16 @@ def reduce_scatter_recursive_halving(comm, sendbuf, recvbuf, *, counts=None, op=
     and a block.
     """
     call = "reduce_scatter_recursive_halving"
-    check_commutative(comm, call, op)
-    data, result, ends = _prepared(comm, call, sendbuf, recvbuf, counts)
+    data, result, ends = _prepared(comm, call, sendbuf, recvbuf, counts, op, must_commute=True)
     fold = Fold(comm.size, comm.rank)
     block = result[: ends[comm.rank + 1] - ends[comm.rank]]
     if not fold.acts:
         comm.Send(data, fold.partner, TAG)
-        comm.Recv(block, fold.partner, TAG)
+        receive(comm, block, fold.partner, TAG)
         return
     total, theirs = data.copy(), np.empty_like(data)
     if fold.is_folded:
-        comm.Recv(theirs, fold.partner, TAG)
+        receive(comm, theirs, fold.partner, TAG)
         reduce_local(comm, total, theirs, op, total)
     acting_ends = [ends[fold.first_of(k)] for k in range(fold.num_acting + 1)]
     reduce_scatter_blocks_halving(comm, total, theirs, acting_ends, fold.number, fold.num_acting, fold.rank_of, op)
@@ -113,7 +114,7 @@ def reduce_scatter_blocks_halving(comm, total, theirs, ends, number, num_acting,
         keep = first + (half if number & half else 0)
         give = first + (0 if number & half else half)
         mine, room = slice(ends[keep], ends[keep + half]), slice(ends[give], ends[give + half])
-        comm.Sendrecv(total[room], rank_of(peer), TAG, theirs[mine], rank_of(peer), TAG)
+        exchange(comm, total[room], rank_of(peer), theirs[mine], rank_of(peer), TAG)
         reduce_local(comm, theirs[mine], total[mine], op)
         first, num_blocks = keep, half
 
@@ -129,8 +130,7 @@ def reduce_scatter_ring(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) -> N
     p - 1 rounds, n (p - 1) / p bytes and combined.
     """
     call = "reduce_scatter_ring"
-    check_commutative(comm, call, op)
-    data, result, ends = _prepared(comm, call, sendbuf, recvbuf, counts)
+    data, result, ends = _prepared(comm, call, sendbuf, recvbuf, counts, op, must_commute=True)
     total = data.copy()
     reduce_scatter_blocks_ring(comm, total, ends, op, comm.rank)
     result[: ends[comm.rank + 1] - ends[comm.rank]] = total[ends[comm.rank] : ends[comm.rank + 1]]
@@ -145,17 +145,17 @@ def reduce_scatter_blocks_ring(comm, total, ends, op, last: int) -> None:
         out, into = (last - step - 1) % size, (last - step - 2) % size
         mine = total[ends[into] : ends[into + 1]]
         arriving = theirs[: mine.size]
-        comm.Sendrecv(total[ends[out] : ends[out + 1]], right, TAG, arriving, left, TAG)
+        exchange(comm, total[ends[out] : ends[out + 1]], right, arriving, left, TAG)
         reduce_local(comm, arriving, mine, op)  # block `into` now holds the sum over step + 2 ranks
 
 
-def _prepared(comm, call, sendbuf, recvbuf, counts):
+def _prepared(comm, call, sendbuf, recvbuf, counts, op, *, must_commute=False):
     """The own vector, where the own block goes, and the ends of all blocks."""
-    result = flat(comm, call, recvbuf, "recvbuf")
+    result = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
     data = result if sendbuf is IN_PLACE else flat(comm, call, sendbuf, "sendbuf")
+    check_op(comm, call, op, data, must_commute=must_commute)
     ends = ends_of(comm, call, counts, data.size)
-    block = ends[comm.rank + 1] - ends[comm.rank]
-    if sendbuf is not IN_PLACE and (result.size != block or result.dtype != data.dtype):
-        refuse(comm, call, f"recvbuf has {result.size} x {result.dtype}, and the block of this rank {block} x {data.dtype}",
-               "make them equal")
+    if sendbuf is not IN_PLACE:
+        block = data[ends[comm.rank] : ends[comm.rank + 1]]
+        check_pair(comm, call, "recvbuf", result, "the block of this rank in sendbuf", block, memory=data)
     return data, result, ends

@@ -14,7 +14,8 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
-from labkit.mpi.collectives.arguments import IN_PLACE, check_same, flat
+from labkit.mpi.collectives.arguments import IN_PLACE, check_op, check_pair, flat
+from labkit.mpi.collectives.messages import exchange, receive
 
 TAG = 10
 
@@ -32,7 +33,7 @@ def scan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     Raises
     ------
     UsageError
-        Sizes or types differ, or a buffer is no contiguous array.
+        Sizes or types differ, a buffer is no contiguous array, or ``op`` is not defined for the type.
 
     Notes
     -----
@@ -48,20 +49,20 @@ def scan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     >>> simulate(4, program).results
     [1, 3, 6, 10]
     """
-    own, result = _prepared(comm, "scan_linear", sendbuf, recvbuf)
+    own, result = _prepared(comm, "scan_linear", sendbuf, recvbuf, op)
     _linear(comm, own, result, op, inclusive=True)
 
 
 def exscan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     """As :func:`scan_linear`, without the own vector in the result."""
-    own, result = _prepared(comm, "exscan_linear", sendbuf, recvbuf)
+    own, result = _prepared(comm, "exscan_linear", sendbuf, recvbuf, op)
     _linear(comm, own, result, op, inclusive=False)
 
 
 def _linear(comm, own, result, op, *, inclusive: bool) -> None:
     before, total = np.empty_like(own), own.copy()
     if comm.rank > 0:
-        comm.Recv(before, comm.rank - 1, TAG)
+        receive(comm, before, comm.rank - 1, TAG)
         if inclusive or comm.rank < comm.size - 1:
             reduce_local(comm, before, total, op)
     if comm.rank < comm.size - 1:
@@ -81,13 +82,13 @@ def scan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     -----
     ceil(lg p) rounds of n bytes, n ceil(lg p) combined.
     """
-    own, result = _prepared(comm, "scan_recursive_doubling", sendbuf, recvbuf)
+    own, result = _prepared(comm, "scan_recursive_doubling", sendbuf, recvbuf, op)
     _doubling(comm, own, result, op, inclusive=True)
 
 
 def exscan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     """As :func:`scan_recursive_doubling`, without the own vector in the result."""
-    own, result = _prepared(comm, "exscan_recursive_doubling", sendbuf, recvbuf)
+    own, result = _prepared(comm, "exscan_recursive_doubling", sendbuf, recvbuf, op)
     _doubling(comm, own, result, op, inclusive=False)
 
 
@@ -101,7 +102,7 @@ def _doubling(comm, own, result, op, *, inclusive: bool) -> None:
     while distance < size:
         dest = rank + distance if rank + distance < size else MPI.PROC_NULL
         source = rank - distance if rank >= distance else MPI.PROC_NULL
-        comm.Sendrecv(total, dest, TAG, arriving, source, TAG)
+        exchange(comm, total, dest, arriving, source, TAG)
         if source != MPI.PROC_NULL:
             if not inclusive:
                 if have_before:
@@ -117,11 +118,12 @@ def _doubling(comm, own, result, op, *, inclusive: bool) -> None:
         result[...] = before
 
 
-def _prepared(comm, call, sendbuf, recvbuf):
+def _prepared(comm, call, sendbuf, recvbuf, op):
     """The own vector and where the result goes."""
-    result = flat(comm, call, recvbuf, "recvbuf")
+    result = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
+    check_op(comm, call, op, result)
     if sendbuf is IN_PLACE:
         return result.copy(), result
     own = flat(comm, call, sendbuf, "sendbuf")
-    check_same(comm, call, own, result)
+    check_pair(comm, call, "sendbuf", own, "recvbuf", result)
     return own, result

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from labkit.mpi.collectives.arguments import IN_PLACE, check_root, ends_of, flat, refuse
+from labkit.mpi.arguments import usage_error
+from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_of, flat
+from labkit.mpi.collectives.messages import receive
 
 TAG = 4
 
@@ -53,13 +55,14 @@ def scatter_flat(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> None:
     call = "scatter_flat"
     check_root(comm, call, root)
     if comm.rank == root:
-        data, ends = _of_root(comm, call, sendbuf, counts)
+        data, ends = _of_root(comm, call, sendbuf, recvbuf, counts)
         for step in range(1, comm.size):
             rank = (root + step) % comm.size
             comm.Send(data[ends[rank] : ends[rank + 1]], rank, TAG)
-        _keep(comm, call, data[ends[root] : ends[root + 1]], recvbuf)
     else:
-        comm.Recv(flat(comm, call, recvbuf, "recvbuf"), root, TAG)
+        mine = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
+        check_block(comm, call, "recvbuf", mine, counts)
+        receive(comm, mine, root, TAG)
 
 
 def scatter_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> None:
@@ -77,47 +80,37 @@ def scatter_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> N
     size = comm.size
     me = (comm.rank - root) % size  # ranks are counted from the root
     if comm.rank == root:
-        data, ends = _of_root(comm, call, sendbuf, counts)
-        ends_by_rank = ends
-        blocks = np.concatenate((data[ends[root] :], data[: ends[root]]))  # in order from the root
+        data, ends_by_rank = _of_root(comm, call, sendbuf, recvbuf, counts)
+        start = ends_by_rank[root]
+        blocks = np.concatenate((data[start:], data[:start]))  # in order from the root
     else:
-        mine = flat(comm, call, recvbuf, "recvbuf")
-        ends_by_rank = ends_of(comm, call, counts, mine.size * size if counts is None else sum(counts))
-        if mine.size != ends_by_rank[comm.rank + 1] - ends_by_rank[comm.rank]:
-            refuse(comm, call, f"recvbuf has {mine.size} elements, counts={list(counts)}", "make them fit")
-    sizes = np.diff(ends_by_rank)
-    ends = [0, *np.cumsum(np.roll(sizes, -root)).tolist()]
+        mine = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
+        ends_by_rank = check_block(comm, call, "recvbuf", mine, counts)
+    ends = [0, *np.cumsum(np.roll(np.diff(ends_by_rank), -root)).tolist()]
     mask = 1
     while mask < size and not me & mask:
         mask *= 2
     if me:
         blocks = np.empty(ends[min(me + mask, size)] - ends[me], mine.dtype)
-        comm.Recv(blocks, (me - mask + root) % size, TAG)
+        receive(comm, blocks, (me - mask + root) % size, TAG)
     first = ends[me]
     while (mask := mask // 2) >= 1:
         if me + mask < size:
             theirs = blocks[ends[me + mask] - first : ends[min(me + 2 * mask, size)] - first]
             comm.Send(theirs, (me + mask + root) % size, TAG)
-    own = blocks[: ends[me + 1] - first]
     if me:
-        mine[...] = own
-    else:
-        _keep(comm, call, own, recvbuf)
+        mine[...] = blocks[: mine.size]
 
 
-def _of_root(comm, call, sendbuf, counts):
+def _of_root(comm, call, sendbuf, recvbuf, counts):
+    """The root's flat sendbuf, of which it has taken its own block, and the ends of the blocks."""
     if sendbuf is None:
-        refuse(comm, call, "sendbuf is None at the root", "the root passes the buffer to scatter")
+        raise usage_error(comm, call, "sendbuf is None at the root. Pass the buffer to scatter.")
     data = flat(comm, call, sendbuf, "sendbuf")
-    return data, ends_of(comm, call, counts, data.size)
-
-
-def _keep(comm, call, own, recvbuf) -> None:
-    """The root's own block."""
-    if recvbuf is IN_PLACE:
-        return
-    mine = flat(comm, call, recvbuf, "recvbuf")
-    if mine.size != own.size or mine.dtype != own.dtype:
-        refuse(comm, call, f"recvbuf has {mine.size} x {mine.dtype}, and its block in sendbuf {own.size} x {own.dtype}",
-               "make them equal")
-    mine[...] = own
+    ends = ends_of(comm, call, counts, data.size)
+    if recvbuf is not IN_PLACE:
+        mine = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
+        own = data[ends[comm.rank] : ends[comm.rank + 1]]
+        check_pair(comm, call, "recvbuf", mine, "its block in sendbuf", own, memory=data)
+        mine[...] = own
+    return data, ends
