@@ -11,6 +11,7 @@ import numpy as np
 from mpi4py import MPI
 
 PLAIN = frozenset(np.dtype(char) for char in "?bhilqBHILQfdFD")
+_SELF = MPI.COMM_SELF  # while a simulation runs, the name in MPI means a simulated one
 _self: MPI.Intracomm | None = None
 
 
@@ -18,7 +19,7 @@ def _own() -> MPI.Intracomm:
     """A communicator of this process alone that nobody else uses."""
     global _self
     if _self is None:
-        _self = MPI.COMM_SELF.Dup()
+        _self = _SELF.Dup()
     return _self
 
 
@@ -42,11 +43,16 @@ def taken(buffer) -> np.ndarray:
     return data
 
 
+def check_buffer(buffer) -> None:
+    """mpi4py's own checks of a buffer argument."""
+    _own().Send_init(buffer, MPI.PROC_NULL).Free()  # nothing is sent
+
+
 def size_of(buffer) -> int:
     """Bytes that a receive into ``buffer`` has room for; checks that it is a buffer at all."""
     if is_plain(buffer):
         return buffer.nbytes
-    _own().Recv_init(buffer, MPI.PROC_NULL).Free()  # mpi4py's own checks, and nothing is received
+    check_buffer(buffer)
     return _room(buffer)
 
 

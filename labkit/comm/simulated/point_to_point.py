@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
-from labkit.comm.mpi_errors import MPIError, peer_problem, tag_problem
+from labkit.comm.mpi_errors import TAG_UB, MPIError, peer_problem, tag_problem
 from labkit.comm.simulated.buffers import is_plain, size_of, taken
 from labkit.comm.simulated.matching import Message
 from labkit.comm.simulated.requests import Prequest, Request, posted_line
 
 ANY_SOURCE, ANY_TAG, PROC_NULL = MPI.ANY_SOURCE, MPI.ANY_TAG, MPI.PROC_NULL
 _dumps = MPI.pickle.dumps
-TAG_UB = MPI.COMM_SELF.Get_attr(MPI.TAG_UB)
 
 
 class MatchedMessage:

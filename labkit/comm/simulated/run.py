@@ -327,7 +327,7 @@ def _left_over(me: SimulatedRank) -> list[str]:
     return [
         request.text() + (f", line {request.line}" if request.line else "")
         for request in me.posted.values()
-        if request.active and (request.kind == "recv" or request.done_at is None)
+        if request.active and (request.kind != "send" or request.done_at is None)
     ]
 
 
