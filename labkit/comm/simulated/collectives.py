@@ -48,8 +48,12 @@ def as_blocks(buffer):
         array = np.asarray(buffer) if hasattr(buffer, "__array__") else np.frombuffer(buffer, np.uint8)
         return array.reshape(-1), None, None
     data, *rest = buffer
-    datatype = next((item for item in rest if isinstance(item, MPI.Datatype)), None)
-    rest = [item for item in rest if not isinstance(item, MPI.Datatype)]
+    datatype = None
+    if rest and isinstance(rest[-1], (MPI.Datatype, str)):
+        datatype = rest.pop()
+        datatype = MPI.Datatype.fromcode(datatype) if isinstance(datatype, str) else datatype
+    elif len(rest) == 2:
+        raise TypeError(f"buffer of {len(buffer)} parts: the last is a datatype, not {type(rest[-1]).__name__}")
     if len(rest) == 1 and isinstance(rest[0], tuple) and len(rest[0]) == 2 and not np.isscalar(rest[0][0]):
         rest = list(rest[0])  # (counts, displacements)
     counts, displacements = [*rest, None, None][:2]

@@ -14,7 +14,7 @@ import inspect
 import greenlet
 
 from labkit.comm.simulated.collectives import Collectives
-from labkit.comm.simulated.requests import Request
+from labkit.comm.simulated.requests import Request, posted_line
 from labkit.comm.simulated.world import Released, SimulatedRank
 
 COUNTS = ("num_sent", "bytes_sent", "num_received", "bytes_received", "num_reduced", "bytes_reduced")
@@ -54,7 +54,7 @@ def begin(comm, name: str, root: int | None, run, num_bytes: int = 0) -> Request
 
     request.mark = complete
     world.begin(helper, main, hidden)
-    comm.note_start(request)
+    posted_line(request)
     if me.recorder is not None:
         peer = comm.members[root] if root is not None else None
         me.recorder.span(name, "collective", start, comm, peer=peer, num_bytes=num_bytes, sequence=number)
