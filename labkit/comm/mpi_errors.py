@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mpi4py import MPI
 
+TAG_UB = MPI.COMM_SELF.Get_attr(MPI.TAG_UB)
 NAMES = {
     getattr(MPI, name): name
     for name in (
@@ -41,7 +42,7 @@ def peer_problem(peer, size: int, *, word: str) -> str:
 
 def tag_problem(tag) -> str:
     """What is wrong with a tag."""
-    return f"a tag is 0 to {MPI.COMM_SELF.Get_attr(MPI.TAG_UB)}, not {tag}"
+    return f"a tag is 0 to {TAG_UB}, not {tag}"
 
 
 def truncation_problem(num_bytes: int, room: int, source: int, tag: int) -> str:

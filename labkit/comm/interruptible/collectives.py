@@ -8,6 +8,7 @@ collectives can be told apart even when nobody got stuck.
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable
 
 import numpy as np
@@ -37,6 +38,13 @@ def _bytes_of(args, kwargs) -> int:
     return next((size for size in sizes if size), 0)
 
 
+def _named_as(original, method):
+    """``method`` with the name, the signature and the docstring of mpi4py's ``original``."""
+    method.__name__, method.__doc__ = original.__name__, original.__doc__
+    method.__signature__ = inspect.signature(original)
+    return method
+
+
 def _blocking(name: str, owner=_Comm) -> Callable:
     start = getattr(owner, "I" + name.lower())
 
@@ -48,9 +56,7 @@ def _blocking(name: str, owner=_Comm) -> Callable:
         call.finish(request)
         call.record(start_ns)
 
-    method.__doc__ = getattr(owner, name).__doc__
-    method.__name__ = name
-    return method
+    return _named_as(getattr(owner, name), method)
 
 
 def _nonblocking(name: str, owner=_Comm) -> Callable:
@@ -65,9 +71,7 @@ def _nonblocking(name: str, owner=_Comm) -> Callable:
         call.record(start_ns)
         return track(request, call.pending)
 
-    method.__doc__ = start.__doc__
-    method.__name__ = name
-    return method
+    return _named_as(start, method)
 
 
 class _Call:
@@ -112,7 +116,6 @@ def _pickled(name: str) -> Callable:
     """Make a method of ``body(self, call, ...)``: ``call`` is entered before and recorded after."""
 
     def decorate(body):
-        @functools.wraps(body)
         def method(self, *args, root=None, **kwargs):
             rooted = name in ("bcast", "gather", "scatter", "reduce")
             if rooted:
@@ -128,7 +131,7 @@ def _pickled(name: str) -> Callable:
             call.record(start_ns)
             return result
 
-        return method
+        return _named_as(getattr(_Intracomm, name), method)
 
     return decorate
 
@@ -148,7 +151,7 @@ class Collectives:
         self.Barrier()
 
     @_pickled("bcast")
-    def bcast(self, call, obj=None):
+    def bcast(self, call, obj):
         return _loads(self._broadcast_bytes(call, obj))
 
     @_pickled("gather")
@@ -156,7 +159,7 @@ class Collectives:
         return self._gather_objects(call, sendobj)
 
     @_pickled("scatter")
-    def scatter(self, call, sendobj=None):
+    def scatter(self, call, sendobj):
         at_root = self.rank == call.root
         parts = self._dump_each(sendobj) if at_root else None
         size = np.empty(1, SIZE)

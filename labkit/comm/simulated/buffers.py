@@ -11,6 +11,7 @@ import numpy as np
 from mpi4py import MPI
 
 PLAIN = frozenset(np.dtype(char) for char in "?bhilqBHILQfdFD")
+_SELF = MPI.COMM_SELF  # while a simulation runs, the name in MPI means a simulated one
 _self: MPI.Intracomm | None = None
 
 
@@ -18,7 +19,7 @@ def _own() -> MPI.Intracomm:
     """A communicator of this process alone that nobody else uses."""
     global _self
     if _self is None:
-        _self = MPI.COMM_SELF.Dup()
+        _self = _SELF.Dup()
     return _self
 
 
@@ -42,11 +43,24 @@ def taken(buffer) -> np.ndarray:
     return data
 
 
+def check_buffer(buffer) -> None:
+    """mpi4py's own checks of a buffer argument."""
+    _own().Send_init(buffer, 0).Free()  # nothing is sent
+
+
 def size_of(buffer) -> int:
-    """Bytes that a receive into ``buffer`` has room for; checks that it is a buffer at all."""
+    """Bytes that a send of ``buffer`` sends; checks that it is a buffer at all."""
     if is_plain(buffer):
         return buffer.nbytes
-    _own().Recv_init(buffer, MPI.PROC_NULL).Free()  # mpi4py's own checks, and nothing is received
+    check_buffer(buffer)
+    return _room(buffer)
+
+
+def room_of(buffer) -> int:
+    """Bytes that a receive into ``buffer`` has room for; checks that it can be written."""
+    if is_plain(buffer) and buffer.flags.writeable:
+        return buffer.nbytes
+    _own().Recv_init(buffer, 0).Free()  # mpi4py checks it, and nothing is received
     return _room(buffer)
 
 
@@ -59,9 +73,9 @@ def _room(buffer) -> int:
         The count is larger than the data: MPI would read or write beyond their end.
     """
     if not isinstance(buffer, (list, tuple)):
-        return memoryview(MPI.buffer.frombuffer(buffer)).nbytes if buffer is not None else 0
+        return MPI.buffer.frombuffer(buffer, True).nbytes if buffer is not None else 0
     data, *rest = buffer
-    available = memoryview(MPI.buffer.frombuffer(data)).nbytes if data is not None else 0
+    available = MPI.buffer.frombuffer(data, True).nbytes if data is not None else 0
     datatype = next((item for item in rest if isinstance(item, MPI.Datatype)), None)
     numbers = [n for item in rest for n in (item if isinstance(item, (list, tuple)) else [item]) if isinstance(n, int)]
     size = datatype.Get_size() if datatype is not None else getattr(data, "itemsize", 1)

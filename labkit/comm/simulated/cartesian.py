@@ -13,19 +13,27 @@ from labkit.comm.simulated.communicator import SimulatedComm
 class SimulatedCartcomm(SimulatedComm):
     """A simulated communicator whose members stand on a grid, row by row, like ``mpi4py.MPI.Cartcomm``."""
 
-    dims: tuple[int, ...] = ()
-    periods: tuple[bool, ...] = ()
+    extents: tuple[int, ...] = ()
+    wraps: tuple[bool, ...] = ()
+
+    @property
+    def dims(self) -> list[int]:
+        return list(self.extents)
+
+    @property
+    def periods(self) -> list[int]:
+        return [int(wraps) for wraps in self.wraps]
 
     def Get_topology(self):
         return MPI.CART
 
     def Get_dim(self):
-        return len(self.dims)
+        return len(self.extents)
 
     ndim = dim = property(Get_dim)
 
     def Get_topo(self):
-        return list(self.dims), [int(p) for p in self.periods], self.coords
+        return self.dims, self.periods, self.coords
 
     topo = property(Get_topo)
 
@@ -37,14 +45,14 @@ class SimulatedCartcomm(SimulatedComm):
         if not 0 <= rank < self.size:
             raise MPIError(MPI.ERR_RANK, f"rank {self.rank}: Get_coords({rank}): the ranks are 0 to {self.size - 1}")
         coords = []
-        for extent in reversed(self.dims):
+        for extent in reversed(self.extents):
             rank, coord = divmod(rank, extent)
             coords.append(coord)
         return coords[::-1]
 
     def Get_cart_rank(self, coords):
         rank = 0
-        for coord, extent, periodic in zip(coords, self.dims, self.periods, strict=True):
+        for coord, extent, periodic in zip(coords, self.extents, self.wraps, strict=True):
             if not 0 <= coord < extent and not periodic:
                 raise MPIError(
                     MPI.ERR_RANK,
@@ -55,16 +63,16 @@ class SimulatedCartcomm(SimulatedComm):
         return rank
 
     def Shift(self, direction, disp):
-        if not 0 <= direction < len(self.dims):
+        if not 0 <= direction < len(self.extents):
             raise MPIError(
-                MPI.ERR_DIMS, f"rank {self.rank}: Shift(direction={direction}): there are {len(self.dims)} dimensions"
+                MPI.ERR_DIMS, f"rank {self.rank}: Shift(direction={direction}): there are {len(self.extents)} dimensions"
             )
         return self._neighbor(direction, -disp), self._neighbor(direction, disp)
 
     def _neighbor(self, direction, disp) -> int:
         coords = self.coords
         coords[direction] += disp
-        if not 0 <= coords[direction] < self.dims[direction] and not self.periods[direction]:
+        if not 0 <= coords[direction] < self.extents[direction] and not self.wraps[direction]:
             return MPI.PROC_NULL
         return self.Get_cart_rank(coords)
 
@@ -72,12 +80,12 @@ class SimulatedCartcomm(SimulatedComm):
         kept = [bool(keep) for keep in remain_dims]
         coords = self.coords
         color = 0
-        for coord, extent, keep in zip(coords, self.dims, kept, strict=True):
+        for coord, extent, keep in zip(coords, self.extents, kept, strict=True):
             if not keep:
                 color = color * extent + coord
         comm = self._split_as_cart(color)
-        comm.dims = tuple(e for e, keep in zip(self.dims, kept, strict=True) if keep)
-        comm.periods = tuple(p for p, keep in zip(self.periods, kept, strict=True) if keep)
+        comm.extents = tuple(e for e, keep in zip(self.extents, kept, strict=True) if keep)
+        comm.wraps = tuple(p for p, keep in zip(self.wraps, kept, strict=True) if keep)
         return comm
 
     def _split_as_cart(self, color):
@@ -91,7 +99,7 @@ class SimulatedCartcomm(SimulatedComm):
 
     def Dup(self, info=None):
         comm = self._make("Dup", lambda values: {r: tuple(range(self.size)) for r in values}, None, SimulatedCartcomm)
-        comm.dims, comm.periods = self.dims, self.periods
+        comm.extents, comm.wraps = self.extents, self.wraps
         return comm
 
 
@@ -104,7 +112,7 @@ def make_cart(comm: SimulatedComm, dims, periods):
     size = math.prod(dims)
     if not 0 < size <= comm.size or len(periods) != len(dims):
         raise MPIError(
-            MPI.ERR_DIMS,
+            MPI.ERR_ARG,
             f"rank {comm.rank}: Create_cart({list(dims)}, periods={list(periods)}): a grid of {size} ranks, and the "
             f"communicator has {comm.size}",
         )
@@ -112,5 +120,5 @@ def make_cart(comm: SimulatedComm, dims, periods):
         "Create_cart", lambda values: {rank: tuple(range(size)) for rank in range(size)}, None, SimulatedCartcomm
     )
     if cart != MPI.COMM_NULL:
-        cart.dims, cart.periods = dims, tuple(bool(p) for p in periods)
+        cart.extents, cart.wraps = dims, tuple(bool(p) for p in periods)
     return cart

@@ -17,7 +17,7 @@ from mpi4py import MPI
 from mpi4py.util import dtlib
 
 from labkit.comm.mpi_errors import MPIError
-from labkit.comm.simulated.buffers import is_plain
+from labkit.comm.simulated.buffers import check_buffer, is_plain
 from labkit.comm.source_lines import cell_line
 from labkit.errors import NotAvailableError
 
@@ -44,12 +44,16 @@ def as_blocks(buffer):
     if is_plain(buffer):
         return buffer.reshape(-1), None, None
     if not isinstance(buffer, (list, tuple)):
-        MPI.COMM_SELF.Send_init(buffer, MPI.PROC_NULL).Free()  # mpi4py's own checks
+        check_buffer(buffer)
         array = np.asarray(buffer) if hasattr(buffer, "__array__") else np.frombuffer(buffer, np.uint8)
         return array.reshape(-1), None, None
     data, *rest = buffer
-    datatype = next((item for item in rest if isinstance(item, MPI.Datatype)), None)
-    rest = [item for item in rest if not isinstance(item, MPI.Datatype)]
+    datatype = None
+    if rest and isinstance(rest[-1], (MPI.Datatype, str)):
+        datatype = rest.pop()
+        datatype = MPI.Datatype.fromcode(datatype) if isinstance(datatype, str) else datatype
+    elif len(rest) == 2:
+        raise TypeError(f"buffer of {len(buffer)} parts: the last is a datatype, not {type(rest[-1]).__name__}")
     if len(rest) == 1 and isinstance(rest[0], tuple) and len(rest[0]) == 2 and not np.isscalar(rest[0][0]):
         rest = list(rest[0])  # (counts, displacements)
     counts, displacements = [*rest, None, None][:2]
@@ -65,7 +69,7 @@ def as_blocks(buffer):
 
 
 class Collectives:
-    """Buffer and object collectives, blocking and nonblocking."""
+    """Buffer and object collectives. Their nonblocking forms are made from these in :mod:`.nonblocking`."""
 
     def enter(self, name: str, root: int | None) -> int:
         """Note a collective call, and check it against the calls of the other members; return its number."""
@@ -115,94 +119,94 @@ class Collectives:
     # -- buffers --------------------------------------------------------------------------------
 
     def Barrier(self):
-        self._call("Barrier", None, lambda comm: library().barrier(comm))
-
-    barrier = Barrier
+        return self._call("Barrier", None, lambda comm: library().barrier(comm))
 
     def Bcast(self, buf, root=0):
         array = as_array(buf)
-        self._call("Bcast", root, lambda comm: library().broadcast(comm, array, root), array.nbytes)
+        return self._call("Bcast", root, lambda comm: library().broadcast(comm, array, root), array.nbytes)
 
     def Scatter(self, sendbuf, recvbuf, root=0):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call("Scatter", root, lambda comm: library().scatter(comm, send, recv, root), _bytes(send, recv))
+        return self._call("Scatter", root, lambda comm: library().scatter(comm, send, recv, root), _bytes(send, recv))
 
     def Scatterv(self, sendbuf, recvbuf, root=0):
         send, counts, displs = (None, None, None) if sendbuf is None else as_blocks(sendbuf)
         recv = as_array(recvbuf)
-        self._call(
+        return self._call(
             "Scatterv", root, lambda comm: library().scatterv(comm, send, counts, displs, recv, root), _bytes(send, recv)
         )
 
     def Gather(self, sendbuf, recvbuf, root=0):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call("Gather", root, lambda comm: library().gather(comm, send, recv, root), _bytes(send, recv))
+        return self._call("Gather", root, lambda comm: library().gather(comm, send, recv, root), _bytes(send, recv))
 
     def Gatherv(self, sendbuf, recvbuf, root=0):
         send = as_array(sendbuf)
         recv, counts, displs = (None, None, None) if recvbuf is None else as_blocks(recvbuf)
-        self._call(
+        return self._call(
             "Gatherv", root, lambda comm: library().gatherv(comm, send, recv, counts, displs, root), _bytes(send, recv)
         )
 
     def Allgather(self, sendbuf, recvbuf):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call("Allgather", None, lambda comm: library().allgather(comm, send, recv), _bytes(send, recv))
+        return self._call("Allgather", None, lambda comm: library().allgather(comm, send, recv), _bytes(send, recv))
 
     def Allgatherv(self, sendbuf, recvbuf):
         send = as_array(sendbuf)
         recv, counts, displs = as_blocks(recvbuf)
-        self._call(
+        return self._call(
             "Allgatherv", None, lambda comm: library().allgatherv(comm, send, recv, counts, displs), _bytes(send, recv)
         )
 
     def Alltoall(self, sendbuf, recvbuf):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call("Alltoall", None, lambda comm: library().alltoall(comm, send, recv), _bytes(send, recv))
+        return self._call("Alltoall", None, lambda comm: library().alltoall(comm, send, recv), _bytes(send, recv))
 
     def Alltoallv(self, sendbuf, recvbuf):
         send, recv = as_blocks(sendbuf), as_blocks(recvbuf)
-        self._call("Alltoallv", None, lambda comm: library().alltoallv(comm, *send, *recv), _bytes(send[0], recv[0]))
+        return self._call("Alltoallv", None, lambda comm: library().alltoallv(comm, *send, *recv), _bytes(send[0], recv[0]))
 
     def Reduce(self, sendbuf, recvbuf, op=MPI.SUM, root=0):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call("Reduce", root, lambda comm: library().reduce(comm, send, recv, op, root), _bytes(send, recv))
+        return self._call("Reduce", root, lambda comm: library().reduce(comm, send, recv, op, root), _bytes(send, recv))
 
     def Allreduce(self, sendbuf, recvbuf, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call("Allreduce", None, lambda comm: library().allreduce(comm, send, recv, op), _bytes(send, recv))
+        return self._call("Allreduce", None, lambda comm: library().allreduce(comm, send, recv, op), _bytes(send, recv))
 
     def Reduce_scatter(self, sendbuf, recvbuf, recvcounts=None, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call(
+        return self._call(
             "Reduce_scatter", None, lambda comm: library().reduce_scatter(comm, send, recv, recvcounts, op),
             _bytes(send, recv),
         )
 
     def Reduce_scatter_block(self, sendbuf, recvbuf, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call(
+        return self._call(
             "Reduce_scatter_block", None, lambda comm: library().reduce_scatter(comm, send, recv, None, op),
             _bytes(send, recv),
         )
 
     def Scan(self, sendbuf, recvbuf, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call("Scan", None, lambda comm: library().scan(comm, send, recv, op), _bytes(send, recv))
+        return self._call("Scan", None, lambda comm: library().scan(comm, send, recv, op), _bytes(send, recv))
 
     def Exscan(self, sendbuf, recvbuf, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
-        self._call("Exscan", None, lambda comm: library().exscan(comm, send, recv, op), _bytes(send, recv))
+        return self._call("Exscan", None, lambda comm: library().exscan(comm, send, recv, op), _bytes(send, recv))
 
     # -- objects --------------------------------------------------------------------------------
 
-    def bcast(self, obj=None, root=0):
+    barrier = Barrier
+
+    def bcast(self, obj, root=0):
         return self._call("bcast", root, lambda comm: _broadcast(comm, obj, root))
 
     def gather(self, sendobj, root=0):
         return self._call("gather", root, lambda comm: _gather(comm, sendobj, root))
 
-    def scatter(self, sendobj=None, root=0):
+    def scatter(self, sendobj, root=0):
         objects = self._one_a_rank("scatter", sendobj) if self.rank == root else None
         return self._call("scatter", root, lambda comm: _scatter(comm, objects, root))
 

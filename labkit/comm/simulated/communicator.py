@@ -7,16 +7,22 @@ from mpi4py import MPI
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated.collectives import Collectives
 from labkit.comm.simulated.matching import Mailbox
+from labkit.comm.simulated.nonblocking import NonblockingCollectives
 from labkit.comm.simulated.point_to_point import PointToPoint
 from labkit.comm.simulated.requests import Request
 from labkit.comm.source_lines import cell_line
 from labkit.errors import NotAvailableError
 
 WHOLE_WORLD = "comm"
+COMM_SELF = MPI.COMM_SELF  # while a simulation runs, the name in MPI means a simulated one
 
 
 class Aborted(Exception):
     """A simulated rank has called ``Abort``."""
+
+
+class NotSimulatedError(NotAvailableError, AttributeError):
+    """A method of mpi4py's communicators that simulated ones lack; for ``hasattr`` it is not there."""
 
 
 class Meeting:
@@ -39,6 +45,7 @@ class Shared:
         self.mailboxes = [Mailbox(world.ranks[rank], members) for rank in members]
         self.calls: dict[int, list] = {}  # number of the collective -> [call, how many have made it]
         self.meetings: dict[int, Meeting] = {}
+        self.started: dict[int, Shared] = {}  # hidden communicators of nonblocking collectives, by number
         self.library: Shared | None = None  # where the messages of collectives travel
 
     def comm_of(self, rank: int, cls=None) -> SimulatedComm:
@@ -46,7 +53,7 @@ class Shared:
         return (cls or SimulatedComm)(self, rank)
 
 
-class SimulatedComm(PointToPoint, Collectives):
+class SimulatedComm(PointToPoint, Collectives, NonblockingCollectives):
     """A communicator of simulated ranks, with the methods and the meaning of ``mpi4py.MPI.Intracomm``.
 
     Made by :func:`labkit.comm.simulated.run.simulate`. Time is virtual; see :mod:`.world`.
@@ -119,7 +126,7 @@ class SimulatedComm(PointToPoint, Collectives):
     def __getattr__(self, name: str):
         if name.startswith("_") or not hasattr(MPI.Intracomm, name):
             raise AttributeError(f"a communicator has no {name!r}")
-        raise NotAvailableError(
+        raise NotSimulatedError(
             f"{name} is not simulated: run this on real ranks, or use the calls of labkit.comm.protocol."
         )
 
@@ -201,7 +208,7 @@ class SimulatedComm(PointToPoint, Collectives):
         """Nothing: simulated ranks always raise."""
 
     def Get_attr(self, keyval):
-        return MPI.COMM_SELF.Get_attr(keyval)
+        return COMM_SELF.Get_attr(keyval)
 
     def charge_reduction(self, num_elements: int, num_bytes: int) -> None:
         """Count a reduction of so many elements, and let the time pass that it takes."""

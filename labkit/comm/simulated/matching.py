@@ -9,6 +9,7 @@ while one is open, messages are held back until the virtual time of their arriva
 from __future__ import annotations
 
 from collections import deque
+from itertools import takewhile
 
 from mpi4py import MPI
 
@@ -45,6 +46,7 @@ class Mailbox:
         self.wild: list = []  # receives from anybody
         self.probes: list = []  # ranks that wait in Probe: requests that take nothing
         self.num_held = 0  # messages held back until they arrive
+        self.held_until: dict[int, float] = {}  # by source: arrival of the last one held back
 
     # -- the side of the sender -----------------------------------------------------------------
 
@@ -72,8 +74,19 @@ class Mailbox:
         message.arrival = self.world.transport.travel(source, self.owner.rank, message.num_bytes, time)
         self.deliver(message)
 
+    def announce(self, time, message: Message) -> None:
+        """The envelope of a message that waits for its receive is leaving."""
+        source = self.members[message.source]
+        message.arrival = self.world.transport.announce(source, self.owner.rank, time)
+        self.deliver(message)
+
     def _hold(self, message: Message) -> None:
         self.num_held += 1
+        # A short announcement does not overtake a long message of the same pair.
+        held_until = self.held_until.get(message.source, 0)
+        if message.arrival < held_until:
+            message.arrival = held_until
+        self.held_until[message.source] = message.arrival
         self.world.at(message.arrival, self._arrive, message)
 
     def _arrive(self, time, message: Message) -> None:
@@ -129,10 +142,10 @@ class Mailbox:
         """Messages that were sent and have not arrived yet are held back until they do."""
         now = self.owner.now
         for source, queue in self.unexpected.items():
-            coming = [message for message in queue if message.arrival > now]
-            if coming:
-                self.unexpected[source] = deque(m for m in queue if m.arrival <= now)
-                for message in coming:
+            arrived = list(takewhile(lambda message: message.arrival <= now, queue))
+            if len(arrived) < len(queue):
+                self.unexpected[source] = deque(arrived)
+                for message in list(queue)[len(arrived) :]:
                     self._hold(message)
 
     def find(self, source: int, tag: int, now) -> Message | None:

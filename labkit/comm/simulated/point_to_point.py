@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from operator import index
+
 from mpi4py import MPI
 
-from labkit.comm.mpi_errors import MPIError, peer_problem, tag_problem
-from labkit.comm.simulated.buffers import is_plain, size_of, taken
+from labkit.comm.mpi_errors import TAG_UB, MPIError, peer_problem, tag_problem
+from labkit.comm.simulated.buffers import is_plain, room_of, size_of, taken
 from labkit.comm.simulated.matching import Message
-from labkit.comm.simulated.requests import Prequest, Request, posted_line
+from labkit.comm.simulated.requests import Prequest, Request, fill_status, posted_line
 
 ANY_SOURCE, ANY_TAG, PROC_NULL = MPI.ANY_SOURCE, MPI.ANY_TAG, MPI.PROC_NULL
 _dumps = MPI.pickle.dumps
-TAG_UB = MPI.COMM_SELF.Get_attr(MPI.TAG_UB)
 
 
 class MatchedMessage:
     """A message found by ``Mprobe``, to be received by nobody else, like ``mpi4py.MPI.Message``."""
 
-    def __init__(self, comm, message: Message):
-        self.comm, self.message = comm, message
+    def __init__(self, comm, message: Message | None):
+        self.comm, self.message = comm, message  # None: from MPI.PROC_NULL
+        if message is not None:
+            comm.mailbox.take(message)
 
     def Irecv(self, buf):
         return self._receive("Irecv", buf, False)
@@ -34,7 +37,12 @@ class MatchedMessage:
 
     def _receive(self, call, buf, pickled):
         comm, message = self.comm, self.message
-        room = message.num_bytes if pickled else size_of(buf)
+        if comm is None:
+            raise MPIError(MPI.ERR_REQUEST, f"{call}: this message has been received already")
+        self.comm = self.message = None
+        if message is None:
+            return comm._post(call, buf, PROC_NULL, ANY_TAG, 0, pickled)
+        room = message.num_bytes if pickled else room_of(buf)
         request = Request("recv", call, comm, message.source, message.tag, buf, room)
         request.pickled = pickled
         comm.mailbox.match(request, message)
@@ -71,7 +79,7 @@ class PointToPoint:
     def Recv(self, buf, source=ANY_SOURCE, tag=ANY_TAG, status=None):
         me = self.me
         start = me.now
-        request = self._post("Recv", buf, source, tag, buf.nbytes if is_plain(buf) else size_of(buf), False)
+        request = self._post("Recv", buf, source, tag, room_of(buf), False)
         me.wait_one(request)
         request.finish(status)
         if me.recorder is not None:
@@ -90,11 +98,11 @@ class PointToPoint:
     def Sendrecv(
         self, sendbuf, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None
     ):
-        room = recvbuf.nbytes if is_plain(recvbuf) else size_of(recvbuf)
+        room = room_of(recvbuf)
         self._sendrecv("Sendrecv", sendbuf, dest, sendtag, recvbuf, source, recvtag, status, room, False)
 
     def Sendrecv_replace(self, buf, dest, sendtag=0, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
-        size = size_of(buf)
+        size = room_of(buf)
         data = taken(buf)
         self._sendrecv("Sendrecv_replace", data, dest, sendtag, buf, source, recvtag, status, size, False)
 
@@ -128,7 +136,7 @@ class PointToPoint:
         return self._isend("ibsend", _dumps(obj), dest, tag, False, buffered=True)
 
     def Irecv(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
-        request = self._post("Irecv", buf, source, tag, size_of(buf), False)
+        request = self._post("Irecv", buf, source, tag, room_of(buf), False)
         self.note_start(request)
         return request
 
@@ -163,35 +171,42 @@ class PointToPoint:
         return True
 
     def Iprobe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
-        return self._look("Iprobe", source, tag, status) is not None
+        return self._look("Iprobe", source, tag, status)[0]
 
-    iprobe = Iprobe
+    def iprobe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        return self._look("iprobe", source, tag, status)[0]
 
     def Mprobe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
-        request = self._probe("Mprobe", source, tag)
-        request.finish(status)
-        self.mailbox.take(request.message)
-        return MatchedMessage(self, request.message)
+        return self._matched_probe("Mprobe", source, tag, status)
 
-    mprobe = Mprobe
+    def mprobe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        return self._matched_probe("mprobe", source, tag, status)
 
     def Improbe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
-        message = self._look("Improbe", source, tag, status)
-        if message is None:
-            return None
-        self.mailbox.take(message)
-        return MatchedMessage(self, message)
+        found, message = self._look("Improbe", source, tag, status)
+        return MatchedMessage(self, message) if found else None
 
-    improbe = Improbe
+    def improbe(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        found, message = self._look("improbe", source, tag, status)
+        return MatchedMessage(self, message) if found else None
+
+    def _matched_probe(self, call, source, tag, status):
+        request = self._probe(call, source, tag)
+        request.finish(status)
+        return MatchedMessage(self, request.message)
 
     # -- parts ----------------------------------------------------------------------------------
 
     def _launch(self, call, buf, dest, tag, synchronous, buffered=False, request=None):
         """Put a message on its way: the time when the sender can go on, or the request that knows it."""
+        if type(dest) is not int or type(tag) is not int:
+            dest, tag = index(dest), index(tag)
         if not (0 <= dest < self.size and 0 <= tag <= TAG_UB):
-            if dest == PROC_NULL:
-                return self.me.now
-            self._refuse(call, "dest", dest, tag)
+            if dest != PROC_NULL or not 0 <= tag <= TAG_UB:
+                self._refuse(call, "dest", dest, tag)
+            if type(buf) is not bytes:
+                size_of(buf)  # checks that it is a buffer
+            return self.me.now
         me, world = self.me, self.world
         is_bytes = type(buf) is bytes
         data = buf if is_bytes else None
@@ -210,9 +225,12 @@ class PointToPoint:
             if request is None:
                 request = Request("send", call, self, dest, tag, buf, num_bytes)
                 request.data = data
-            envelope = me.now + cost.latency_s
-            message = Message(self.rank, tag, data, num_bytes, envelope, message_round, request)
-            self.mailboxes[dest].deliver(message)
+            message = Message(self.rank, tag, data, num_bytes, None, message_round, request)
+            begin = transport.free_at(me.rank, dest_world)
+            if begin > me.now:  # behind another message at its port
+                world.at(begin, self.mailboxes[dest].announce, message)
+            else:
+                self.mailboxes[dest].announce(me.now, message)
             return request
         if data is None:
             data = buf.copy()
@@ -250,9 +268,10 @@ class PointToPoint:
 
     def _post(self, call, buf, source, tag, room, pickled):
         """Post a receive."""
-        if not ((0 <= source < self.size or source == ANY_SOURCE) and (tag >= 0 or tag == ANY_TAG)):
-            if source != PROC_NULL:
-                self._refuse(call, "source", source, tag)
+        if type(source) is not int or type(tag) is not int:
+            source, tag = index(source), index(tag)
+        if not (0 <= source < self.size and 0 <= tag <= TAG_UB):
+            self._check_source(call, source, tag)
         request = Request("recv", call, self, source, tag, buf, room)
         if pickled:
             request.pickled = True
@@ -281,11 +300,12 @@ class PointToPoint:
         return result
 
     def _prepare(self, kind, call, buf, peer, tag):
-        if peer != PROC_NULL and not (kind == "recv" and peer == ANY_SOURCE) and not 0 <= peer < self.size:
-            self._refuse(call, "dest" if kind == "send" else "source", peer, tag)
-        if not (0 <= tag <= TAG_UB or (kind == "recv" and tag == ANY_TAG)):
-            self._refuse(call, "dest" if kind == "send" else "source", peer, tag)
-        return Prequest(kind, call, self, peer, tag, buf, size_of(buf))
+        peer, tag = index(peer), index(tag)
+        if kind == "recv":
+            self._check_source(call, peer, tag)
+        elif not (0 <= peer < self.size or peer == PROC_NULL) or not 0 <= tag <= TAG_UB:
+            self._refuse(call, "dest", peer, tag)
+        return Prequest(kind, call, self, peer, tag, buf, room_of(buf) if kind == "recv" else size_of(buf))
 
     def begin(self, request: Prequest) -> None:
         """Start a persistent request."""
@@ -311,8 +331,7 @@ class PointToPoint:
             recorder.start_span(self, request, self.me.now if start is None else start)
 
     def _probe(self, call, source, tag):
-        if not (0 <= source < self.size or source in (ANY_SOURCE, PROC_NULL)) or tag < ANY_TAG:
-            self._refuse(call, "source", source, tag)
+        self._check_source(call, source, tag)
         me = self.me
         start = me.now
         request = Request("probe", call, self, source, tag)
@@ -326,9 +345,11 @@ class PointToPoint:
         return request
 
     def _look(self, call, source, tag, status):
-        """The message that an immediate probe finds now."""
-        if not (0 <= source < self.size or source in (ANY_SOURCE, PROC_NULL)) or tag < ANY_TAG:
-            self._refuse(call, "source", source, tag)
+        """(Whether an immediate probe finds something now, the message or None for MPI.PROC_NULL)."""
+        self._check_source(call, source, tag)
+        if source == PROC_NULL:
+            Request("probe", call, self, source, tag).finish(status)
+            return True, None
         me = self.me
         message = self.mailbox.find(source, tag, me.now)
         if message is None:
@@ -338,9 +359,15 @@ class PointToPoint:
         if message is not None:
             me.num_polls = 0
             if status is not None:
-                status.source, status.tag = message.source, message.tag
-                status.Set_elements(MPI.BYTE, message.num_bytes)
-        return message
+                fill_status(status, message)
+        return message is not None, message
+
+    def _check_source(self, call, source, tag):
+        """Raise the error of a source or tag that a receive or probe cannot have."""
+        if not (0 <= source < self.size or source in (ANY_SOURCE, PROC_NULL)) or not (
+            0 <= tag <= TAG_UB or tag == ANY_TAG
+        ):
+            self._refuse(call, "source", source, tag)
 
     def _refuse(self, call, word, peer, tag):
         """An argument is wrong: say which."""

@@ -90,13 +90,7 @@ class Request:
 
     def _fill(self, status) -> None:
         if self.kind == "recv" or self.kind == "probe":
-            message = self.message
-            if message is not None:
-                status.source, status.tag = message.source, message.tag
-                status.Set_elements(MPI.BYTE, message.num_bytes)
-            else:  # MPI.PROC_NULL, or cancelled
-                status.source, status.tag = MPI.PROC_NULL, MPI.ANY_TAG
-                status.Set_elements(MPI.BYTE, 0)
+            fill_status(status, self.message)
         status.Set_cancelled(self.cancelled)
 
     def text(self) -> str:
@@ -234,11 +228,14 @@ class Prequest(Request):
             request.Start()
 
 
-def _text(call: str, requests: Sequence[Request]) -> str:
-    if call in ("Wait", "wait", "Test", "test"):
-        return f"{call} of {requests[0].text()}"
-    waiting = [r.text() for r in requests if r.active and r.done_at is None]
-    return f"{call}({len(requests)} requests), {len(waiting)} not complete: " + "; ".join(waiting[:3])
+def fill_status(status, message) -> None:
+    """Say which message it is; None for a receive from MPI.PROC_NULL, or a cancelled one."""
+    if message is not None:
+        status.source, status.tag = message.source, message.tag
+        status.Set_elements(MPI.BYTE, message.num_bytes)
+    else:
+        status.source, status.tag = MPI.PROC_NULL, MPI.ANY_TAG
+        status.Set_elements(MPI.BYTE, 0)
 
 
 def _live(requests) -> list[Request]:

@@ -12,6 +12,7 @@ from mpi4py import MPI
 from labkit.comm.deadlock import find_mismatch, find_stuck, ranks_text
 from labkit.comm.network.model import Network, alpha_beta
 from labkit.comm.simulated.communicator import WHOLE_WORLD, Shared
+from labkit.comm.simulated.operations import Op
 from labkit.comm.simulated.recorder import Recorder
 from labkit.comm.simulated.requests import Prequest, Request
 from labkit.comm.simulated.world import SimulatedRank, World
@@ -327,7 +328,7 @@ def _left_over(me: SimulatedRank) -> list[str]:
     return [
         request.text() + (f", line {request.line}" if request.line else "")
         for request in me.posted.values()
-        if request.active and (request.kind == "recv" or request.done_at is None)
+        if request.active and (request.kind != "send" or request.done_at is None)
     ]
 
 
@@ -341,7 +342,7 @@ def simulated_names(world: World, comms):
     if getattr(MPI, "labkit_simulation", None) is not None:
         raise UsageError("a simulated rank cannot start another simulation.")
     replaced = {
-        "Request": Request, "Prequest": Prequest, "Wtime": lambda: float(world.current.now),
+        "Op": Op, "Request": Request, "Prequest": Prequest, "Wtime": lambda: float(world.current.now),
         "COMM_WORLD": _CurrentComm(lambda: comms[world.current.rank]),
         "COMM_SELF": _CurrentComm(lambda: _self_comm(world)), "Win": _NoWindows, "labkit_simulation": world,
     }

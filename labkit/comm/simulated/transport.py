@@ -83,6 +83,24 @@ class Transport:
         free[source] = left + cost.gap_s
         return begin, left
 
+    def free_at(self, source: int, dest: int):
+        """When the port is free that a message from ``source`` to ``dest`` leaves by."""
+        if self.cost_between(source, dest) is self.cost and source != dest:
+            return self.out_free[source // self.ranks_per_node]
+        return self.own_out_free[source]
+
+    def announce(self, source: int, dest: int, time):
+        """When an envelope that leaves at ``time`` arrives; it takes no room on the way."""
+        cost = self.cost_between(source, dest)
+        arrival = time + cost.latency_s
+        return arrival if self.random is None else self._later(source, dest, arrival, cost.alpha_s + cost.latency_s)
+
+    def _later(self, source: int, dest: int, arrival, duration):
+        """Up to ``jitter`` times the duration later, and not before earlier messages of the pair."""
+        arrival += self.random.random() * self.jitter * duration
+        arrival = self.arrived[source, dest] = max(arrival, self.arrived.get((source, dest), 0))
+        return arrival
+
     def travel(self, source: int, dest: int, num_bytes: int, begin):
         """Take the links and the receiver's port, for a message that leaves at ``begin``: when its last byte arrives.
 
@@ -90,6 +108,7 @@ class Transport:
         """
         cost = self.cost_between(source, dest)
         duration = cost.alpha_s + num_bytes * cost.beta_s_per_byte
+        pair = source, dest
         in_free = self.own_in_free
         if cost is self.cost and source != dest:
             in_free = self.in_free
@@ -106,9 +125,7 @@ class Transport:
         in_free[dest] = begin + duration + cost.gap_s
         arrival = begin + duration + cost.latency_s
         if self.random is not None:
-            arrival += self.random.random() * self.jitter * (duration + cost.latency_s)
-            # MPI keeps the order of the messages of a pair, so a late one holds up those behind it.
-            arrival = self.arrived[source, dest] = max(arrival, self.arrived.get((source, dest), 0))
+            arrival = self._later(*pair, arrival, duration + cost.latency_s)
         return arrival
 
     def _route(self, source: int, dest: int) -> tuple[int, ...]:

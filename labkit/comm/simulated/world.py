@@ -215,6 +215,8 @@ class World:
         self.events = count(1).__next__  # ties go in order,
         self.order = self.random.random if self.random else self.events  # but ranks at random with a seed
         self.ranks = [SimulatedRank(self, rank) for rank in range(num_ranks)]
+        self.helpers: list[SimulatedRank] = []  # that run nonblocking collectives
+        self.arguments: dict[SimulatedRank, tuple] = {}  # of those that have not begun
         self.current: SimulatedRank | None = None
         self.largest_of_round = [0]  # the largest message of each round, in bytes
         self.largest_reduction_of_round = [0]
@@ -230,16 +232,22 @@ class World:
     def run(self, main: Callable, comms) -> None:
         """Run ``main(comm)`` on every rank until all have ended or nothing can move."""
         self.hub = greenlet.getcurrent()
-        for rank in self.ranks:
-            rank.greenlet = greenlet.greenlet(rank.run, parent=self.hub)
-            heappush(self.heap, (0, self.order(), rank, 0))
-        arguments = {id(rank): (main, comm) for rank, comm in zip(self.ranks, comms, strict=True)}
+        for rank, comm in zip(self.ranks, comms, strict=True):
+            self.begin(rank, main, comm)
         try:
-            self._loop(arguments)
+            self._loop()
         except KeyboardInterrupt:
             self.interrupted = True
 
-    def _loop(self, arguments: dict) -> None:
+    def begin(self, rank: SimulatedRank, main: Callable, comm) -> None:
+        """Let ``rank`` run ``main(comm)`` from its virtual time on; ranks that are not of the world are helpers."""
+        rank.greenlet = greenlet.greenlet(rank.run, parent=self.hub)
+        self.arguments[rank] = main, comm
+        if rank is not self.ranks[rank.rank]:
+            self.helpers.append(rank)
+        heappush(self.heap, (rank.now, self.order(), rank, 0))
+
+    def _loop(self) -> None:
         heap = self.heap
         while heap:
             time, _, target, argument = heappop(heap)
@@ -253,7 +261,7 @@ class World:
                 if target.greenlet:  # it has begun
                     target.greenlet.switch()
                 else:
-                    target.greenlet.switch(*arguments.pop(id(target)))
+                    target.greenlet.switch(*self.arguments.pop(target))
 
     def run_next(self, rank: SimulatedRank) -> None:
         """Called in the greenlet of ``rank``, which waits: others go on until its turn comes."""
@@ -277,7 +285,7 @@ class World:
     def end(self) -> None:
         """Release every rank that has not ended."""
         self.ending = True
-        for rank in self.ranks:
+        for rank in self.helpers + self.ranks:
             for _ in range(100):  # a rank may catch even this, but not for ever
                 if not rank.greenlet or rank.greenlet.dead:
                     break
