@@ -16,6 +16,7 @@ import numpy as np
 
 from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_pair, ends_of, flat
 from labkit.mpi.collectives.messages import exchange, receive
+from labkit.mpi.collectives.scratch import scratch_like
 
 TAG = 3
 
@@ -114,7 +115,7 @@ def allgather_bruck(comm, sendbuf, recvbuf, *, counts=None) -> None:
     """
     data, ends = _prepared(comm, "allgather_bruck", sendbuf, recvbuf, counts)
     rank, size, start = comm.rank, comm.size, ends[comm.rank]
-    found = np.empty_like(data)  # blocks of rank, rank + 1, rank + 2, ...
+    found = scratch_like(data)  # blocks of rank, rank + 1, rank + 2, ...
     found_ends = [end - start for end in ends[rank:]] + [end + data.size - start for end in ends[1 : rank + 1]]
     found[: found_ends[1]] = data[start : ends[rank + 1]]
     have = 1

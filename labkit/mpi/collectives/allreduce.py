@@ -22,6 +22,7 @@ from labkit.mpi.collectives.broadcast import broadcast_binomial
 from labkit.mpi.collectives.messages import exchange, receive, wait_received
 from labkit.mpi.collectives.reduce import reduce_binomial
 from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_halving, reduce_scatter_blocks_ring
+from labkit.mpi.collectives.scratch import scratch, scratch_like
 from labkit.mpi.requests import wait_all
 
 TAG = 8
@@ -77,7 +78,7 @@ def allreduce_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     """
     data = own_copy(comm, "allreduce_recursive_doubling", sendbuf, recvbuf, op)
     fold = Fold(comm.size, comm.rank)
-    theirs = np.empty_like(data)
+    theirs = scratch_like(data)
     if not _fold_in(comm, fold, data, theirs, op):
         return
     distance = 1
@@ -133,7 +134,7 @@ def allreduce_segmented_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, segment_byte
     ends = block_ends(data.size, size)
     length = max(1, segment_bytes // data.itemsize)
     right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
-    room = [np.empty(length, data.dtype), np.empty(length, data.dtype)]
+    room = [scratch(length, data.dtype), scratch(length, data.dtype)]
     for step in range(size - 1):
         out = _segments(data, ends, (comm.rank - step) % size, length)
         into = _segments(data, ends, (comm.rank - step - 1) % size, length)
@@ -173,7 +174,7 @@ def allreduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     call = "allreduce_rabenseifner"
     data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
     fold = Fold(comm.size, comm.rank)
-    theirs = np.empty_like(data)
+    theirs = scratch_like(data)
     if not _fold_in(comm, fold, data, theirs, op):
         return
     ends = block_ends(data.size, fold.num_acting)
@@ -197,7 +198,7 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     call = "allreduce_swing"
     data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
     fold = Fold(comm.size, comm.rank)
-    theirs = np.empty_like(data)
+    theirs = scratch_like(data)
     if not _fold_in(comm, fold, data, theirs, op):
         return
     num_acting, me = fold.num_acting, fold.number
@@ -206,7 +207,7 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     for step in range(num_steps):  # reduce-scatter: give the peer what it and its later peers care for
         peer = swing_peer(me, step, num_acting)
         give, keep = (swing_blocks(number, step + 1, num_acting) for number in (peer, me))
-        sending = np.concatenate([data[ends[block] : ends[block + 1]] for block in give])
+        sending = _packed(data, ends, give)
         arriving = theirs[: sum(ends[block + 1] - ends[block] for block in keep)]
         exchange(comm, sending, fold.rank_of(peer), arriving, fold.rank_of(peer), TAG)
         start = 0
@@ -217,7 +218,7 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     for step in reversed(range(num_steps)):  # all-gather: the same way back
         peer = swing_peer(me, step, num_acting)
         have, come = (swing_blocks(number, step + 1, num_acting) for number in (me, peer))
-        sending = np.concatenate([data[ends[block] : ends[block + 1]] for block in have])
+        sending = _packed(data, ends, have)
         arriving = theirs[: sum(ends[block + 1] - ends[block] for block in come)]
         exchange(comm, sending, fold.rank_of(peer), arriving, fold.rank_of(peer), TAG)
         start = 0
@@ -226,6 +227,14 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
             mine[...] = arriving[start : start + mine.size]
             start += mine.size
     _fold_out(comm, fold, data)
+
+
+def _packed(data, ends, blocks: list[int]) -> np.ndarray:
+    """Blocks one behind the other, ready to be sent; a block alone is sent from where it is."""
+    parts = [data[ends[block] : ends[block + 1]] for block in blocks]
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate(parts, out=scratch(sum(part.size for part in parts), data.dtype))
 
 
 def swing_peer(number: int, step: int, num_acting: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 
 from labkit.mpi.collectives.arguments import IN_PLACE, check_pair, ends_of, flat
 from labkit.mpi.collectives.messages import exchange, wait_received
+from labkit.mpi.collectives.scratch import scratch, scratch_copy
 from labkit.mpi.requests import wait_all
 
 TAG = 9
@@ -91,8 +92,9 @@ def alltoall_bruck(comm, sendbuf, recvbuf) -> None:
     digit = 1
     while digit < size:
         rows = [k for k in range(size) if k & digit]
-        arriving = np.empty_like(blocks[rows])
-        exchange(comm, blocks[rows], (rank + digit) % size, arriving, (rank - digit) % size, TAG)
+        leaving = blocks[rows]
+        arriving = scratch(leaving.size, leaving.dtype).reshape(leaving.shape)
+        exchange(comm, leaving, (rank + digit) % size, arriving, (rank - digit) % size, TAG)
         blocks[rows] = arriving
         digit *= 2
     # Row k has come from the rank k back.
@@ -103,7 +105,7 @@ def _prepared(comm, call, sendbuf, recvbuf):
     recv = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
     ends = ends_of(comm, call, None, recv.size)
     if sendbuf is IN_PLACE:
-        return recv.copy(), recv, ends
+        return scratch_copy(recv), recv, ends
     send = flat(comm, call, sendbuf, "sendbuf")
     check_pair(comm, call, "sendbuf", send, "recvbuf", recv)
     return send, recv, ends

@@ -13,6 +13,7 @@ from labkit.mpi.arguments import check_count
 from labkit.mpi.collectives.allgather import allgather_blocks_ring
 from labkit.mpi.collectives.arguments import block_ends, check_root, flat
 from labkit.mpi.collectives.messages import receive, wait_received
+from labkit.mpi.collectives.scratch import scratch_copy
 from labkit.mpi.requests import wait_all
 
 TAG = 2
@@ -129,7 +130,7 @@ def broadcast_scatter_allgather(comm, buffer, *, root: int = 0) -> None:
     """
     data = _checked(comm, "broadcast_scatter_allgather", buffer, root)
     if not data.flags.writeable:
-        data = data.copy()  # the ring brings the root its own blocks, too
+        data = scratch_copy(data)  # the ring brings the root its own blocks, too
     size = comm.size
     ends = block_ends(data.size, size)  # block k goes to the k-th rank after the root
     me = (comm.rank - root) % size

@@ -16,6 +16,7 @@ import numpy as np
 from labkit.mpi.arguments import usage_error
 from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_of, flat
 from labkit.mpi.collectives.messages import receive
+from labkit.mpi.collectives.scratch import scratch
 
 TAG = 5
 
@@ -89,7 +90,7 @@ def gather_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> No
     while below < size and not me & below:
         below *= 2
     first, last = ends[me], ends[min(me + below, size)]
-    blocks = np.empty(last - first, own.dtype)
+    blocks = scratch(last - first, own.dtype)
     blocks[: own.size] = own
     mask = 1
     while mask < below:

@@ -27,6 +27,7 @@ from labkit.mpi.collectives.arguments import (
 )
 from labkit.mpi.collectives.messages import receive
 from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_halving
+from labkit.mpi.collectives.scratch import scratch_copy, scratch_like
 
 TAG = 6
 
@@ -69,11 +70,11 @@ def reduce_flat(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> None:
     if comm.rank != root:
         comm.Send(own, root, TAG)
         return
-    total = np.empty_like(own)
+    total, room = scratch_like(own), scratch_like(own)
     for rank in range(comm.size):
         theirs = own
         if rank != root:
-            theirs = np.empty_like(own)
+            theirs = room
             receive(comm, theirs, rank, TAG)
         if rank == 0:
             total[...] = theirs
@@ -96,8 +97,8 @@ def reduce_binomial(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> Non
     size = comm.size
     top = root if op.Is_commutative() else 0  # of the tree
     me = (comm.rank - top) % size
-    total = own.copy()
-    theirs = np.empty_like(own)
+    total = scratch_copy(own)
+    theirs = scratch_like(own)
     mask = 1
     while mask < size and not me & mask:
         if me + mask < size:
@@ -134,11 +135,11 @@ def reduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) ->
     def rank_of(number):
         return (fold.rank_of(number) + root) % size
 
-    total = own.copy()
+    total = scratch_copy(own)
     if not fold.acts:
         comm.Send(total, (fold.partner + root) % size, TAG)
         return
-    theirs = np.empty_like(own)
+    theirs = scratch_like(own)
     if fold.is_folded:
         receive(comm, theirs, (fold.partner + root) % size, TAG)
         reduce_local(comm, total, theirs, op, total)

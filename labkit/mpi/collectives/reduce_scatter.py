@@ -17,6 +17,7 @@ from mpi4py import MPI
 from labkit.comm.reduction import reduce_local
 from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_op, check_pair, ends_of, flat
 from labkit.mpi.collectives.messages import exchange, receive
+from labkit.mpi.collectives.scratch import scratch, scratch_copy, scratch_like
 
 TAG = 7
 
@@ -57,12 +58,13 @@ def reduce_scatter_pairwise(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) 
     """
     data, result, ends = _prepared(comm, "reduce_scatter_pairwise", sendbuf, recvbuf, counts, op)
     rank, size = comm.rank, comm.size
-    lower = data[ends[rank] : ends[rank + 1]].copy()  # own and those of ranks rank - 1, ..., 0
-    upper = lower if op.Is_commutative() else np.empty_like(lower)  # those of ranks size - 1, ..., rank + 1
+    lower = scratch_copy(data[ends[rank] : ends[rank + 1]])  # own and those of ranks rank - 1, ..., 0
+    upper = lower if op.Is_commutative() else scratch_like(lower)  # those of ranks size - 1, ..., rank + 1
+    room = scratch_like(lower)
     for step in range(1, size):
         dest, source = (rank + step) % size, (rank - step) % size
         first_of_upper = upper is not lower and source == size - 1 and rank < size - 1
-        theirs = upper if first_of_upper else np.empty_like(lower)
+        theirs = upper if first_of_upper else room
         exchange(comm, data[ends[dest] : ends[dest + 1]], dest, theirs, source, TAG)
         if not first_of_upper:
             total = lower if source < rank else upper
@@ -91,7 +93,7 @@ def reduce_scatter_recursive_halving(comm, sendbuf, recvbuf, *, counts=None, op=
         comm.Send(data, fold.partner, TAG)
         receive(comm, block, fold.partner, TAG)
         return
-    total, theirs = data.copy(), np.empty_like(data)
+    total, theirs = scratch_copy(data), scratch_like(data)
     if fold.is_folded:
         receive(comm, theirs, fold.partner, TAG)
         reduce_local(comm, total, theirs, op, total)
@@ -131,7 +133,7 @@ def reduce_scatter_ring(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) -> N
     """
     call = "reduce_scatter_ring"
     data, result, ends = _prepared(comm, call, sendbuf, recvbuf, counts, op, must_commute=True)
-    total = data.copy()
+    total = scratch_copy(data)
     reduce_scatter_blocks_ring(comm, total, ends, op, comm.rank)
     result[: ends[comm.rank + 1] - ends[comm.rank]] = total[ends[comm.rank] : ends[comm.rank + 1]]
 
@@ -140,7 +142,7 @@ def reduce_scatter_blocks_ring(comm, total, ends, op, last: int) -> None:
     """The ring itself: at the end, block ``last`` of ``total`` is complete."""
     size = comm.size
     right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
-    theirs = np.empty(max(b - a for a, b in zip(ends[:-1], ends[1:], strict=True)), total.dtype)
+    theirs = scratch(max(b - a for a, b in zip(ends[:-1], ends[1:], strict=True)), total.dtype)
     for step in range(size - 1):
         out, into = (last - step - 1) % size, (last - step - 2) % size
         mine = total[ends[into] : ends[into + 1]]

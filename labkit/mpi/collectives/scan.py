@@ -16,6 +16,7 @@ from mpi4py import MPI
 from labkit.comm.reduction import reduce_local
 from labkit.mpi.collectives.arguments import IN_PLACE, check_op, check_pair, flat
 from labkit.mpi.collectives.messages import exchange, receive
+from labkit.mpi.collectives.scratch import scratch_copy, scratch_like
 
 TAG = 10
 
@@ -60,7 +61,7 @@ def exscan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
 
 def _linear(comm, own, result, op, *, inclusive: bool) -> None:
-    before, total = np.empty_like(own), own.copy()
+    before, total = scratch_like(own), scratch_copy(own)
     if comm.rank > 0:
         receive(comm, before, comm.rank - 1, TAG)
         if inclusive or comm.rank < comm.size - 1:
@@ -94,9 +95,9 @@ def exscan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
 def _doubling(comm, own, result, op, *, inclusive: bool) -> None:
     rank, size = comm.rank, comm.size
-    total = own.copy()  # of the ranks from here back, twice as many after each round
-    before = np.empty_like(own)  # the same without the own vector
-    arriving = np.empty_like(own)
+    total = scratch_copy(own)  # of the ranks from here back, twice as many after each round
+    before = scratch_like(own)  # the same without the own vector
+    arriving = scratch_like(own)
     have_before = False
     distance = 1
     while distance < size:
@@ -123,7 +124,7 @@ def _prepared(comm, call, sendbuf, recvbuf, op):
     result = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
     check_op(comm, call, op, result)
     if sendbuf is IN_PLACE:
-        return result.copy(), result
+        return scratch_copy(result), result
     own = flat(comm, call, sendbuf, "sendbuf")
     check_pair(comm, call, "sendbuf", own, "recvbuf", result)
     return own, result

@@ -16,6 +16,7 @@ import numpy as np
 from labkit.mpi.arguments import usage_error
 from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_of, flat
 from labkit.mpi.collectives.messages import receive
+from labkit.mpi.collectives.scratch import scratch
 
 TAG = 4
 
@@ -91,7 +92,7 @@ def scatter_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> N
     while mask < size and not me & mask:
         mask *= 2
     if me:
-        blocks = np.empty(ends[min(me + mask, size)] - ends[me], mine.dtype)
+        blocks = scratch(ends[min(me + mask, size)] - ends[me], mine.dtype)
         receive(comm, blocks, (me - mask + root) % size, TAG)
     first = ends[me]
     while (mask := mask // 2) >= 1:
