@@ -1,0 +1,108 @@
+"""Run as ``mpiexec -n P python measure_ranks.py NAMES SIZES ROUNDS``: prints the times as JSON on rank 0.
+
+Every algorithm is checked first, then all are timed in turn, A B C A B C ..., so that a drift of the
+machine's speed meets all of them. A time is that of the slowest rank, from a barrier on.
+"""
+
+import json
+import statistics
+import sys
+
+import numpy as np
+from mpi4py import MPI
+
+from labkit.mpi.collective_calls import num_elements_for, own_size, prepare
+from labkit.mpi.collectives.allreduce_nodes import SharedVectors, node_communicators
+from labkit.mpi.collectives.registry import find
+
+LEAST_S = 2e-3  # of one round of one algorithm, if it takes no more than
+MOST_CALLS = 50
+
+
+def expected(operation: str, inputs: list, rank: int):
+    """What the rank must get (root 0), by NumPy from the inputs of all ranks; None for nothing."""
+    size = len(inputs)
+    mine = slice(rank * (len(inputs[0]) // size), (rank + 1) * (len(inputs[0]) // size))
+    match operation:
+        case "broadcast":
+            return inputs[0]
+        case "scatter":
+            return inputs[0][mine]
+        case "gather":
+            return np.concatenate(inputs) if rank == 0 else None
+        case "allgather":
+            return np.concatenate(inputs)
+        case "reduce":
+            return np.sum(inputs, axis=0) if rank == 0 else None
+        case "allreduce":
+            return np.sum(inputs, axis=0)
+        case "reduce_scatter":
+            return np.sum(inputs, axis=0)[mine]
+        case "alltoall":
+            return np.concatenate([block[mine] for block in inputs])
+        case "scan":
+            return np.sum(inputs[: rank + 1], axis=0)
+        case "exscan":
+            return np.sum(inputs[:rank], axis=0) if rank else None
+    return None
+
+
+def check(comm, algorithm, call, result, inputs) -> None:
+    """One call; every rank's result must be that of the definition (the inputs are small whole numbers: exactly)."""
+    call()
+    wanted = expected(algorithm.operation, inputs, comm.rank)
+    right = wanted is None or np.array_equal(result, wanted)
+    if not comm.allreduce(right, op=MPI.LAND):
+        if comm.rank == 0:
+            print(f"{algorithm.name} gave a wrong result on {comm.size} ranks, so it was not timed", file=sys.stderr, flush=True)
+        comm.Barrier()
+        comm.Abort(1)
+
+
+def seconds_of(comm, call, num_calls: int) -> float:
+    """Of one call, on the slowest rank."""
+    total = 0.0
+    for _ in range(num_calls):
+        comm.Barrier()
+        start = MPI.Wtime()
+        call()
+        total += MPI.Wtime() - start
+    return comm.allreduce(total, op=MPI.MAX) / num_calls
+
+
+def main(names: list, sizes: list, num_rounds: int) -> None:
+    comm = MPI.COMM_WORLD
+    times = {name: [] for name in names}
+    for num_bytes in sizes:
+        calls, to_free = {}, []
+        for name in names:
+            algorithm = find(name)
+            n = num_elements_for(algorithm.operation, comm.size, num_bytes)
+            inputs = [np.arange(own_size(algorithm.operation, comm.size, n)) % 97.0 + r for r in range(comm.size)]
+            options = {}
+            if algorithm.needs_shared_memory:  # made once, as one would in a program
+                options["shared"] = SharedVectors(comm, n)
+                to_free.append(options["shared"].free)
+            elif name == "allreduce_hierarchical":
+                options["node_comm"], options["leader_comm"] = communicators = node_communicators(comm)
+                to_free += [one.Free for one in communicators if one != MPI.COMM_NULL]
+            call, result = prepare(comm, algorithm, inputs[comm.rank].copy(), **options)
+            check(comm, algorithm, call, result, inputs)
+            calls[name] = call
+        num_calls = {}
+        for name, call in calls.items():  # also the warm-up
+            num_calls[name] = max(1, min(MOST_CALLS, int(LEAST_S / max(seconds_of(comm, call, 2), 1e-9))))
+        rounds = {name: [] for name in names}
+        for _ in range(num_rounds):
+            for name, call in calls.items():
+                rounds[name].append(seconds_of(comm, call, num_calls[name]))
+        for name in names:
+            times[name].append((num_bytes, statistics.median(rounds[name])))
+        for free in to_free:
+            free()
+    if comm.rank == 0:
+        print(json.dumps(times))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1].split(","), json.loads(sys.argv[2]), int(sys.argv[3]))

@@ -1,0 +1,237 @@
+"""What the pictures of collectives, ping-pongs, halos and played timelines show."""
+
+import math
+
+import pytest
+
+from labkit.comm.network.model import alpha_beta
+from labkit.comm.simulated.run import simulate
+from labkit.mpi.collectives.registry import ALGORITHMS
+from labkit.mpi.collectives.rounds import collective_rounds
+from labkit.mpi.curves import Curve, predicted_time_s, scaling_curves, simulated_time_s, size_curves, with_points
+from labkit.mpi.point_to_point.ping_pong import PingPongResult, fit_ping_pong
+from labkit.views.collective_times import times_layout
+from labkit.views.collectives import (
+    collective_animation_figure,
+    collective_round_figure,
+    collective_time_figure,
+    round_layout,
+    scaling_figure,
+)
+from labkit.views.playback import playback_figure, playback_layout, timeline_until
+from labkit.views.point_to_point import halo_figure, halo_layout, ping_pong_figure
+
+NETWORK = alpha_beta(10e-6, 1e-9, 0.1e-9)
+
+
+# -- rounds -------------------------------------------------------------------------------------------
+
+
+def test_a_round_shows_what_has_changed_and_who_sent():
+    layout = round_layout(collective_rounds("allreduce_ring", 4), 2)
+    assert layout.title == "<b>allreduce_ring</b>, 4 ranks: round 2 of 6, 4 messages of 1 chunk"
+    # In round 2 rank r gets chunk r - 2, which then is a sum over three ranks.
+    assert set(layout.changed) == {(r, (r - 2) % 4) for r in range(4)}
+    assert layout.fractions[0][2] == 0.75 and layout.texts[0][2] == "3"
+    assert layout.hovers[0][2] == "<b>rank 0, chunk 2</b><br>sum over 3 of 4 ranks: 0, 2-3"
+    assert {(a.source, a.dest) for a in layout.arrows} == {(r, (r + 1) % 4) for r in range(4)}
+    assert layout.arrows[0].hover.startswith("message 3 → 0: 1 chunk<br>chunks 2")
+    assert layout.done == (False,) * 4
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("barrier_tree", "round 1 of 4, 2 empty messages"), ("broadcast_binomial", "round 1 of 2, 1 message of 4 chunks"),
+        ("gather_binomial", "round 1 of 2, 2 messages of 1 chunk"), ("alltoall_bruck", "round 1 of 2, 4 messages of 2 chunks"),
+    ],
+)
+def test_titles_count_messages(name, words):
+    assert round_layout(collective_rounds(name, 4), 1).title.endswith(words)
+
+
+@pytest.mark.parametrize("name", [n for n, a in ALGORITHMS.items() if not a.needs_shared_memory])
+def test_every_algorithm_has_its_pictures(name):
+    for p in (1, 2, 5, 12, 32):
+        rounds = collective_rounds(name, p)
+        first, last = (round_layout(rounds, step) for step in (0, rounds.num_rounds))
+        assert not first.changed and not first.arrows
+        assert all(last.done)
+        figure = collective_round_figure(rounds, rounds.num_rounds)
+        assert len(figure.data) == 4
+        assert len(figure.data[0].z) == p and len(figure.data[0].z[0]) == rounds.num_chunks
+    assert round_layout(rounds, 10**6) == last and round_layout(rounds, -1) == first
+
+
+@pytest.mark.parametrize("p", [2, 3, 8, 16, 32])
+def test_arrows_end_at_their_ranks_and_ranks_are_apart(p):
+    figure = collective_round_figure(collective_rounds("allgather_ring", p), 1)
+    arrows, nodes = figure.data[2], figure.data[3]
+    places = list(zip(nodes.x, nodes.y, strict=True))
+    assert min(math.dist(a, b) for i, a in enumerate(places) for b in places[:i]) * 125 > nodes.marker.size
+    layout = round_layout(collective_rounds("allgather_ring", p), 1)
+    for arrow in layout.arrows:
+        for point, rank in ((arrow.points[0], arrow.source), (arrow.points[-1], arrow.dest)):
+            assert min(range(p), key=lambda r: math.dist(point, places[r])) == rank
+    heads = [size for size in arrows.marker.size if size]
+    assert len(heads) == p and len(arrows.x) == len(arrows.marker.size) == len(arrows.hovertext)
+
+
+def test_an_animation_has_a_frame_and_a_slider_step_a_round():
+    rounds = collective_rounds("reduce_scatter_ring", 6)
+    figure = collective_animation_figure(rounds)
+    assert [frame.name for frame in figure.frames] == [str(k) for k in range(6)]
+    assert [step.label for step in figure.layout.sliders[0].steps] == [frame.name for frame in figure.frames]
+    assert [button.label for button in figure.layout.updatemenus[0].buttons] == ["Play", "Pause"]
+    for step, frame in enumerate(figure.frames):
+        assert frame.layout.title.text == round_layout(rounds, step).title
+        assert len(frame.data) == 4
+    assert len(collective_animation_figure(collective_rounds("allreduce_segmented_ring", 32)).to_json()) < 8e6
+
+
+# -- times --------------------------------------------------------------------------------------------
+
+
+def test_the_crossover_is_where_the_two_costs_are_equal():
+    # Recursive doubling: 3 rounds of n; ring: 14 rounds, 1.75 n; gamma 0. Equal at 11 alpha = 1.25 n beta.
+    network = alpha_beta(10e-6, 1e-9)
+    names = ["allreduce_recursive_doubling", "allreduce_ring"]
+    sizes = [8 * 2**k for k in range(24)]
+    layout = times_layout(size_curves(names, 8, network, sizes))
+    assert len(layout.crossovers) == 1
+    assert layout.crossovers[0].x == pytest.approx(11 * 10e-6 / (1.25 * 1e-9), rel=0.1)  # straight lines between points
+    assert (layout.crossovers[0].before, layout.crossovers[0].after) == tuple(names)
+    assert layout.fastest[0] == (names[0], 8, pytest.approx(layout.crossovers[0].x))
+    assert layout.fastest[1][2] == sizes[-1]
+
+
+def test_crossovers_follow_the_lower_envelope():
+    def line(name, *seconds):
+        return Curve(name, tuple((float(x), s) for x, s in zip((1, 10, 100), seconds, strict=True)))
+
+    layout = times_layout([line("a", 1, 1, 100), line("b", 2, 2, 2), line("c", 9, 3, 1), line("slow", 50, 50, 50)])
+    assert [(c.before, c.after) for c in layout.crossovers] == [("a", "b"), ("b", "c")]
+    assert [name for name, _, _ in layout.fastest] == ["a", "b", "c"]
+    assert 10 < layout.crossovers[0].x < layout.crossovers[1].x < 100
+    same = times_layout([line("first", 1, 2, 3), line("second", 1, 2, 3)])
+    assert not same.crossovers and same.fastest == (("first", 1, 100),)
+    assert times_layout([Curve("no line", (), ((8, 1e-6),))]).fastest == ()
+
+
+def test_time_figure_has_lines_points_and_marked_crossovers():
+    names = ["allreduce_recursive_doubling", "allreduce_ring", "allreduce_shared_memory"]
+    measured = {name: [(8, 1e-5), (65536, 2e-4)] for name in names}
+    figure = collective_time_figure(with_points(size_curves(names, 8, NETWORK), measured))
+    lines = {t.name: t for t in figure.data if t.mode == "lines"}
+    points = {t.name: t for t in figure.data if t.mode == "markers"}
+    assert set(lines) == {"recursive_doubling", "ring"}
+    assert set(points) == {f"{n.removeprefix('allreduce_')}, measured" for n in names}
+    ring = lines["ring"]
+    assert ring.y[3] == pytest.approx(predicted_time_s("allreduce_ring", 8, ring.x[3], NETWORK))
+    assert points["ring, measured"].y == (1e-5, 2e-4) and "64 KiB: 200 µs measured" in points["ring, measured"].hovertext[1]
+    assert "recursive_doubling → ring" in figure.data[-1].hovertext[0]
+    assert "ring" in figure.data[-1].text[0] and "KiB" in figure.data[-1].text[0]
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
+    low, high = figure.layout.yaxis.range
+    shown = [s for t in figure.data for s in t.y]
+    assert low < math.log10(min(shown)) and math.log10(max(shown)) < high
+    assert figure.layout.legend.x > 1  # beside the data
+    assert len(collective_time_figure([]).data) == 0
+
+
+def test_simulated_points_lie_on_the_predicted_lines():
+    names = ["allreduce_ring", "allreduce_rabenseifner", "allreduce_recursive_doubling", "allreduce_swing"]
+    curves = scaling_curves(names, 65536, NETWORK, max_messages=3000)
+    for curve in curves:
+        lines = dict(curve.predicted)
+        assert set(lines) == {2**k for k in range(1, 11)} and 4 <= len(curve.points) < 10
+        assert all(seconds == pytest.approx(lines[p], rel=1e-9) for p, seconds in curve.points)
+    figure = scaling_figure(curves)
+    assert list(figure.layout.xaxis.ticktext) == [str(2**k) for k in range(1, 11)]
+    assert {t.name for t in figure.data if t.mode == "markers"} >= {"ring, simulated", "swing, simulated"}
+    assert "1024 ranks" in figure.data[0].hovertext[-1]
+
+
+def test_the_hierarchical_prediction_knows_nodes():
+    from labkit.comm.network.model import LinkCost
+
+    network = alpha_beta(10e-6, 1e-9, ranks_per_node=4, inside=LinkCost(1e-6, 1e-10))
+    predicted = predicted_time_s("allreduce_hierarchical", 16, 4096, network)
+    assert predicted == pytest.approx(simulated_time_s("allreduce_hierarchical", 16, 4096, network))
+    assert predicted_time_s("allreduce_ring", 4, 4096, network) == pytest.approx(
+        simulated_time_s("allreduce_ring", 4, 4096, network)
+    )
+
+
+# -- point to point -----------------------------------------------------------------------------------
+
+
+def test_ping_pong_shows_time_bandwidth_and_residuals():
+    times = {0: 2e-6, 64: 2.2e-6, 1024: 3e-6, 2**20: 1.05e-3}
+    results = [PingPongResult(size, s, size / s) for size, s in times.items()]
+    fit = fit_ping_pong(results)
+    figure = ping_pong_figure(results, fit, eager_limit_bytes=4096)
+    line, points, _, bandwidth, residuals = figure.data
+    assert points.x == (64, 1024, 2**20) and points.y == (2.2e-6, 3e-6, 1.05e-3)
+    assert "0 B takes 2 µs" in figure.layout.title.text and "alpha = " in figure.layout.title.text
+    assert line.y[0] == pytest.approx(fit.predict_s(64)) and line.x[-1] == pytest.approx(2**20)
+    assert bandwidth.y == tuple(r.bandwidth for r in results[1:])
+    assert residuals.y == pytest.approx([100 * r for r in fit.relative_residuals[1:]])
+    dashed = [s for s in figure.layout.shapes if s.x0 == s.x1]
+    assert len(dashed) == 3 and all(s.x0 == 4096 for s in dashed)
+    assert figure.layout.annotations[0].text == "eager up to 4 KiB"
+    assert not ping_pong_figure(results, fit).layout.annotations
+
+
+@pytest.mark.parametrize(
+    ("shape", "p", "options"),
+    [((8, 8), 4, {}), ((7, 13), 6, {}), ((10, 10), 5, {"periodic": True}), ((12, 12), 9, {"width": 2, "periodic": True}), ((5, 5), 1, {})],
+)
+def test_strips_are_the_edges_that_the_neighbours_lack(shape, p, options):
+    layout = halo_layout(shape, p, **options)
+    width = options.get("width", 1)
+    owner = {}
+    for rank, rows, columns in layout.blocks:
+        owner |= {(i, j): rank for i in range(*rows) for j in range(*columns)}
+    assert set(owner) == {(i, j) for i in range(shape[0]) for j in range(shape[1])}  # every point has one owner
+    for strip in layout.strips:
+        points = {(i, j) for i in range(*strip.rows) for j in range(*strip.columns)}
+        assert {owner[point] for point in points} == {strip.source} and len(points) == strip.num_points
+        down, right = {"up": (-width, 0), "down": (width, 0), "left": (0, -width), "right": (0, width)}[strip.direction]
+        beyond = {((i + down) % shape[0], (j + right) % shape[1]) for i, j in points}
+        assert {owner[point] for point in beyond} == {strip.dest}
+    pairs = [(s.source, s.dest) for s in layout.strips]
+    assert sorted(pairs) == sorted((b, a) for a, b in pairs)
+    figure = halo_figure(shape, p, **options)
+    heads = [size for size in figure.data[3].marker.size or () if size]
+    assert len(heads) == len(layout.strips)
+    assert f"{layout.num_travelling} values" in figure.layout.title.text
+
+
+# -- playback -----------------------------------------------------------------------------------------
+
+
+def passing_on(comm):
+    import numpy as np
+
+    token = np.zeros(1000)
+    if comm.rank:
+        comm.Recv(token, comm.rank - 1)
+    if comm.rank < comm.size - 1:
+        comm.Send(token, comm.rank + 1)
+
+
+def test_playing_shows_what_was_under_way():
+    timeline = simulate(4, passing_on, network=alpha_beta(1e-6, 0), trace=True).timeline
+    assert timeline.duration_ns == 3000
+    layout = playback_layout(timeline, 1250)
+    assert [(m.source, m.dest, m.rank) for m in layout.in_flight] == [(1, 2, 1.25)]
+    assert [(m.source, m.dest) for m in layout.timeline.arrows] == [(0, 1)]
+    assert max(bar.end_ns for bar in layout.timeline.bars) == 1250
+    assert layout.timeline.end_ns >= 3000
+    figure = playback_figure(timeline, 1250)
+    assert figure.layout.title.text.startswith("At 1.25 µs: ")
+    assert figure.data[-1].name == "under way" and figure.data[-1].y[1] == 1.25
+    assert timeline_until(timeline, 3000).messages == timeline.messages
+    assert playback_layout(timeline, 3000).in_flight == ()
+    assert playback_figure(type(timeline)(2), 0).layout.title.text == "At 0 ns: nothing has been communicated yet"
