@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 
 from mpi4py import MPI
 
-from labkit.comm.source_lines import cell_frame, line_and_source
+from labkit.comm.source_lines import cell_frame, cell_line, line_and_source
 from labkit.comm.waits import CollectiveCall, CollectiveLog, Operation, Unreceived, WaitReport
 
 REPORT_AFTER_S = 0.1  # a shorter wait is nobody's business
