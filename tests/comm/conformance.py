@@ -720,8 +720,9 @@ def check_wrong_arguments(comm, MPI):
     refused(MPI, MPI.ERR_RANK, lambda: comm.Sendrecv_replace(buffer, size, 0, left, 0), who, "Sendrecv_replace")
     refused(MPI, MPI.ERR_RANK, lambda: comm.Sendrecv(buffer, right, 0, buffer.copy(), size, 0), who, "Sendrecv")
     refused(MPI, MPI.ERR_TAG, lambda: comm.Sendrecv(buffer, right, -3, buffer.copy(), left, 0), who, "Sendrecv")
-    refused(MPI, MPI.ERR_RANK, lambda: comm.sendrecv(1, size, source=left), who, "sendrecv")
+    refused(MPI, MPI.ERR_RANK, lambda: comm.sendrecv(1, size, source=left), who, f"(dest={size}")
     refused(MPI, MPI.ERR_TAG, lambda: comm.Send(buffer, MPI.PROC_NULL, -5), who, "tag=-5")
+    equal(comm.sendrecv(rank, right, source=left), left, "no receive was left behind")
     comm.Barrier()
     equal(comm.Iprobe(), False, "nothing was sent")
     for name, arguments in (

@@ -15,6 +15,7 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.interruptible.requests import Pending, message_bytes, track
+from labkit.comm.mpi_errors import MPIError
 from labkit.errors import UsageError
 
 _Comm, _Intracomm, _Topocomm = MPI.Comm, MPI.Intracomm, MPI.Topocomm
@@ -38,6 +39,21 @@ def _bytes_of(args, kwargs) -> int:
     return next((size for size in sizes if size), 0)
 
 
+def _root_error(comm, name: str, root) -> MPIError:
+    where = "" if comm.is_whole_world else f" on {comm.describe()}"
+    return MPIError(MPI.ERR_ROOT, f"rank {comm.rank}: {name}(root={root}){where}: the ranks are 0 to {comm.size - 1}")
+
+
+def _started(comm, name: str, root, start, args, kwargs):
+    """The request of MPI's nonblocking call; a wrong root is explained."""
+    try:
+        return start(comm, *args, **kwargs)
+    except MPI.Exception as error:
+        if error.Get_error_class() == MPI.ERR_ROOT:
+            raise _root_error(comm, name, root) from None
+        raise
+
+
 def _named_as(original, method):
     """``method`` with the name, the signature and the docstring of mpi4py's ``original``."""
     method.__name__, method.__doc__ = original.__name__, original.__doc__
@@ -51,7 +67,7 @@ def _blocking(name: str, owner=_Comm) -> Callable:
     def method(self, *args, **kwargs):
         root = _root_of(name, args, kwargs)
         start_ns = self.recorder.now() if self.recorder is not None else 0
-        request = start(self, *args, **kwargs)
+        request = _started(self, name, root, start, args, kwargs)
         call = self._enter(name, root, _bytes_of(args, kwargs) if self.recorder is not None else 0)
         call.finish(request)
         call.record(start_ns)
@@ -66,7 +82,7 @@ def _nonblocking(name: str, owner=_Comm) -> Callable:
     def method(self, *args, **kwargs):
         root = _root_of(blocking, args, kwargs)
         start_ns = self.recorder.now() if self.recorder is not None else 0
-        request = start(self, *args, **kwargs)
+        request = _started(self, name, root, start, args, kwargs)
         call = self._enter(name, root, _bytes_of(args, kwargs))
         call.record(start_ns)
         return track(request, call.pending)
@@ -124,7 +140,7 @@ def _pickled(name: str) -> Callable:
                     root = args[position] if len(args) > position else 0
                     args = args[:position]
                 if not 0 <= root < self.size:
-                    raise MPI.Exception(MPI.ERR_ROOT)
+                    raise _root_error(self, name, root)
             start_ns = self.recorder.now() if self.recorder is not None else 0
             call = self._enter(name, root if rooted else None, 0)
             result = body(self, call, *args, **kwargs)

@@ -6,7 +6,7 @@ from functools import partial
 
 from mpi4py import MPI
 
-from labkit.comm.interruptible.requests import Message, Pending, copy_of_buffer, message_bytes, track
+from labkit.comm.interruptible.requests import Message, Pending, copy_of_buffer, explained, message_bytes, track
 
 _Comm, _Request, _Status = MPI.Comm, MPI.Request, MPI.Status
 _dumps = MPI.pickle.dumps
@@ -18,9 +18,12 @@ def _send(call: str, start):
     def method(self, buf, dest, tag=0):
         recorder = self.recorder
         start_ns = recorder.now() if recorder is not None else 0
-        request = (_Comm.Issend if self.check_unsafe_sends and call == "Send" else start)(
-            self, buf, dest, tag
-        )
+        try:
+            request = (_Comm.Issend if self.check_unsafe_sends and call == "Send" else start)(
+                self, buf, dest, tag
+            )
+        except MPI.Exception as error:
+            raise explained(error, self, call, "dest", dest, tag) from None
         if not request.Test():
             self._wait_for_send(call, request, buf, dest, tag)
         if recorder is not None:
@@ -37,9 +40,12 @@ def _send_object(call: str, start):
         recorder = self.recorder
         start_ns = recorder.now() if recorder is not None else 0
         data = _dumps(obj) if dest != MPI.PROC_NULL else b""
-        request = (_Comm.Issend if self.check_unsafe_sends and call == "send" else start)(
-            self, [data, MPI.BYTE], dest, tag
-        )
+        try:
+            request = (_Comm.Issend if self.check_unsafe_sends and call == "send" else start)(
+                self, [data, MPI.BYTE], dest, tag
+            )
+        except MPI.Exception as error:
+            raise explained(error, self, call, "dest", dest, tag) from None
         if not request.Test():
             self._wait_for_send(call, request, data, dest, tag)
         if recorder is not None:
@@ -55,7 +61,10 @@ def _start(kind: str, call: str, start):
     def method(self, buf, peer=MPI.ANY_SOURCE, tag=0 if kind == "send" else MPI.ANY_TAG):
         start_ns = self.recorder.now() if self.recorder is not None else 0
         pending = Pending(kind, call, self, peer, tag, message_bytes(buf))
-        request = track(start(self, buf, peer, tag), pending)
+        try:
+            request = track(start(self, buf, peer, tag), pending)
+        except MPI.Exception as error:
+            raise explained(error, self, call, "dest" if kind == "send" else "source", peer, tag) from None
         if self.recorder is not None and not call.endswith("_init"):
             self._record_start(kind, call, peer, tag, pending.num_bytes, start_ns)
         return request
@@ -70,7 +79,10 @@ def _start_object(call: str, start):
         start_ns = self.recorder.now() if self.recorder is not None else 0
         data = _dumps(obj)
         pending = Pending("send", call, self, dest, tag, len(data))
-        request = track(start(self, [data, MPI.BYTE], dest, tag), pending)
+        try:
+            request = track(start(self, [data, MPI.BYTE], dest, tag), pending)
+        except MPI.Exception as error:
+            raise explained(error, self, call, "dest", dest, tag) from None
         if self.recorder is not None:
             self._record_start("send", call, dest, tag, len(data), start_ns)
         return request
@@ -112,9 +124,12 @@ class PointToPoint:
         if recorder is not None:
             start_ns = recorder.now()
             status = _Status() if status is None else status
-        request = _Comm.Irecv(self, buf, source, tag)
-        if not request.Test(status):
-            self._wait_for_receive("Recv", request, partial(request.Test, status), buf, source, tag)
+        try:
+            request = _Comm.Irecv(self, buf, source, tag)
+            if not request.Test(status):
+                self._wait_for_receive("Recv", request, partial(request.Test, status), buf, source, tag)
+        except MPI.Exception as error:
+            raise explained(error, self, "Recv", "source", source, tag) from None
         if recorder is not None:
             self._record("recv", "Recv", status.source, status.tag, status.count, start_ns)
 
@@ -143,7 +158,10 @@ class PointToPoint:
     def irecv(self, buf=None, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG):
         start_ns = self.recorder.now() if self.recorder is not None else 0
         pending = Pending("recv", "irecv", self, source, tag)
-        request = track(super().irecv(buf, source, tag), pending)
+        try:
+            request = track(super().irecv(buf, source, tag), pending)
+        except MPI.Exception as error:
+            raise explained(error, self, "irecv", "source", source, tag) from None
         if self.recorder is not None:
             self._record_start("recv", "irecv", source, tag, 0, start_ns)
         return request
@@ -191,14 +209,20 @@ class PointToPoint:
         raw = self._match("probe", "mprobe", _Comm.improbe, source, tag, status)
         return Message(raw)._prepare(self, status)
 
+    def Iprobe(self, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
+        return self._look("Iprobe", _Comm.Iprobe, source, tag, status)
+
+    def iprobe(self, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
+        return self._look("iprobe", _Comm.Iprobe, source, tag, status)
+
     def Improbe(self, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
         status = _Status() if status is None else status
-        raw = super().Improbe(source, tag, status)
+        raw = self._look("Improbe", _Comm.Improbe, source, tag, status)
         return None if raw is None else Message(raw)._prepare(self, status)
 
     def improbe(self, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
         status = _Status() if status is None else status
-        raw = super().improbe(source, tag, status)
+        raw = self._look("improbe", _Comm.improbe, source, tag, status)
         return None if raw is None else Message(raw)._prepare(self, status)
 
     # What the calls above share -----------------------------------------------------------------
@@ -219,14 +243,22 @@ class PointToPoint:
         try:
             self.monitor.wait(test, describe)
         except BaseException:
-            request.Cancel()
+            if request != MPI.REQUEST_NULL:  # not one that ended with an error
+                request.Cancel()
             raise
+
+    def _look(self, call, probe, source, tag, status):
+        """One immediate probe."""
+        try:
+            return probe(self, source, tag, status)
+        except MPI.Exception as error:
+            raise explained(error, self, call, "source", source, tag) from None
 
     def _match(self, kind, call, probe, source, tag, status):
         """Poll ``probe`` until a message matches; return what it gave."""
         recorder = self.recorder if kind == "probe" else None
         start_ns = recorder.now() if recorder is not None else 0
-        found = probe(self, source, tag, status)
+        found = self._look(call, probe, source, tag, status)
         if not found:
 
             def matched():
@@ -251,15 +283,29 @@ class PointToPoint:
         """Start a receive and a send, and wait for both together."""
         send = Pending("send", call, self, dest, sendtag, message_bytes(sendbuf))
         recv = Pending("recv", call, self, source, recvtag, message_bytes(recvbuf))
-        receiving = _Comm.Irecv(self, recvbuf, source, recvtag)
-        sending = _Comm.Isend(self, sendbuf, dest, sendtag)
+        try:
+            receiving = _Comm.Irecv(self, recvbuf, source, recvtag)
+        except MPI.Exception as error:
+            raise explained(error, self, call, "source", source, recvtag) from None
+        try:
+            sending = _Comm.Isend(self, sendbuf, dest, sendtag)
+        except BaseException as error:
+            receiving.Cancel()  # or it would take the next message
+            receiving.Wait()
+            if isinstance(error, MPI.Exception):
+                raise explained(error, self, call, "dest", dest, sendtag) from None
+            raise
         recorder = self.recorder
         status = _Status() if status is None else status
         received = sent = False
 
         def done():
             nonlocal received, sent
-            received = received or receiving.Test(status)
+            try:
+                received = received or receiving.Test(status)
+            except MPI.Exception as error:
+                received = True
+                raise explained(error, self, call, "source", source, recvtag) from None
             sent = sent or sending.Test()
             return received and sent
 

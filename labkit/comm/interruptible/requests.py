@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from time import perf_counter_ns
 
 from mpi4py import MPI
 
+from labkit.comm.mpi_errors import MPIError, peer_problem, tag_problem, truncation_problem
 from labkit.comm.source_lines import cell_line
 from labkit.comm.waits import Operation
 
@@ -29,6 +31,23 @@ def call_text(name: str, comm, **arguments) -> str:
     return f"{name}({words}){where}"
 
 
+def explained(error, comm, call: str, word: str, peer, tag) -> MPIError:
+    """An error of MPI with rank, call and values; ``word`` is ``"dest"`` or ``"source"``."""
+    error_class = error.Get_error_class()
+    text = error.Get_error_string()
+    sizes = re.search(r"(\d+) bytes received but buffer size is (\d+)", text)  # MPICH's words, in either order
+    if error_class == MPI.ERR_RANK:
+        problem = peer_problem(peer, comm.size, word=word)
+    elif error_class == MPI.ERR_TAG:
+        problem = tag_problem(tag)
+    elif error_class == MPI.ERR_TRUNCATE and sizes:
+        room, num_bytes = sorted(map(int, sizes.groups()))
+        problem = truncation_problem(num_bytes, room, peer, tag)
+    else:
+        problem = text
+    return MPIError(error_class, f"rank {comm.rank}: {call_text(call, comm, **{word: peer, 'tag': tag})}: {problem}")
+
+
 def message_bytes(buffer) -> int:
     """Bytes of a buffer argument of mpi4py: an array, or ``[data, count, datatype]`` and its short forms."""
     try:
@@ -39,6 +58,8 @@ def message_bytes(buffer) -> int:
         data, *rest = buffer
         datatype = next((item for item in rest if isinstance(item, MPI.Datatype)), None)
         count = next((item for item in rest if isinstance(item, int)), None)
+        if count is None and rest and isinstance(rest[0], tuple) and rest[0] and isinstance(rest[0][0], int):
+            count = rest[0][0]  # (count, displacement)
         if datatype is not None and count is not None:
             return count * datatype.Get_size()
         return message_bytes(data)
@@ -224,7 +245,10 @@ def _wait_for(requests, call: str, test, status):
 
     def done():
         nonlocal result
-        result = test(status)
+        try:
+            result = test(status)
+        except MPI.Exception as error:
+            raise _explained_for(requests, error) from None
         return outcome_of(result)[0]
 
     def describe():
@@ -253,10 +277,22 @@ def _wait_for(requests, call: str, test, status):
 def _test_for(requests, call: str, test, status):
     """One poll; keeps the books when it completes something."""
     outcome_of, several, status, recorder, start_ns = _prepare(requests, call, status)
-    result = test(status)
+    try:
+        result = test(status)
+    except MPI.Exception as error:
+        raise _explained_for(requests, error) from None
     if outcome_of(result)[0]:
         _finish(requests, call, result, outcome_of, status, several, recorder, start_ns)
     return result
+
+
+def _explained_for(requests: Sequence, error):
+    """The error of a wait, explained where it is clear which request it belongs to."""
+    if len(requests) != 1 or getattr(requests[0], "pending", None) is None or requests[0].pending.peer is None:
+        return error
+    requests[0]._completed(None)
+    pending = requests[0].pending
+    return explained(error, pending.comm, pending.call, "dest" if pending.kind == "send" else "source", pending.peer, pending.tag)
 
 
 def _prepare(requests: Sequence, call: str, status):

@@ -202,8 +202,7 @@ class PointToPoint:
         if type(dest) is not int or type(tag) is not int:
             dest, tag = index(dest), index(tag)
         if not (0 <= dest < self.size and 0 <= tag <= TAG_UB):
-            if dest != PROC_NULL or not 0 <= tag <= TAG_UB:
-                self._refuse(call, "dest", dest, tag)
+            self._check_dest(call, dest, tag)
             if type(buf) is not bytes:
                 size_of(buf)  # checks that it is a buffer
             return self.me.now
@@ -284,6 +283,11 @@ class PointToPoint:
     def _sendrecv(self, call, sendbuf, dest, sendtag, recvbuf, source, recvtag, status, room, pickled):
         me = self.me
         start = me.now
+        # What is wrong with the send is found before the receive is posted, which would take the next message.
+        if not (type(sendtag) is int and 0 <= dest < self.size and 0 <= sendtag <= TAG_UB):
+            self._check_dest(call, dest, sendtag)
+        if type(sendbuf) is not bytes and not is_plain(sendbuf):
+            sendbuf = taken(sendbuf)
         receive = self._post(call, recvbuf, source, recvtag, room, pickled)
         sent = self._launch(call, sendbuf, dest, sendtag, False)
         if type(sent) is Request:
@@ -303,8 +307,8 @@ class PointToPoint:
         peer, tag = index(peer), index(tag)
         if kind == "recv":
             self._check_source(call, peer, tag)
-        elif not (0 <= peer < self.size or peer == PROC_NULL) or not 0 <= tag <= TAG_UB:
-            self._refuse(call, "dest", peer, tag)
+        else:
+            self._check_dest(call, peer, tag)
         return Prequest(kind, call, self, peer, tag, buf, room_of(buf) if kind == "recv" else size_of(buf))
 
     def begin(self, request: Prequest) -> None:
@@ -361,6 +365,11 @@ class PointToPoint:
             if status is not None:
                 fill_status(status, message)
         return message is not None, message
+
+    def _check_dest(self, call, dest, tag):
+        """Raise the error of a destination or tag that a send cannot have."""
+        if not (0 <= index(dest) < self.size or dest == PROC_NULL) or not 0 <= index(tag) <= TAG_UB:
+            self._refuse(call, "dest", dest, tag)
 
     def _check_source(self, call, source, tag):
         """Raise the error of a source or tag that a receive or probe cannot have."""

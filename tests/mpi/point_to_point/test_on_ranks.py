@@ -1,13 +1,16 @@
-"""The checks of ranks/ on real ranks: one launch for each number of ranks, one test for each check."""
+"""The checks of ranks/ on real ranks (one launch for each number of ranks) and on simulated ones."""
 
 import functools
+import importlib
 import json
 import re
+import sys
 import tempfile
 from pathlib import Path
 
 import pytest
 
+from labkit.comm.simulated.run import simulate
 from labkit.errors import NotAvailableError
 from labkit.hardware.messages import run_mpi
 
@@ -16,6 +19,13 @@ CHECKS = sorted(
     name for path in RANKS.glob("checks_*.py") for name in re.findall(r"^def (check_\w+)", path.read_text(), re.M)
 )
 MACHINES = {"1": (1, []), "2": (2, []), "3": (3, []), "5": (5, []), "3-interruptible": (3, ["--interruptible"])}
+
+
+SIMULATED = {"simulated-3": 3, "simulated-5": 5}
+REAL_CLOCK = {  # they wait, sleep or compute by the clock of this computer, which simulated ranks do not look at
+    "check_deadlock_patterns_get_stuck", "check_overlap_computes_in_parts_between_start_and_wait",
+    "check_send_modes_by_the_real_clock",
+}
 
 
 @functools.cache
@@ -49,3 +59,24 @@ def test_on_real_ranks(machine, check):
     found = outcomes(machine)
     assert check in found, f"not reached: a check before it hung or died; done were {sorted(found)}"
     assert found[check] == {}, "\n".join(f"rank {rank}: {text}" for rank, text in found[check].items())
+
+
+@pytest.fixture
+def functions(monkeypatch):
+    """{check: function}; the files of ranks/ import their helpers by name."""
+    monkeypatch.syspath_prepend(str(RANKS))
+    names = {"helpers", *(path.stem for path in RANKS.glob("checks_*.py"))}
+    for name in names:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    found = {}
+    for name in sorted(names - {"helpers"}):
+        found |= vars(importlib.import_module(name))
+    yield found
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+@pytest.mark.parametrize("check", sorted(set(CHECKS) - REAL_CLOCK))
+@pytest.mark.parametrize("machine", SIMULATED)
+def test_on_simulated_ranks(machine, check, functions):
+    assert simulate(SIMULATED[machine], functions[check]).left_over == {}
