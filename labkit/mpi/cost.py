@@ -8,6 +8,12 @@ when a rank sends one message and receives one at a time. The time of an algorit
 where ``path_bytes`` adds up the largest message of each round and ``path_reduced_bytes`` the largest
 reduction. The simulator counts the same numbers message by message, and the tests compare the two.
 
+For p = 2^k and blocks of equal size the rounds are in lockstep, and this is exactly the time that the
+simulator needs on an alpha-beta-gamma network. Two algorithms are faster than that, because they combine
+while the next message is on its way: ``reduce_flat`` pays gamma for the last vector only, if gamma is
+smaller than beta, and ``allreduce_segmented_ring`` with more than one segment a block. For other p ranks
+fall out of step: the counts stay exact, the time becomes an estimate.
+
 Roots are rank 0. Notation: p ranks, n elements of ``itemsize`` bytes (in the whole buffer, all blocks
 together), m the largest power of two up to p, rest = p - m.
 
@@ -21,6 +27,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+
+import numpy as np
 
 from labkit.errors import UsageError
 from labkit.mpi.collectives.allreduce import SEGMENT_BYTES as RING_SEGMENT_BYTES
@@ -66,11 +74,11 @@ def _cost_of(name: str):
 
     def register(function):
         def cost(num_ranks: int, num_elements: int, itemsize: int = 8, **options) -> Cost:
-            if num_ranks < 1 or num_elements < 0 or itemsize < 1:
-                raise UsageError(
-                    f"{name}: p = {num_ranks} ranks, n = {num_elements} elements of {itemsize} bytes: p and the "
-                    f"element size are at least 1, n at least 0."
-                )
+            given = {"num_ranks": num_ranks, "num_elements": num_elements, "itemsize": itemsize, **options}
+            for word, value in given.items():
+                least = 0 if word == "num_elements" else 1
+                if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+                    raise UsageError(f"cost of {name}: {word} is a whole number of at least {least}, not {value!r}.")
             return function(num_ranks, num_elements, itemsize, **options) if num_ranks > 1 else Cost()
 
         cost.__name__, cost.__doc__ = name, function.__doc__

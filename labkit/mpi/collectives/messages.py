@@ -54,9 +54,8 @@ def wait_received(comm, receives: Sequence, rooms: Sequence[np.ndarray]) -> None
     try:
         type(receives[0]).Waitall(receives, statuses)
     except MPI.Exception as error:
-        for room, status in zip(rooms, statuses, strict=True):
-            if status.Get_error() == MPI.ERR_TRUNCATE:  # simulated requests have said all there is to say
-                _explain(comm, room, status.Get_source(), error)
+        if not isinstance(error, MPIError):  # simulated requests have said all there is to say
+            _explain(comm, max(rooms, key=len), None, error)
         raise
     for room, status in zip(rooms, statuses, strict=True):
         if status.Get_count(MPI.BYTE) != room.nbytes:
@@ -66,10 +65,11 @@ def wait_received(comm, receives: Sequence, rooms: Sequence[np.ndarray]) -> None
 def _explain(comm, room, source, error) -> None:
     """Raise a truncation again, with names and numbers in it."""
     if error.Get_error_class() in (MPI.ERR_TRUNCATE, MPI.ERR_IN_STATUS):
+        whose = "a message" if source is None else f"the message from rank {source}"
         raise MPIError(
             MPI.ERR_TRUNCATE,
-            f"rank {comm.rank} of {comm.size}: {_algorithm()}: the message from rank {source} is longer than the "
-            f"{room.nbytes} bytes expected ({room.size} x {room.dtype}): all ranks pass sizes, counts and types that agree",
+            f"rank {comm.rank} of {comm.size}: {_algorithm()}: {whose} is longer than the {room.nbytes} bytes expected "
+            f"({room.size} x {room.dtype}): all ranks pass sizes, counts and types that agree",
         ) from error
 
 

@@ -19,7 +19,7 @@ def members(operation, op=MPI.SUM):
 def check_reduce(comm):
     for k, (n, root) in enumerate((n, root) for n in sizes(comm) for root in roots(comm)):
         names = list(OPERATIONS) if n == sizes(comm)[-2] and root == 0 else list(OPERATIONS)[k % len(OPERATIONS) :][:1]
-        for name in {*names, "affine"}:
+        for name in dict.fromkeys([*names, "affine"]):
             op, definition, dtypes, span = OPERATIONS[name]
             vectors = [data(rank, n, dtypes[k % len(dtypes)], *span) for rank in range(comm.size)]
             expected = combined(definition, vectors)

@@ -1,4 +1,7 @@
-"""Run under mpiexec: every check of checks_*.py, each on its own communicator; writes a log of JSON lines."""
+"""Run under mpiexec: every check of checks_*.py, each on its own communicator; writes a log of JSON lines.
+
+The checks are those beside this file, or of ``--folder=``.
+"""
 
 import importlib
 import json
@@ -11,6 +14,8 @@ from mpi4py import MPI
 
 world = MPI.COMM_WORLD
 log_path = Path(sys.argv[1])
+folder = next((Path(w.partition("=")[2]) for w in sys.argv if w.startswith("--folder=")), Path(__file__).parent)
+sys.path.insert(0, str(folder))
 only = [word for word in sys.argv[2:] if not word.startswith("--")]
 
 
@@ -31,7 +36,7 @@ def write(**entry):
         log.write(json.dumps(entry) + "\n")
 
 
-for path in sorted(Path(__file__).parent.glob("checks_*.py")):
+for path in sorted(folder.glob("checks_*.py")):
     module = importlib.import_module(path.stem)
     for name in sorted(vars(module)):
         if not name.startswith("check_") or (only and name not in only):

@@ -1,0 +1,101 @@
+"""What needs real ranks of one node: shared memory, communicators of nodes; and what real MPI does with mismatches."""
+
+import numpy as np
+from cases import OPERATIONS, Room, combined, data, refused, sizes
+from mpi4py import MPI
+
+from labkit.comm.mpi_errors import MPIError
+from labkit.mpi.collectives.allreduce_nodes import (
+    SharedVectors,
+    allreduce_hierarchical,
+    allreduce_shared_memory,
+    node_communicators,
+)
+from labkit.mpi.collectives.registry import find
+
+
+def check_shared_memory(comm):
+    for n in (*sizes(comm), 100_003):
+        for name, (op, definition, dtypes, span) in OPERATIONS.items():
+            if n > 1000 and name not in ("SUM", "affine"):
+                continue
+            dtype = dtypes[n % len(dtypes)]
+            shared = SharedVectors(comm, n, dtype) if name in ("SUM", "affine", "LAND") else None
+            vectors = [data(rank, n, dtype, *span) for rank in range(comm.size)]
+            for repeat in range(3 if shared else 1):
+                in_place = repeat == 1
+                room = Room(n, dtype, vectors[comm.rank] if in_place else None)
+                sendbuf = MPI.IN_PLACE if in_place else vectors[comm.rank]
+                allreduce_shared_memory(comm, sendbuf, room.array, op=op, shared=shared)
+                room.check(combined(definition, vectors), (name, n, repeat))
+            if shared:
+                shared.own[...] = vectors[comm.rank]
+                shared.allreduce(op)
+                assert shared.own.tobytes() == combined(definition, vectors).tobytes()
+                shared.free()
+
+
+def check_shared_memory_is_bitwise_equal_and_in_rank_order(comm):
+    shared = SharedVectors(comm, 1001)
+    for repeat in range(5):
+        vectors = [np.random.default_rng([rank, repeat]).standard_normal(1001) * 10.0 ** (rank * 5) for rank in range(comm.size)]
+        shared.own[...] = vectors[comm.rank]
+        shared.allreduce()
+        assert shared.own.tobytes() == combined(np.add, vectors).tobytes()
+        comm.Barrier()
+    shared.free()
+
+
+def check_shared_memory_refuses(comm):
+    refused(lambda: SharedVectors(comm, -1), "num_elements", "-1")
+    refused(lambda: SharedVectors(comm, 2.0), "num_elements", "2.0")
+    refused(lambda: SharedVectors(comm, 2, "O"), "object")
+    refused(lambda: SharedVectors(comm, 2, "f2"), "float16")
+    if comm.size > 1:
+        refused(lambda: SharedVectors(comm, 2 + comm.rank), "the ranks ask for")
+    shared = SharedVectors(comm, 4)
+    for recv in (np.ones(5), np.ones(4, "i8")):
+        refused(lambda recv=recv: allreduce_shared_memory(comm, MPI.IN_PLACE, recv, shared=shared), "shared", "Make a SharedVectors")
+    refused(lambda: shared.allreduce(MPI.BAND), "MPI.BAND", "float64")
+    refused(lambda: allreduce_shared_memory(comm, [1.0], np.ones(1)), "list")
+    shared.free()
+
+
+def check_hierarchical_by_nodes(comm):
+    for ranks_per_node in (None, 1, 2, 3):
+        communicators = node_communicators(comm, ranks_per_node)
+        for n in (0, 1, comm.size + 1, 1000):
+            vectors = [data(rank, n, "f8") for rank in range(comm.size)]
+            for kept in (False, True):
+                options = dict(zip(("node_comm", "leader_comm"), communicators, strict=True)) if kept else {}
+                room = Room(n, "f8")
+                allreduce_hierarchical(comm, vectors[comm.rank], room.array, ranks_per_node=ranks_per_node, **options)
+                room.check(combined(np.add, vectors), (ranks_per_node, n, kept))
+        for one in communicators:
+            if one != MPI.COMM_NULL:
+                one.Free()
+
+
+def check_a_message_of_another_size_is_an_error(comm):
+    """Rank 1 passes fewer elements, or more: rank 0 is told who, what and how much."""
+    if comm.size != 2:
+        return
+    for n, error_class in ((3, MPI.ERR_COUNT), (5, MPI.ERR_TRUNCATE)):
+        # (algorithm, rank that passes n instead of 4, elements a unit, rank that must get this error)
+        for name, odd, unit, judge in (
+            ("allreduce_recursive_doubling", 1, 1, 0), ("alltoall_linear", 1, 2, 0), ("broadcast_chain", 0, 1, 1),
+            ("scan_linear", 0, 1, 1),
+        ):
+            sub = comm.Dup()  # given up after the mistake
+            mine = np.ones(unit * (n if comm.rank == odd else 4))
+            arguments = [mine] if "broadcast" in name else [MPI.IN_PLACE, mine]
+            told = None
+            try:
+                find(name).function(sub, *arguments)
+            except MPIError as error:
+                told = error
+                expected = (f"rank {comm.rank} of 2", name, "bytes", "all ranks pass")
+                assert all(word in str(error) for word in expected), str(error)
+            assert comm.rank != judge or told is not None, f"{name}: nobody noticed"
+            assert comm.rank != judge or told.Get_error_class() == error_class, str(told)
+            sub.Free()
