@@ -9,6 +9,7 @@ from labkit.comm.network.model import alpha_beta
 from labkit.comm.network.presets import PRESETS
 from labkit.comm.simulated.run import simulate
 from labkit.errors import NotAvailableError, UsageError
+from labkit.hardware.messages import run_mpi
 from labkit.mpi.collectives.registry import OPERATIONS, family
 from labkit.mpi.curves import SIZES_BYTES, predicted_time_s
 from labkit.mpi.measure import measure_collectives
@@ -184,6 +185,21 @@ def test_every_algorithm_passes_its_check_on_real_ranks(operation):
     times = measure_collectives(names, 3, [96])
     assert {name: [size for size, _ in points] for name, points in times.items()} == {name: [96] for name in names}
     assert all(0 < seconds < 5 for points in times.values() for _, seconds in points)
+
+
+@pytest.mark.mpi
+def test_a_wrong_result_is_not_timed(tmp_path):
+    program = tmp_path / "wrong.py"
+    program.write_text(
+        "from labkit.mpi import measure_ranks\n"
+        "from labkit.mpi.collectives.registry import Algorithm\n"
+        "def wrong(comm, sendbuf, recvbuf, *, op):\n"
+        "    recvbuf[...] = sendbuf * comm.size\n"
+        "measure_ranks.find = lambda name: Algorithm(name, 'allreduce', wrong)\n"
+        "measure_ranks.main(['allreduce_wrong'], [64], 9)\n"
+    )
+    with pytest.raises(NotAvailableError, match="allreduce_wrong gave a wrong result on 3 ranks, so it was not timed"):
+        run_mpi([str(program)], 3)
 
 
 def test_measurements_that_say_nothing_are_refused():
