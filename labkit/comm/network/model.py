@@ -35,11 +35,11 @@ class LinkCost:
         Least time between the end of a message and the next one at a port, in s.
     """
 
-    alpha_s: float = 0.0
-    beta_s_per_byte: float = 0.0
-    latency_s: float = 0.0
-    overhead_s: float = 0.0
-    gap_s: float = 0.0
+    alpha_s: float = 0
+    beta_s_per_byte: float = 0
+    latency_s: float = 0
+    overhead_s: float = 0
+    gap_s: float = 0
 
     def __post_init__(self):
         for name in self.__dataclass_fields__:
@@ -54,6 +54,8 @@ class LinkCost:
 @dataclass(frozen=True, slots=True)
 class Network:
     """The network that simulated ranks communicate on.
+
+    Costs may be ``fractions.Fraction``: then virtual times are exact.
 
     Attributes
     ----------
@@ -78,16 +80,16 @@ class Network:
     Examples
     --------
     >>> network = alpha_beta(1e-6, 1e-9)
-    >>> round(network.cost.message_s(1000) * 1e6, 3)
-    2.0
+    >>> f"{network.cost.message_s(1000):.1e}"
+    '2.0e-06'
     """
 
     name: str
     cost: LinkCost
-    gamma_s_per_byte: float = 0.0
+    gamma_s_per_byte: float = 0
     eager_limit_bytes: float = UNLIMITED
     topology: Topology = Crossbar()
-    hop_s: float = 0.0
+    hop_s: float = 0
     ranks_per_node: int = 1
     inside: LinkCost | None = None
     source: str = ""
@@ -127,7 +129,7 @@ class Network:
 
 
 def alpha_beta(
-    alpha_s: float, beta_s_per_byte: float, gamma_s_per_byte: float = 0.0, *, name: str = "alpha-beta", **options
+    alpha_s: float, beta_s_per_byte: float, gamma_s_per_byte: float = 0, *, name: str = "alpha-beta", **options
 ) -> Network:
     """A network of the alpha-beta-gamma model; ``options`` are further fields of :class:`Network`."""
     return Network(name, LinkCost(alpha_s, beta_s_per_byte), gamma_s_per_byte, **options)
@@ -135,8 +137,8 @@ def alpha_beta(
 
 def loggp(
     latency_s: float, overhead_s: float, gap_s: float, seconds_per_byte: float,
-    gamma_s_per_byte: float = 0.0, *, name: str = "LogGP", **options,
+    gamma_s_per_byte: float = 0, *, name: str = "LogGP", **options,
 ) -> Network:
     """A network of the LogGP model: L, o, g, G; ``options`` are further fields of :class:`Network`."""
-    cost = LinkCost(0.0, seconds_per_byte, latency_s, overhead_s, gap_s)
+    cost = LinkCost(0, seconds_per_byte, latency_s, overhead_s, gap_s)
     return Network(name, cost, gamma_s_per_byte, **options)

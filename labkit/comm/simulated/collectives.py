@@ -85,6 +85,8 @@ class Collectives:
         if not call.matches(first[0]):
             self.world.mismatch = self.world.mismatch or f"{name} and {first[0].name}"
             self.world.ending = True
+            if self.world.failed_at is None:
+                self.world.failed_at = me.now  # the others may come to this time, and say what they call
             me.advance_to(me.now)
         if first[1] == self.size:
             del self.shared.calls[number]

@@ -76,7 +76,6 @@ class SimulatedComm(PointToPoint, Collectives, NonblockingCollectives):
         self.me = shared.world.ranks[shared.members[rank]]
         self.mailboxes = shared.mailboxes
         self.mailbox = shared.mailboxes[rank]
-        self.freed = False
         self._inner = None
 
     # -- identity -------------------------------------------------------------------------------
@@ -165,7 +164,7 @@ class SimulatedComm(PointToPoint, Collectives, NonblockingCollectives):
         return make_cart(self, dims, periods)
 
     def Free(self):
-        self.freed = True
+        self.__class__ = FreedComm  # its requests and messages go on
 
     free = Free
 
@@ -225,3 +224,20 @@ class SimulatedComm(PointToPoint, Collectives, NonblockingCollectives):
         me.advance_to(me.now + seconds)
         if me.recorder is not None:
             me.recorder.span("compute", "compute", start, self)
+
+
+_FREED = {name for name in dir(MPI.Intracomm) if not name.startswith("_")} - {"rank", "size"}
+
+
+class FreedComm(SimulatedComm):
+    """What a communicator is after ``Free``: equal to MPI.COMM_NULL, and good for nothing."""
+
+    def __getattribute__(self, name):
+        if name in _FREED:
+            raise MPIError(MPI.ERR_COMM, f"rank {self.rank}: {name}{self.where}: this communicator has been freed")
+        return super().__getattribute__(name)
+
+    def __eq__(self, other):
+        return self is other or other == MPI.COMM_NULL
+
+    __hash__ = object.__hash__

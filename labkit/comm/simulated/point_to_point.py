@@ -358,7 +358,7 @@ class PointToPoint:
         message = self.mailbox.find(source, tag, me.now)
         if message is None:
             request = Request("probe", call, self, source, tag)
-            me.poll(call, request)
+            me.poll(call, [request])
             message = self.mailbox.find(source, tag, me.now)
         if message is not None:
             me.num_polls = 0

@@ -136,7 +136,7 @@ class Request:
 
     def Get_status(self, status=None):
         if not self.is_complete() and self.active:
-            self.comm.me.poll("Get_status", self)
+            self.comm.me.poll("Get_status", [self])
         done = not self.active or self.is_complete()
         if done and status is not None:
             self._fill(status)
@@ -276,7 +276,7 @@ def _test(requests, call, statuses):
     live = _live(requests)
     pending = [r for r in live if not r.is_complete()]
     if pending:
-        pending[0].comm.me.poll(call, pending[0])
+        pending[0].comm.me.poll(call, pending)
         if any(not r.is_complete() for r in live):
             return None
     if live:
@@ -313,7 +313,7 @@ def _test_any(requests, call, status):
         return UNDEFINED, True, None
     me = live[0].comm.me
     if not _complete(live):
-        me.poll(call, live[0])
+        me.poll(call, live)
         if not _complete(live):
             return UNDEFINED, False, None
     me.num_polls = 0
@@ -352,7 +352,7 @@ def _test_some(requests, call, statuses):
         return None, None
     me = live[0].comm.me
     if not _complete(live):
-        me.poll(call, live[0])
+        me.poll(call, live)
     indices = sorted(_complete(requests))
     if indices:
         me.num_polls = 0

@@ -340,7 +340,9 @@ def simulated_names(world: World, comms):
     no change. All ranks are in this one process: the names find the rank that is running.
     """
     if getattr(MPI, "labkit_simulation", None) is not None:
-        raise UsageError("a simulated rank cannot start another simulation.")
+        raise UsageError(
+            "a simulation is running in this process: neither its ranks nor other threads can start another one."
+        )
     replaced = {
         "Op": Op, "Request": Request, "Prequest": Prequest, "Wtime": lambda: float(world.current.now),
         "COMM_WORLD": _CurrentComm(lambda: comms[world.current.rank]),

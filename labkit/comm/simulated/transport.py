@@ -11,7 +11,9 @@ class Transport:
     """The ports and links of a network, and until when each is busy.
 
     The head of a message goes on to the next link as soon as that is free; every link is busy for
-    the whole message (cut-through, with room in the switches for what has to wait).
+    the whole message (cut-through, with room in the switches for what has to wait). A message takes all
+    links of its way when it leaves, which is simpler than in a network: one that leaves later cannot slip
+    in before it on a link further on.
 
     Parameters
     ----------

@@ -25,6 +25,9 @@ PATIENT_POLLS = 64  # after so many in a row, a polling rank lets others go firs
 HOPELESS_POLLS = 3000  # a rank that polls so often while nothing at all happens is stuck
 
 
+_stubborn: list[greenlet.greenlet] = []  # ranks that no exception ends: they stay where they are
+
+
 class Released(BaseException):
     """Raised in the ranks that are left when a simulation ends early."""
 
@@ -139,19 +142,29 @@ class SimulatedRank:
         world = self.world
         heappush(world.heap, (time, world.order(), self, self.token))
 
-    def poll(self, call: str, request=None) -> None:
-        """A look that found nothing: virtual time passes, so that a loop of such looks ends."""
-        world = self.world
+    def poll(self, call: str, requests) -> None:
+        """A look that found nothing: virtual time passes, so that a loop of such looks ends.
+
+        A rank that has looked often lets virtual time jump to the next thing that may change what it
+        sees. If nothing is to come but looks of such ranks, for long, it is blocked on ``requests``.
+        """
+        world, heap = self.world, self.world.heap
         self.num_polls += 1
         if self.num_polls <= PATIENT_POLLS:
             self.advance_to(self.now + POLL_S)
             return
-        world.idle_polls += 1
-        if world.idle_polls > HOPELESS_POLLS * world.num_ranks and request is not None:
-            self.wait_for((request,), call)
-            return
-        next_time = world.heap[0][0] if world.heap else self.now + POLL_S * 2 ** min(self.num_polls - PATIENT_POLLS, 40)
-        self.advance_to(max(next_time, self.now) + POLL_S)
+        time = heap[0][0] if heap else self.now
+        if not heap or is_look(heap[0]):
+            world.idle_polls += 1
+            if world.idle_polls > HOPELESS_POLLS * (1 + min(len(heap), 16)) + PATIENT_POLLS * len(heap):
+                for request in requests:
+                    if request.kind == "probe":
+                        request.comm.mailbox.probe(request)
+                self.wait_for(requests, call, any_of_them=call not in ("Testall", "testall"))
+                return
+            if world.idle_polls % PATIENT_POLLS == 0:
+                time = min((entry[0] for entry in heap if not is_look(entry)), default=time)
+        self.advance_to(max(time, self.now) + POLL_S)
 
     def note_received(self, message) -> None:
         """Count a message, and which round it belongs to."""
@@ -196,6 +209,12 @@ class SimulatedRank:
             context: CollectiveLog(self.members[context], len(calls), tuple(calls[-256:]))
             for context, calls in self.collectives.items()
         }
+
+
+def is_look(entry) -> bool:
+    """Whether an entry of the heap is but the next look of a rank that has looked often in vain."""
+    _, _, target, token = entry
+    return type(target) is SimulatedRank and (target.num_polls > PATIENT_POLLS or target.token != token)
 
 
 class World:
@@ -251,7 +270,7 @@ class World:
         heap = self.heap
         while heap:
             time, _, target, argument = heappop(heap)
-            if self.ending and (self.failed_at is None or time > self.failed_at or self.mismatch):
+            if self.ending and (self.failed_at is None or time > self.failed_at):
                 return
             if type(target) is not SimulatedRank:
                 target(time, argument)
@@ -291,6 +310,8 @@ class World:
                     break
                 self.current = rank
                 rank.greenlet.throw(Released)
+            if rank.greenlet:
+                _stubborn.append(rank.greenlet)
             rank.greenlet = None
         self.current = None
         self.heap.clear()

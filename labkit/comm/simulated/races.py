@@ -1,0 +1,97 @@
+"""Looking for races: the same program under many schedules."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from labkit.comm.simulated.run import simulate
+from labkit.errors import CellError
+
+
+@dataclass(frozen=True)
+class Races:
+    """How a program behaved under many schedules.
+
+    Attributes
+    ----------
+    reference : list or str
+        What most seeds gave: the results by rank, or the first line of the error.
+    others : dict of int to (list or str)
+        By seed: results and errors that differ from it. Empty if no race was seen, which does not
+        prove that there is none.
+    """
+
+    reference: object
+    others: dict[int, object]
+
+    def __bool__(self) -> bool:
+        return bool(self.others)
+
+    def __str__(self) -> str:
+        if not self.others:
+            return "no race seen: all seeds gave the same"
+        seed, other = next(iter(self.others.items()))
+        return (
+            f"a race: {len(self.others)} of the seeds gave something else. Most gave {self.reference}; seed {seed} gave "
+            f"{other}. Run simulate(..., seed={seed}) to see it again."
+        )
+
+
+def find_races(num_ranks: int, function: Callable, seeds: Iterable[int] = range(20), **options) -> Races:
+    """Run a program under many schedules, and find the seeds under which it gave something else.
+
+    A seed varies what MPI leaves open: how long messages take, which of several messages a wildcard
+    takes, which of two ranks at the same time goes first. A correct program gives the same for all.
+
+    Parameters
+    ----------
+    num_ranks : int
+    function : callable
+        Called on every rank with its communicator; what it returns is compared, pickled.
+    seeds : iterable of int
+    **options
+        For :func:`labkit.comm.simulated.run.simulate`; a larger ``jitter`` reorders more.
+
+    Returns
+    -------
+    Races
+        True if there is one.
+
+    Raises
+    ------
+    CellError
+        The program fails in the same way under every seed.
+
+    Examples
+    --------
+    >>> def first_come(comm):
+    ...     if comm.rank:
+    ...         comm.send(comm.rank, 0)
+    ...     else:
+    ...         return [comm.recv() for _ in range(comm.size - 1)]
+    >>> bool(find_races(4, first_come))
+    True
+    >>> def in_order(comm):
+    ...     if comm.rank:
+    ...         comm.send(comm.rank, 0)
+    ...     else:
+    ...         return [comm.recv(source=rank) for rank in range(1, comm.size)]
+    >>> print(find_races(4, in_order))
+    no race seen: all seeds gave the same
+    """
+    found: dict[int, object] = {}
+    error = None
+    for seed in seeds:
+        try:
+            found[seed] = simulate(num_ranks, function, seed=seed, **options).results
+        except CellError as raised:
+            found[seed], error = f"{type(raised).__name__}: {str(raised).splitlines()[0]}", raised
+    kinds = {seed: pickle.dumps(outcome) for seed, outcome in found.items()}
+    times_seen = list(kinds.values())
+    usual = max(times_seen, key=times_seen.count, default=None)
+    if error is not None and len(set(times_seen)) == 1:
+        raise error
+    reference = next((outcome for seed, outcome in found.items() if kinds[seed] == usual), None)
+    return Races(reference, {seed: outcome for seed, outcome in found.items() if kinds[seed] != usual})

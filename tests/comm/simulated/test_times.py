@@ -1,0 +1,286 @@
+"""Virtual times, computed by hand; routes, by an independent search for the shortest way."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from mpi4py import MPI
+
+from labkit.comm.network.model import LinkCost, Network, alpha_beta, loggp
+from labkit.comm.network.topologies import Crossbar, FatTree, Ring, Torus
+from labkit.comm.simulated.run import simulate
+from labkit.comm.simulated.transport import Transport
+
+A, B = Fraction(1, 1000), Fraction(1, 10**6)  # alpha, beta: fractions, so that times are exact
+N = 64
+BUFFER = np.zeros(N, np.uint8)
+T = A + N * B  # of one message
+
+
+def times(num_ranks, function, network):
+    """Clock of each rank at its end."""
+    return simulate(num_ranks, function, network=network).times_s
+
+
+def test_a_send_and_its_receive():
+    def main(comm):
+        if comm.rank == 0:
+            comm.Send(BUFFER, 1)
+        else:
+            comm.Recv(BUFFER.copy(), 0)
+
+    assert times(2, main, alpha_beta(A, B)) == [T, T]
+
+
+def test_a_late_receive_takes_no_longer_and_a_nonblocking_send_costs_nothing():
+    def main(comm):
+        if comm.rank == 0:
+            request = comm.Isend(BUFFER, 1)
+            assert comm.me.now == 0
+            request.Wait()
+        else:
+            comm.charge_compute(10 * T)
+            comm.Recv(BUFFER.copy(), 0)
+
+    assert times(2, main, alpha_beta(A, B)) == [T, 10 * T]
+
+
+@pytest.mark.parametrize("late, expected", [("receiver", [5 * T + T] * 2), ("sender", [5 * T + T] * 2)])
+def test_rendezvous_waits_for_both(late, expected):
+    def main(comm):
+        if (comm.rank == 0) == (late == "sender"):
+            comm.charge_compute(5 * T)
+        if comm.rank == 0:
+            comm.Send(BUFFER, 1)
+        else:
+            comm.Recv(BUFFER.copy(), 0)
+
+    assert times(2, main, alpha_beta(A, B, eager_limit_bytes=N - 1)) == expected
+    if late == "receiver":
+        assert times(2, main, alpha_beta(A, B, eager_limit_bytes=N)) == [T, 5 * T]
+
+
+def test_loggp():
+    latency, overhead, gap = Fraction(7, 100), Fraction(2, 100), Fraction(5, 100)
+    per_byte = Fraction(1, 1000)
+
+    def main(comm):
+        if comm.rank == 0:
+            requests = [comm.Isend(BUFFER, 1) for _ in range(3)]
+            assert comm.me.now == 3 * overhead
+            MPI.Request.Waitall(requests)
+        else:
+            arrivals = []
+            for _ in range(3):
+                comm.Recv(BUFFER.copy(), 0)
+                arrivals.append(comm.me.now)
+            return arrivals
+
+    network = loggp(latency, overhead, gap, per_byte)
+    run = simulate(2, main, network=network)
+    first = overhead + N * per_byte + latency + overhead
+    assert first == network.cost.message_s(N)
+    spacing = N * per_byte + gap  # G a byte, then g
+    assert run.results[1] == [first, first + spacing, first + 2 * spacing]
+    assert run.times_s[0] == overhead + 2 * spacing + N * per_byte
+
+
+def test_loggp_rendezvous_pays_the_way_three_times():
+    latency, overhead, per_byte = Fraction(7, 100), Fraction(2, 100), Fraction(1, 1000)
+
+    def main(comm):
+        if comm.rank == 0:
+            comm.Ssend(BUFFER, 1)
+        else:
+            comm.Recv(BUFFER.copy(), 0)
+
+    sent, received = times(2, main, loggp(latency, overhead, 0, per_byte))
+    assert sent == overhead + latency + latency + N * per_byte  # asks, is answered, sends
+    assert received == sent + latency + overhead
+
+
+def test_one_port_out_and_one_port_in():
+    def fan_out(comm):
+        if comm.rank == 0:
+            MPI.Request.Waitall([comm.Isend(BUFFER, dest) for dest in range(1, comm.size)])
+        else:
+            comm.Recv(BUFFER.copy(), 0)
+
+    assert times(4, fan_out, alpha_beta(A, B)) == [3 * T, T, 2 * T, 3 * T]
+
+    def fan_in(comm):
+        if comm.rank:
+            comm.Send(BUFFER, 0)
+        else:
+            ends = []
+            for _ in range(comm.size - 1):
+                comm.Recv(BUFFER.copy())
+                ends.append(comm.me.now)
+            return ends
+
+    assert simulate(4, fan_in, network=alpha_beta(A, B)).results[0] == [T, 2 * T, 3 * T]
+
+
+def test_both_directions_at_once():
+    def main(comm):
+        comm.Sendrecv(BUFFER, 1 - comm.rank, 0, BUFFER.copy(), 1 - comm.rank, 0)
+
+    assert times(2, main, alpha_beta(A, B)) == [T, T]
+    assert times(2, main, alpha_beta(A, B, eager_limit_bytes=0)) == [T, T]
+
+
+def test_reductions_take_gamma():
+    gamma = Fraction(1, 10**5)
+
+    def main(comm):
+        comm.Reduce(np.zeros(8), np.zeros(8) if comm.rank == 0 else None)
+
+    assert times(2, main, alpha_beta(A, B, gamma))[0] == T + 64 * gamma
+
+
+def test_a_nonblocking_collective_goes_on_beside_the_rank():
+    def main(comm):
+        out = np.zeros(8)
+        request = comm.Iallreduce(np.ones(8), out)
+        assert comm.me.now == 0
+        comm.charge_compute(20 * T)
+        request.Wait()
+        return out[0]
+
+    run = simulate(4, main, network=alpha_beta(A, B))
+    assert run.results == [4.0] * 4 and run.times_s == [20 * T] * 4
+    blocking = simulate(4, lambda comm: comm.Allreduce(np.ones(8), np.zeros(8)), network=alpha_beta(A, B))
+    at_once = simulate(4, lambda comm: comm.Iallreduce(np.ones(8), np.zeros(8)).Wait(), network=alpha_beta(A, B))
+    assert (at_once.counts, at_once.times_s) == (blocking.counts, blocking.times_s)
+    assert run.counts == blocking.counts
+
+
+HOP = Fraction(1, 10**4)
+
+
+def send_all(pairs):
+    """Each (source, dest) sends one message at time 0; returns when each dest has it."""
+
+    def main(comm):
+        requests = [comm.Irecv(BUFFER.copy(), source) for source, dest in pairs if dest == comm.rank]
+        for source, dest in pairs:
+            if source == comm.rank:
+                comm.Isend(BUFFER, dest)
+        MPI.Request.Waitall(requests)
+        return comm.me.now if requests else None
+
+    return main
+
+
+@pytest.mark.parametrize("topology, num_ranks, pairs, expected", [
+    (Ring(), 8, [(0, 3)], {3: 3 * HOP + T}),
+    (Ring(), 8, [(0, 6)], {6: 2 * HOP + T}),
+    # 0 -> 2 leaves first and has link 1 from 2 HOP to 2 HOP + T; then 1 -> 3 goes on to link 2.
+    (Ring(), 8, [(0, 2), (1, 3)], {2: 2 * HOP + T, 3: 2 * HOP + T + HOP + T}),
+    (Ring(), 8, [(0, 2), (4, 6)], {2: 2 * HOP + T, 6: 2 * HOP + T}),
+    (Torus(2, 4), 8, [(0, 5)], {5: 2 * HOP + T}),
+    (Torus(2, 4), 8, [(0, 3)], {3: HOP + T}),  # around
+    (FatTree(4, 1), 8, [(0, 4), (1, 5)], {4: 2 * HOP + T, 5: 2 * HOP + T}),
+    (FatTree(4, 4), 8, [(0, 4), (1, 5)], {4: 2 * HOP + T, 5: 2 * HOP + T + T}),  # they share one uplink
+    (FatTree(4, 2), 8, [(0, 4), (1, 6)], {4: 2 * HOP + T, 6: 2 * HOP + T + T}),  # same lane: 4 % 2 == 6 % 2
+    (FatTree(4, 2), 8, [(0, 4), (1, 5)], {4: 2 * HOP + T, 5: 2 * HOP + T}),
+    (FatTree(4, 4), 8, [(0, 1), (2, 3)], {1: T, 3: T}),  # below one leaf
+])
+def test_links_are_shared(topology, num_ranks, pairs, expected):
+    network = alpha_beta(A, B, topology=topology, hop_s=HOP)
+    results = simulate(num_ranks, send_all(pairs), network=network).results
+    found = {rank: time for rank, time in enumerate(results) if time is not None}
+    assert found == expected
+
+
+def test_a_node_has_one_port_and_its_inside_is_another_network():
+    inside = LinkCost(A / 10, B / 10)
+    network = Network("two levels", LinkCost(A, B), ranks_per_node=2, inside=inside)
+    short = A / 10 + N * B / 10
+    assert simulate(4, send_all([(0, 1)]), network=network).results[1] == short
+    assert simulate(4, send_all([(0, 2), (1, 3)]), network=network).results[2:] == [T, 2 * T]  # the port is shared
+    assert simulate(4, send_all([(0, 2), (0, 1)]), network=network).results[1:3] == [short, T]  # ports of their own
+    assert simulate(4, send_all([(0, 1), (2, 3)]), network=network).results[1::2] == [short, short]
+    flat = network.with_(ranks_per_node=1)
+    assert simulate(4, send_all([(0, 2), (1, 3)]), network=flat).results[2:] == [T, T]
+
+
+def graph_of(topology, num_nodes):
+    """{node: {next node: link}} from what the classes promise in words, not from their routes."""
+    edges = {node: {} for node in range(num_nodes)}
+    if isinstance(topology, Ring):
+        for node in range(num_nodes):
+            edges[node].setdefault((node - 1) % num_nodes, num_nodes + node)
+            edges[node][(node + 1) % num_nodes] = node
+    else:
+        rows, columns = topology.shape(num_nodes)
+        for node in range(num_nodes):
+            row, column = divmod(node, columns)
+            for direction, (r, c) in ((3, (-1, 0)), (2, (1, 0)), (1, (0, -1)), (0, (0, 1))):
+                edges[node][(row + r) % rows * columns + (column + c) % columns] = 4 * node + direction
+    return edges
+
+
+def distances(edges, start):
+    found, queue = {start: 0}, [start]
+    for node in queue:
+        for other in edges[node]:
+            if other not in found:
+                found[other] = found[node] + 1
+                queue.append(other)
+    return found
+
+
+@pytest.mark.parametrize("topology, num_nodes", [
+    *((Ring(), n) for n in (1, 2, 3, 4, 7, 8)), (Torus(), 12), (Torus(), 7), (Torus(1, 5), 5), (Torus(2, 2), 4),
+    (Torus(4, 4), 16), (Torus(3, 5), 15), (Torus(None, 2), 6), (Torus(3), 9),
+])
+def test_routes_are_shortest_ways(topology, num_nodes):
+    edges = graph_of(topology, num_nodes)
+    ends = {link: (node, other) for node, to in edges.items() for other, link in to.items()}
+    for source in range(num_nodes):
+        far = distances(edges, source)
+        for dest in range(num_nodes):
+            route = topology.route(source, dest, num_nodes)
+            assert len(route) == far[dest]
+            assert all(0 <= link < topology.num_links(num_nodes) for link in route)
+            if num_nodes > 4:  # below, two links can lead to the same neighbour
+                where = source
+                for link in route:
+                    if link in ends:
+                        assert ends[link][0] == where
+                        where = ends[link][1]
+                assert where == dest or any(link not in ends for link in route)
+
+
+@pytest.mark.parametrize("nodes_per_leaf, oversubscription", [(1, 1), (4, 1), (4, 4), (4, 1.5), (16, 3), (3, 8)])
+def test_fat_tree_routes(nodes_per_leaf, oversubscription):
+    tree, num_nodes = FatTree(nodes_per_leaf, oversubscription), 30
+    assert tree.num_uplinks == max(1, int(nodes_per_leaf / oversubscription))
+    owners = {}
+    for source in range(num_nodes):
+        for dest in range(num_nodes):
+            route = tree.route(source, dest, num_nodes)
+            same = source // nodes_per_leaf == dest // nodes_per_leaf
+            assert len(route) == (0 if same else 2)
+            for link, leaf in zip(route, (("up", source // nodes_per_leaf), ("down", dest // nodes_per_leaf)), strict=False):
+                assert 0 <= link < tree.num_links(num_nodes)
+                assert owners.setdefault(link, leaf) == leaf  # a link belongs to one leaf and one direction
+    for leaf in set(owners.values()):
+        assert list(owners.values()).count(leaf) <= tree.num_uplinks
+
+
+def test_routes_are_asked_once():
+    class Counting(Crossbar):
+        calls = 0
+
+        def num_links(self, num_nodes):
+            return 1
+
+        def route(self, source, dest, num_nodes):
+            Counting.calls += 1
+            return (0,)
+
+    transport = Transport(alpha_beta(1, 0, topology=Counting()), 2)
+    assert [transport.travel(0, 1, 0, 0) for _ in range(3)] == [1, 2, 3]
+    assert Counting.calls == 1
