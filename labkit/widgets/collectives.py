@@ -183,7 +183,9 @@ class CollectiveTimes(widgets.VBox):
             options=[(bytes_text(size), size) for size in SIZES_BYTES], value=(SIZES_BYTES[0], SIZES_BYTES[-1]),
             description="sizes", style=STYLE, layout={"width": "360px"},
         )
-        self.button = widgets.Button(description=RUN, icon="play", tooltip="Measure the chosen algorithms on this machine")
+        self.button = widgets.Button(
+            description=RUN, icon="play", tooltip="Measure the chosen algorithms on this machine", layout={"width": "180px"}
+        )
         self.progress = widgets.IntProgress(value=0, max=1, layout={"visibility": "hidden", "width": "160px"})
         self.status = widgets.HTML("")
         self.figure = FigureWidget(self._figure())

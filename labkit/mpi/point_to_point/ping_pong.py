@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from labkit.mpi.requests import wait_all
 LARGE_MESSAGE_BYTES = 8192
 # (iterations, warm-up) of small and of large messages, as in osu_latency and osu_bw
 LATENCY_LOOPS = ((10_000, 100), (1000, 10))
+MOST_BATCHES = 9  # of timed round trips
 BANDWIDTH_LOOPS = ((100, 10), (20, 2))
 
 
@@ -119,25 +121,28 @@ def ping_pong(
     for index, (num_bytes, (timed, untimed)) in enumerate(zip(sizes, plans, strict=True)):
         comm.Barrier()
         if comm.rank < 2:
-            seconds[index] = _round_trips_s(comm, num_bytes, timed, untimed, clock) / timed / 2
+            seconds[index] = _round_trips_s(comm, num_bytes, timed, untimed, clock) / 2
     comm.Bcast(seconds, root=0)
     return [_result(size, s) for size, s in zip(sizes, seconds, strict=True)]
 
 
 def _round_trips_s(comm, num_bytes, iterations, warmup, clock) -> float:
-    """Seconds of ``iterations`` round trips on this rank, 0 or 1."""
+    """Seconds of a round trip on this rank, 0 or 1: the median of a few batches, so that one pause does not count."""
     sendbuf = np.resize(np.arange(251, dtype=np.uint8), num_bytes)
     recvbuf = np.zeros(num_bytes, np.uint8)
-    for iteration in range(warmup + iterations):
-        if iteration == warmup:
-            start = clock()
-        if comm.rank == 0:
-            comm.Send(sendbuf, 1, 1)
-            comm.Recv(recvbuf, 1, 1)
-        else:
-            comm.Recv(recvbuf, 0, 1)
-            comm.Send(recvbuf, 0, 1)
-    return clock() - start
+    batch = -(-iterations // MOST_BATCHES)
+    times = []
+    for number in [warmup, *[batch] * (iterations // batch), iterations % batch]:
+        start = clock()
+        for _ in range(number):
+            if comm.rank == 0:
+                comm.Send(sendbuf, 1, 1)
+                comm.Recv(recvbuf, 1, 1)
+            else:
+                comm.Recv(recvbuf, 0, 1)
+                comm.Send(recvbuf, 0, 1)
+        times.append((clock() - start) / max(number, 1))
+    return median(times[1:-1])
 
 
 def windowed_bandwidth(
