@@ -210,7 +210,7 @@ def _times_figure(curves, title, points, x_text) -> tuple[go.Figure, TimesLayout
 def _alike(one, other) -> bool:
     """Whether two predicted lines lie on each other."""
     pairs = zip(one.predicted, other.predicted, strict=False)
-    return bool(one.predicted) and all(abs(math.log(a / b)) < 0.03 for (_, a), (_, b) in pairs)
+    return bool(one.predicted and other.predicted) and all(abs(math.log(a / b)) < 0.03 for (_, a), (_, b) in pairs)
 
 
 def _strip(figure: go.Figure, layout: TimesLayout, curves) -> None:

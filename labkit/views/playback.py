@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import plotly.graph_objects as go
 
 from labkit.trace.timeline import Timeline
-from labkit.views.theme import ACCENT, INK, bytes_text, time_text, time_unit
-from labkit.views.timeline import TimelineLayout, timeline_figure, timeline_layout
+from labkit.views.theme import ACCENT, INK, KIND_COLOURS, WAITING_COLOUR, bytes_text, time_text, time_unit
+from labkit.views.timeline import WAITING, TimelineLayout, timeline_figure, timeline_layout
 
 MAX_IN_FLIGHT = 400
 
@@ -75,6 +75,7 @@ def playback_figure(timeline: Timeline, now_ns: int) -> go.Figure:
     whole = layout.timeline
     unit = time_unit(whole.end_ns - whole.start_ns)
     figure = timeline_figure(whole, unit=unit)
+    _keep_traces(figure, timeline)
     now = layout.now_ns / unit[0]
     xs, ys = [], []
     for message in layout.in_flight:
@@ -94,3 +95,20 @@ def playback_figure(timeline: Timeline, now_ns: int) -> go.Figure:
         whole.title if whole.bars else "nothing has been communicated yet"
     )
     return figure
+
+
+def _keep_traces(figure: go.Figure, timeline: Timeline) -> None:
+    """The traces of the whole run, empty where nothing has happened yet: the legend stays, and a page can go on."""
+    kinds = {span.kind for span in timeline.spans}
+    waiting = any(span.waiting_ns for span in timeline.spans)
+    names = [name for name in (WAITING, *KIND_COLOURS) if name in kinds or (name == WAITING and waiting)]
+    there = {trace.name: trace for trace in figure.data}
+    traces = [there.get(name) or go.Bar(name=name, marker={"color": _colour(name)}, showlegend=True) for name in names]
+    if timeline.messages:
+        traces.append(there.get("message") or go.Scatter(name="message", mode="lines", line={"color": INK}, showlegend=True))
+    figure.data = ()
+    figure.add_traces(traces)
+
+
+def _colour(name: str) -> str:
+    return WAITING_COLOUR if name == WAITING else KIND_COLOURS[name]

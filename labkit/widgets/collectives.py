@@ -18,20 +18,13 @@ from labkit.mpi.measure import measure_collectives
 from labkit.views.collectives import collective_round_figure, collective_time_figure, round_layout, round_traces
 from labkit.views.theme import bytes_text
 from labkit.widgets.figure_widget import FigureWidget
+from labkit.widgets.replace import replace_figure
 
 MAX_ANIMATED_RANKS = 32
 RANKS = (2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 MAX_REAL_RANKS = 16
 STYLE = {"description_width": "initial"}
 RUN, STOP = "Run on real ranks", "Stop"
-
-
-def replace_figure(widget: FigureWidget, figure) -> None:
-    """Let a widget show another figure, in one message to the page."""
-    with widget.batch_update():
-        widget.data = ()
-        widget.add_traces(figure.data)
-        widget.layout = figure.layout
 
 
 class CollectiveExplorer(widgets.VBox):
@@ -184,7 +177,8 @@ class CollectiveTimes(widgets.VBox):
             description="sizes", style=STYLE, layout={"width": "360px"},
         )
         self.button = widgets.Button(
-            description=RUN, icon="play", tooltip="Measure the chosen algorithms on this machine", layout={"width": "180px"}
+            description=RUN, icon="play", tooltip="Measure the chosen algorithms on this machine",
+            layout={"width": "180px"},
         )
         self.progress = widgets.IntProgress(value=0, max=1, layout={"visibility": "hidden", "width": "160px"})
         self.status = widgets.HTML("")

@@ -10,8 +10,8 @@ import ipywidgets as widgets
 from labkit.trace.timeline import Timeline
 from labkit.views.playback import playback_figure
 from labkit.views.theme import time_text
-from labkit.widgets.collectives import replace_figure
 from labkit.widgets.figure_widget import FigureWidget
+from labkit.widgets.replace import replace_figure
 
 NUM_STEPS = 100
 LEAST_INTERVAL_MS = 50

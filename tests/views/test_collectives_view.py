@@ -1,6 +1,8 @@
 """What the pictures of collectives, ping-pongs, halos and played timelines show."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 
@@ -125,6 +127,7 @@ def test_time_figure_has_lines_points_and_marked_crossovers():
     lines = {t.name: t for t in figure.data if t.mode == "lines"}
     points = {t.name: t for t in figure.data if t.mode == "markers"}
     assert set(lines) == {"recursive_doubling", "ring"}
+    assert {line.line.width for line in lines.values()} == {2}
     assert set(points) == {f"{n.removeprefix('allreduce_')}, measured" for n in names}
     ring = lines["ring"]
     assert ring.y[3] == pytest.approx(predicted_time_s("allreduce_ring", 8, ring.x[3], NETWORK))
@@ -137,6 +140,22 @@ def test_time_figure_has_lines_points_and_marked_crossovers():
     assert low < math.log10(min(shown)) and math.log10(max(shown)) < high
     assert figure.layout.legend.x > 1  # beside the data
     assert len(collective_time_figure([]).data) == 0
+
+
+def test_equal_lines_are_all_seen():
+    names = ["allreduce_rabenseifner", "allreduce_ring", "allreduce_swing"]  # the first and the last cost the same
+    lines = collective_time_figure(size_curves(names, 16, NETWORK)).data[:3]
+    assert lines[0].y == pytest.approx(lines[2].y, rel=0.01)
+    assert lines[0].line.width > lines[2].line.width == lines[1].line.width
+
+
+def test_pictures_run_nothing():
+    program = (
+        "import sys, labkit.views.collectives, labkit.views.point_to_point, labkit.views.playback\n"
+        "print(*{m.split('.')[0] for m in sys.modules} & {'mpi4py', 'torch', 'ipywidgets', 'anywidget', 'numba', 'greenlet'})"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stdout + done.stderr
 
 
 def test_simulated_points_lie_on_the_predicted_lines():
@@ -234,4 +253,6 @@ def test_playing_shows_what_was_under_way():
     assert figure.data[-1].name == "under way" and figure.data[-1].y[1] == 1.25
     assert timeline_until(timeline, 3000).messages == timeline.messages
     assert playback_layout(timeline, 3000).in_flight == ()
+    kinds = [[(t.type, t.name) for t in playback_figure(timeline, now).data] for now in (0, 500, 1250, 3000)]
+    assert kinds[0] == kinds[1] == kinds[2] == kinds[3]  # a page only has to change their values
     assert playback_figure(type(timeline)(2), 0).layout.title.text == "At 0 ns: nothing has been communicated yet"

@@ -3,6 +3,7 @@
 import threading
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from labkit.comm.network.model import alpha_beta
@@ -14,7 +15,9 @@ from labkit.mpi.collectives.registry import OPERATIONS, family
 from labkit.mpi.curves import SIZES_BYTES, predicted_time_s
 from labkit.mpi.measure import measure_collectives
 from labkit.widgets.collectives import RUN, STOP, CollectiveExplorer, CollectiveTimes
+from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.live_timeline import LiveTimeline
+from labkit.widgets.replace import replace_figure
 
 NETWORK = alpha_beta(1e-6, 1e-9)
 
@@ -206,6 +209,23 @@ def test_measurements_that_say_nothing_are_refused():
     for names, p, rounds in (([], 2, 9), (["allreduce_ring"], 0, 9), (["allreduce_ring"], 2, 8), (["no_such"], 2, 9)):
         with pytest.raises(UsageError):
             measure_collectives(names, p, [8], num_rounds=rounds)
+
+
+# -- another figure in the same widget ----------------------------------------------------------------
+
+
+def test_a_figure_is_replaced_in_place_or_as_a_whole():
+    first = go.Figure([go.Scatter(y=[1, 2], text=["a", "b"])], {"title": {"text": "first"}, "shapes": [{"x0": 0, "x1": 1}]})
+    widget = FigureWidget(first)
+    assert widget.model_id  # as if it were shown
+    trace = widget.data[0]
+    replace_figure(widget, go.Figure([go.Scatter(y=[3, 4, 5])], {"title": {"text": "second"}}))
+    assert widget.data[0] is trace and trace.y == (3, 4, 5) and trace.text is None
+    assert widget.layout.title.text == "second" and not widget.layout.shapes
+    edits = widget._num_edits_sent
+    replace_figure(widget, go.Figure([go.Bar(y=[6]), go.Scatter(y=[7])], {"title": {"text": "third"}}))
+    assert [t["type"] for t in widget._widget_data] == ["bar", "scatter"]
+    assert widget._widget_layout["title"]["text"] == "third" and widget._num_edits_sent > edits
 
 
 # -- live timeline ------------------------------------------------------------------------------------
