@@ -185,6 +185,7 @@ class SimulatedComm(PointToPoint, Collectives, NonblockingCollectives):
 
     def _meet(self, call: str, value) -> tuple[Meeting, int]:
         """Wait until all members have come here; they all get the same meeting. Costs no messages."""
+        me, start = self.me, self.me.now
         number = self.enter(call, None)
         meeting = self.shared.meetings.setdefault(number, Meeting())
         meeting.values[self.rank] = value
@@ -195,7 +196,9 @@ class SimulatedComm(PointToPoint, Collectives, NonblockingCollectives):
             del self.shared.meetings[number]
             for one in meeting.requests:
                 one.set_done(self.me.now)
-        self.me.wait_for((request,), call)
+        me.wait_for((request,), call)
+        if me.recorder is not None:
+            me.recorder.span(call, "collective", start, self, sequence=number)
         return meeting, number
 
     # -- errors and time ------------------------------------------------------------------------

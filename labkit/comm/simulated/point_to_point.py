@@ -250,7 +250,7 @@ class PointToPoint:
             sent.finish()
         elif sent > me.now:
             me.advance_to(sent)
-        if me.recorder is not None and dest != PROC_NULL:
+        if me.recorder is not None:
             me.recorder.send_span(self, call, start, dest, tag, len(buf) if type(buf) is bytes else size_of(buf))
 
     def _isend(self, call, buf, dest, tag, synchronous, buffered=False):
@@ -325,7 +325,7 @@ class PointToPoint:
             )
             if sent is not request:
                 request.done_at = sent
-        self.note_start(request)
+        posted_line(request)
 
     def note_start(self, request: Request, start=None) -> None:
         """Books of a nonblocking request: the line that started it, and its part of the timeline."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from mpi4py.MPI import ANY_TAG
+
 from labkit.comm.source_lines import cell_line
 from labkit.trace.events import RankRecord
 
@@ -47,12 +49,16 @@ class Recorder:
     def send_span(self, comm, call, start, dest, tag, num_bytes) -> None:
         if comm.is_hidden:
             return
-        span = self.span(call, "send", start, comm, peer=comm.members[dest], tag=tag, num_bytes=num_bytes)
+        peer = comm.members[dest] if dest >= 0 else None
+        span = self.span(call, "send", start, comm, peer=peer, tag=tag, num_bytes=num_bytes)
         self._endpoint("send", comm, dest, tag, num_bytes, start, span)
 
     def receive_span(self, call, start, request) -> None:
         comm, message = request.comm, request.message
-        if comm.is_hidden or message is None:
+        if comm.is_hidden:
+            return
+        if message is None:  # from MPI.PROC_NULL
+            self.span(call, "recv", start, comm, tag=ANY_TAG)
             return
         span = self.span(
             call, "recv", start, comm, peer=comm.members[message.source], tag=message.tag, num_bytes=message.num_bytes
@@ -63,9 +69,10 @@ class Recorder:
         if comm.is_hidden:
             return
         peer = comm.members[dest] if dest >= 0 else None
-        span = self.span(call, "sendrecv", start, comm, peer=peer, tag=sendtag, num_bytes=num_bytes)
-        self._endpoint("send", comm, dest, sendtag, num_bytes, start, span)
         message = receive.message
+        both = num_bytes + (message.num_bytes if message is not None else 0)
+        span = self.span(call, "sendrecv", start, comm, peer=peer, tag=sendtag, num_bytes=both)
+        self._endpoint("send", comm, dest, sendtag, num_bytes, start, span)
         if message is not None:
             self._endpoint("recv", comm, message.source, message.tag, message.num_bytes, start, span)
 

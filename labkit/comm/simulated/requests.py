@@ -356,6 +356,8 @@ def _test_some(requests, call, statuses):
     indices = sorted(_complete(requests))
     if indices:
         me.num_polls = 0
+        if me.recorder is not None:
+            me.recorder.wait_span(call, me.now, [requests[i] for i in indices])
     return _some(requests, indices, statuses)
 
 
