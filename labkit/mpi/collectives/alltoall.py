@@ -49,7 +49,8 @@ def alltoall_linear(comm, sendbuf, recvbuf) -> None:
     """
     send, recv, ends = _prepared(comm, "alltoall_linear", sendbuf, recvbuf)
     rank, size = comm.rank, comm.size
-    sources, dests = [(rank - step) % size for step in range(1, size)], [(rank + step) % size for step in range(1, size)]
+    sources = [(rank - step) % size for step in range(1, size)]
+    dests = [(rank + step) % size for step in range(1, size)]
     rooms = [recv[ends[source] : ends[source + 1]] for source in sources]
     receives = [comm.Irecv(room, source, TAG) for room, source in zip(rooms, sources, strict=True)]
     sends = [comm.Isend(send[ends[dest] : ends[dest + 1]], dest, TAG) for dest in dests]

@@ -124,10 +124,10 @@ def check_sizes_and_types_that_do_not_fit_together(comm):
 def check_counts_that_do_not_describe_the_buffer(comm):
     p = comm.size
     for a in algorithms("scatter", "gather", "allgather", "reduce_scatter"):
-        for counts in (2, "2" * p, None, {2}, [2] * (p + 1), [2] * (p - 1), [2.0] * p, [True] * p, [-2] + [2] * (p - 1), [None] * p,
-                       np.full((1, p), 2), [3] * p, np.full(p, 2.0)):
-            if counts is None:
-                continue
+        for counts in (
+            2, "2" * p, {2}, [2] * (p + 1), [2] * (p - 1), [2.0] * p, [True] * p, [-2] + [2] * (p - 1), [None] * p,
+            np.full((1, p), 2), [3] * p, np.full(p, 2.0),
+        ):
             arguments = good(comm, a.operation)
             for root in range(p) if a.operation in ROOTED else [None]:
                 options = {} if root is None else {"root": root}
@@ -149,7 +149,6 @@ def check_buffers_that_share_memory(comm):
         refused(lambda a=a, w=whole: a.function(comm, w[1:], w[:-1]), "share memory")
     whole = np.ones(2 * p)
     for a in algorithms("allgather", "gather"):
-        wrong(comm, a, 0, whole[:2], "float64", "share memory") if False else None
         options = {"root": comm.rank} if a.operation == "gather" else {}
         refused(lambda a=a, o=options: a.function(comm, whole[-2:], whole, **o), a.name, "share memory")
     for a in algorithms("scatter", "reduce_scatter"):
