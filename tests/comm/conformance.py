@@ -5,6 +5,7 @@ in which ``Request`` is the machine's own class. A check that does not hold rais
 """
 
 import operator
+import re
 from functools import reduce
 
 import numpy as np
@@ -754,6 +755,28 @@ def check_wrong_arguments(comm, MPI):
             raise AssertionError("what is no buffer was taken")
     comm.Barrier()
     equal(comm.Iprobe(), False, "nothing was sent")
+
+
+def check_wrong_reductions(comm, MPI):
+    rank, size, right, left = around(comm)
+    who = f"rank {rank}: Allreduce()"
+    for op, dtypes in ((MPI.MAX, "Dc16?"), (MPI.SUM, "?"), (MPI.BAND, "fd?"), (MPI.LAND, "fdD")):
+        for dtype in re.findall("c16|.", dtypes):
+            refused(MPI, MPI.ERR_OP, lambda: comm.Allreduce(np.ones(3, dtype), np.ones(3, dtype), op), who, "not defined for")
+    both = np.ones(3)
+    refused(MPI, MPI.ERR_BUFFER, lambda: comm.Allreduce(both, both), who, "MPI.IN_PLACE")
+    refused(MPI, MPI.ERR_BUFFER, lambda: comm.Scan(both, both), "Scan()")
+    for call in (
+        lambda: comm.Allreduce(both, np.zeros(3, np.float32)), lambda: comm.Allreduce(both, np.zeros(2)),
+        lambda: comm.Scan(both, np.zeros(4)), lambda: comm.Reduce_scatter(np.ones(3 * size), np.ones(3), [2] * size),
+    ):
+        try:
+            call()
+        except ValueError:
+            pass
+        else:
+            raise AssertionError("buffers that do not fit were taken")
+    equal(comm.allreduce(1), size, "the communicator goes on")
 
 
 def check_truncation(comm, MPI):

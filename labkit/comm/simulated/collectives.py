@@ -18,8 +18,9 @@ from mpi4py.util import dtlib
 
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated.buffers import check_buffer, is_plain
+from labkit.comm.simulated.checks import check_reduction, check_same_size, of_the_call
 from labkit.comm.source_lines import cell_line
-from labkit.errors import NotAvailableError
+from labkit.errors import NotAvailableError, UsageError
 
 LIBRARY = "labkit.mpi.library"
 IN_PLACE = MPI.IN_PLACE
@@ -71,16 +72,18 @@ def as_blocks(buffer):
 class Collectives:
     """Buffer and object collectives. Their nonblocking forms are made from these in :mod:`.nonblocking`."""
 
-    def enter(self, name: str, root: int | None) -> int:
+    def who(self, name: str, root: int | None) -> str:
+        """The beginning of an error: which rank calls what."""
+        return f"rank {self.rank}: {name}({f'root={root}' if root is not None else ''}){self.where}"
+
+    def enter(self, name: str, root: int | None, num_bytes: int = 0) -> int:
         """Note a collective call, and check it against the calls of the other members; return its number."""
         if root is not None and not 0 <= root < self.size:
-            raise MPIError(
-                MPI.ERR_ROOT, f"rank {self.rank}: {name}(root={root}){self.where}: the ranks are 0 to {self.size - 1}"
-            )
+            raise MPIError(MPI.ERR_ROOT, f"{self.who(name, root)}: the ranks are 0 to {self.size - 1}")
         me, line = self.me, cell_line()
         number = me.log_collective(self.context, self.members, name, root, line)
         call = me.collectives[self.context][number]
-        first = self.shared.calls.setdefault(number, [call, 0])
+        first = self.shared.calls.setdefault(number, [call, 0, self.rank, num_bytes])
         first[1] += 1
         if not call.matches(first[0]):
             self.world.mismatch = self.world.mismatch or f"{name} and {first[0].name}"
@@ -90,6 +93,8 @@ class Collectives:
             me.advance_to(me.now)
         if first[1] == self.size:
             del self.shared.calls[number]
+        if num_bytes != first[3]:
+            check_same_size(self.who(name, root), name, num_bytes, *first[2:])
         return number
 
     def hidden(self):
@@ -103,7 +108,7 @@ class Collectives:
 
     def _call(self, name: str, root, run, num_bytes: int = 0):
         """A blocking collective: ``run(comm)`` on the hidden communicator."""
-        number = self.enter(name, root)
+        number = self.enter(name, root, num_bytes)
         me = self.me
         start = me.now
         comm = self.hidden()
@@ -111,6 +116,8 @@ class Collectives:
         me.inside = comm
         try:
             result = run(comm)
+        except (MPIError, UsageError) as error:
+            raise of_the_call(self.who(name, root), error) from None
         finally:
             me.inside = None
         if me.recorder is not None:
@@ -170,14 +177,17 @@ class Collectives:
 
     def Reduce(self, sendbuf, recvbuf, op=MPI.SUM, root=0):
         send, recv = as_array(sendbuf), as_array(recvbuf)
+        check_reduction(self.who("Reduce", root), send, recv if self.rank == root else None, op)
         return self._call("Reduce", root, lambda comm: library().reduce(comm, send, recv, op, root), _bytes(send, recv))
 
     def Allreduce(self, sendbuf, recvbuf, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
+        check_reduction(self.who("Allreduce", None), send, recv, op)
         return self._call("Allreduce", None, lambda comm: library().allreduce(comm, send, recv, op), _bytes(send, recv))
 
     def Reduce_scatter(self, sendbuf, recvbuf, recvcounts=None, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
+        check_reduction(self.who("Reduce_scatter", None), send, recv, op)
         return self._call(
             "Reduce_scatter", None, lambda comm: library().reduce_scatter(comm, send, recv, recvcounts, op),
             _bytes(send, recv),
@@ -185,6 +195,7 @@ class Collectives:
 
     def Reduce_scatter_block(self, sendbuf, recvbuf, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
+        check_reduction(self.who("Reduce_scatter_block", None), send, recv, op)
         return self._call(
             "Reduce_scatter_block", None, lambda comm: library().reduce_scatter(comm, send, recv, None, op),
             _bytes(send, recv),
@@ -192,10 +203,12 @@ class Collectives:
 
     def Scan(self, sendbuf, recvbuf, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
+        check_reduction(self.who("Scan", None), send, recv, op)
         return self._call("Scan", None, lambda comm: library().scan(comm, send, recv, op), _bytes(send, recv))
 
     def Exscan(self, sendbuf, recvbuf, op=MPI.SUM):
         send, recv = as_array(sendbuf), as_array(recvbuf)
+        check_reduction(self.who("Exscan", None), send, recv, op)
         return self._call("Exscan", None, lambda comm: library().exscan(comm, send, recv, op), _bytes(send, recv))
 
     # -- objects --------------------------------------------------------------------------------

@@ -13,9 +13,12 @@ import inspect
 
 import greenlet
 
+from labkit.comm.mpi_errors import MPIError
+from labkit.comm.simulated.checks import of_the_call
 from labkit.comm.simulated.collectives import Collectives
 from labkit.comm.simulated.requests import Request, posted_line
 from labkit.comm.simulated.world import Released, SimulatedRank
+from labkit.errors import UsageError
 
 COUNTS = ("num_sent", "bytes_sent", "num_received", "bytes_received", "num_reduced", "bytes_reduced")
 ROUNDS = ("sent_round", "received_round", "depth")
@@ -25,7 +28,7 @@ def begin(comm, name: str, root: int | None, run, num_bytes: int = 0) -> Request
     """Start ``run(hidden communicator)`` beside the rank; the request is complete when that ends."""
     me, world = comm.me, comm.world
     start = me.now
-    number = comm.enter(name, root)
+    number = comm.enter(name, root, num_bytes)
     words = f"{name}(root={root})" if root is not None else f"{name}()"
     request = Request("collective", words + comm.where, comm, None, None, num_bytes=num_bytes)
     request.sequence = number
@@ -41,6 +44,8 @@ def begin(comm, name: str, root: int | None, run, num_bytes: int = 0) -> Request
         except Released:
             raise
         except BaseException as failure:
+            if isinstance(failure, (MPIError, UsageError)):
+                failure = of_the_call(comm.who(name, root), failure)
             me.state, me.failure = "failed", failure
             raise
         for count in COUNTS:
@@ -81,6 +86,9 @@ class _Starting:
 
     def __init__(self, comm):
         self.comm, self.rank, self.size = comm, comm.rank, comm.size
+
+    def who(self, name, root):
+        return self.comm.who("I" + name.lower(), root)
 
     def _call(self, name, root, run, num_bytes=0):
         return begin(self.comm, "I" + name.lower(), root, run, num_bytes)
