@@ -21,7 +21,6 @@ from labkit.mpi.cost import COSTS, Cost
 SIZES_BYTES = tuple(8 * 4**k for k in range(12))  # 8 B to 32 MiB
 RANKS = tuple(2**k for k in range(1, 11))
 MAX_SIMULATED_MESSAGES = 30_000
-SWING_RANKS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +63,6 @@ def predicted_time_s(name: str, num_ranks: int, num_bytes: float, network: Netwo
         inside = COSTS["reduce_binomial"](inside_ranks, num_elements) + COSTS["broadcast_binomial"](inside_ranks, num_elements)
         between = COSTS["allreduce_rabenseifner"](network.num_nodes(num_ranks), num_elements)
         return _time_s(inside, network.inside, network) + _time_s(between, network.cost, network)
-    if name == "allreduce_swing" and num_ranks > SWING_RANKS:  # its exact cost takes a second for each size
-        algorithm = find("allreduce_rabenseifner")  # the same rounds and, but for blocks that are not equal, bytes
     link = network.inside if 1 < per_node >= num_ranks else network.cost
     return _time_s(algorithm.cost(num_ranks, num_elements), link, network)
 
@@ -137,8 +134,7 @@ def scaling_curves(
         predicted, points = [], []
         for p in ranks:
             predicted.append((float(p), predicted_time_s(name, p, num_bytes, network)))
-            counted = find("allreduce_rabenseifner") if name == "allreduce_swing" else algorithm  # as many messages
-            if counted.cost(p, num_elements_for(algorithm.operation, p, num_bytes)).num_messages <= max_messages:
+            if algorithm.cost(p, num_elements_for(algorithm.operation, p, num_bytes)).num_messages <= max_messages:
                 points.append((float(p), simulated_time_s(name, p, num_bytes, network)))
         curves.append(Curve(name, tuple(predicted), tuple(points)))
     return tuple(curves)

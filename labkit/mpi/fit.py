@@ -13,7 +13,9 @@ import numpy as np
 from labkit.comm.network.model import Network, alpha_beta
 from labkit.errors import UsageError
 from labkit.hardware.messages import fit_alpha_beta, run_mpi
+from labkit.mpi.collective_calls import num_elements_for
 from labkit.mpi.collectives.registry import family, find
+from labkit.mpi.curves import predicted_time_s
 
 DEFAULT_SECONDS = 4.0
 LONGEST_SECONDS = 10.0
@@ -87,7 +89,7 @@ class MachineFit:
             Bytes of an element.
         """
         algorithm = find(name)
-        cost = algorithm.cost(num_ranks, _whole_blocks(name, num_ranks, num_bytes // itemsize), itemsize)
+        cost = algorithm.cost(num_ranks, num_elements_for(algorithm.operation, num_ranks, num_bytes, itemsize), itemsize)
         if cost.num_rounds == 0:
             return 0.0
         per_round = cost.path_bytes / cost.num_rounds
@@ -195,18 +197,7 @@ def predict_s(
     """Predicted time of an algorithm in s, by a fit or by a network's alpha, beta and gamma."""
     if isinstance(machine, MachineFit):
         return machine.predict_s(name, num_ranks, num_bytes, itemsize=itemsize)
-    cost = machine.cost
-    latency = cost.alpha_s + cost.latency_s + 2 * cost.overhead_s
-    return find(name).cost(num_ranks, _whole_blocks(name, num_ranks, num_bytes // itemsize), itemsize).time_s(
-        latency, cost.beta_s_per_byte, machine.gamma_s_per_byte
-    )
-
-
-def _whole_blocks(name: str, num_ranks: int, num_elements: int) -> int:
-    """Elements of a buffer; at least so many that equal blocks are possible where they are needed."""
-    if find(name).operation in ("scatter", "gather", "allgather", "alltoall", "reduce_scatter"):
-        return -(-num_elements // num_ranks) * num_ranks
-    return num_elements
+    return predicted_time_s(name, num_ranks, num_bytes, machine)
 
 
 def local_network(changes: str = "", *, progress: Callable[[str], None] | None = None) -> Network:

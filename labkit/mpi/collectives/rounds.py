@@ -223,10 +223,10 @@ class _Tap:
             if request.kind == "recv":
                 self._note(request)
 
-    def send_span(self, *args) -> None:
+    def span(self, *args, **options) -> None:
         """Nothing: a message counts when it is received."""
 
-    start_span = send_span
+    send_span = start_span = probe_span = span
 
 
 def _story(algorithm, num_ranks, num_elements, root, tapped, options) -> CollectiveRounds:
