@@ -74,6 +74,21 @@ def test_a_wildcard_takes_what_arrives_first():
     assert simulate(5, before).results[0] == [4, 3, 2, 1]
 
 
+def test_of_messages_that_are_there_a_wildcard_takes_the_first_to_arrive():
+    def main(comm):
+        if comm.rank == 2:
+            comm.send("sent first, from another node", 0)
+        elif comm.rank == 1:
+            comm.charge_compute(0.1)
+            comm.send("sent later, arrives first", 0)
+        else:
+            comm.charge_compute(10.0)
+            return [comm.recv().split()[1] for _ in range(2)]
+
+    network = alpha_beta(1.0, 0, ranks_per_node=2, inside=LinkCost(0.01))
+    assert simulate(3, main, network=network).results[0] == ["later,", "first,"]
+
+
 def test_a_named_receive_leaves_the_others_to_the_wildcard():
     def main(comm):
         if comm.rank == 0:
