@@ -1,0 +1,94 @@
+"""Our collectives against the MPI library's, in place on both sides; predictions against measurements."""
+
+import functools
+import json
+import statistics
+from pathlib import Path
+
+from labkit.bench import Benchmark, Goal
+from labkit.hardware.messages import run_mpi
+from labkit.hardware.timing import Comparison, Contention
+from labkit.mpi.collectives.registry import find
+from labkit.mpi.fit import choose, fit
+
+MIB = 1 << 20
+RANKS = (2, 4)
+SIZES = (MIB, 4 * MIB, 16 * MIB)
+PREDICTED_SIZES = tuple(65536 * 4**k for k in range(5))
+NUM_ROUNDS = 15
+LEAST_ALLREDUCE = {MIB: 0.9, 4 * MIB: 1.0, 16 * MIB: 1.0}
+LEAST_SHARED = {MIB: 4, 4 * MIB: 4, 16 * MIB: 3}
+
+
+def on_ranks(num_ranks, *arguments):
+    """What the program beside this file measured, and whether others used the machine."""
+    with Contention() as contention:
+        output = run_mpi([str(Path(__file__).with_name("_collectives.py")), *map(str, arguments)], num_ranks, 500)
+    return json.loads(output.splitlines()[-1]), contention.busy
+
+
+@functools.cache
+def compared(num_ranks):
+    return on_ranks(num_ranks, "compare", NUM_ROUNDS, *SIZES)
+
+
+def speeds(num_ranks, num_bytes, operation, pick):
+    """Ours and the library's, in GB of the buffer a second; ``pick`` chooses among ours by their medians."""
+    samples, busy = compared(num_ranks)
+    times = dict(samples[str(num_bytes)][operation])
+    library = times.pop("library")
+    shared = times.pop("shared memory", None)
+    ours = shared if pick == "shared memory" else min(times.values(), key=statistics.median)
+    rates = [tuple(num_bytes / t / 1e9 for t in row) for row in (ours, library)]
+    return Comparison(*rates, busy)
+
+
+@functools.cache
+def predicted():
+    """A fit, and the median times of all algorithms on two ranks, by name and size."""
+    machine = fit(2, seconds=6)
+    samples, busy = on_ranks(2, "all", 9, *PREDICTED_SIZES)
+    times = {
+        (name, int(num_bytes)): statistics.median(row) for num_bytes, rows in samples.items() for name, row in rows.items()
+    }
+    return machine, times, busy
+
+
+def errors():
+    """Median relative error of the prediction, as a ratio to 1."""
+    machine, times, busy = predicted()
+    found = [abs(machine.predict_s(name, 2, num_bytes) / t - 1) for (name, num_bytes), t in times.items()]
+    return Comparison((statistics.median(found),), (1.0,), busy)
+
+
+def lost_by_choice(operation):
+    """Time of the chosen algorithm over that of the best one, the worst of all sizes."""
+    machine, times, busy = predicted()
+    worst = (1.0, 1.0)
+    for num_bytes in PREDICTED_SIZES:
+        family = {name: t for (name, size), t in times.items() if size == num_bytes and find(name).operation == operation}
+        pair = family[choose(operation, 2, num_bytes, machine=machine)], min(family.values())
+        worst = max(worst, pair, key=lambda p: p[0] / p[1])
+    return Comparison((worst[0],), (worst[1],), busy)
+
+
+def benchmarks():
+    for num_ranks in RANKS:
+        for num_bytes in SIZES:
+            where = f"{num_bytes // MIB} MiB, p = {num_ranks}"
+
+            def of(operation, pick, num_ranks=num_ranks, num_bytes=num_bytes):
+                return functools.partial(speeds, num_ranks, num_bytes, operation, pick)
+
+            yield Benchmark(f"all-reduce {where}", Goal(">=", LEAST_ALLREDUCE[num_bytes]), of("allreduce", "best"), unit="GB/s")
+            yield Benchmark(
+                f"all-reduce in shared memory {where}", Goal(">=", LEAST_SHARED[num_bytes]), of("allreduce", "shared memory"),
+                unit="GB/s",
+            )
+            yield Benchmark(f"broadcast {where}", Goal(">=", 0.9), of("broadcast", "best"), unit="GB/s")
+            yield Benchmark(f"all-gather {where}", Goal(">=", 0.9), of("allgather", "best"), unit="GB/s")
+    yield Benchmark("prediction: median error, p = 2", Goal("<=", 0.15), errors, unit="")
+    for operation in ("allreduce", "broadcast", "allgather"):
+        yield Benchmark(
+            f"choose: time lost at worst, {operation}, p = 2", Goal("<=", 1.05), functools.partial(lost_by_choice, operation),
+        )
