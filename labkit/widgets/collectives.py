@@ -97,6 +97,7 @@ class CollectiveExplorer(widgets.VBox):
             return
         self.rounds = collective_rounds(self.algorithm.value, self.num_ranks.value)
         self._changing = True
+        self.play.playing = False
         self.step.value = self.play.value = 0
         self.step.max = self.play.max = self.rounds.num_rounds
         self._changing = False

@@ -34,7 +34,9 @@ def test_explorer_follows_its_controls():
     explorer.step.value = 6
     assert np.min(explorer.figure.data[0].z) == 1.0 and set(explorer.figure.data[3].marker.color) == {"#009e73"}
 
+    explorer.play.playing = True
     explorer.num_ranks.value = 16
+    assert not explorer.play.playing
     assert explorer.step.value == explorer.play.value == 0 and explorer.step.max == 30
     assert len(explorer.figure.data) == 4 and len(explorer.figure.data[0].z) == 16
     assert explorer.figure.layout.yaxis.range == (15.5, -0.5)
