@@ -14,7 +14,8 @@ from labkit.hardware.messages import run_mpi
 from labkit.mpi.collectives.registry import OPERATIONS, family
 from labkit.mpi.curves import SIZES_BYTES, predicted_time_s
 from labkit.mpi.measure import measure_collectives
-from labkit.widgets.collectives import RUN, STOP, CollectiveExplorer, CollectiveTimes
+from labkit.widgets.collective_times import RUN, STOP
+from labkit.widgets.collectives import CollectiveExplorer, CollectiveTimes
 from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.live_timeline import LiveTimeline
 from labkit.widgets.replace import replace_figure
