@@ -33,7 +33,7 @@ class RoundLayout:
     """All that is drawn of one round; rows are ranks, columns chunks.
 
     ``fractions`` say how complete a cell is, ``texts`` what stands in it, ``changed`` are the (rank, chunk) that
-    are other than before the round, ``done`` tells by rank whether it has all that it was promised.
+    are other than before the round. By rank: whether it is to get a result at all, and whether it has all of it.
     """
 
     step: int
@@ -42,6 +42,7 @@ class RoundLayout:
     texts: tuple[tuple[str, ...], ...]
     hovers: tuple[tuple[str, ...], ...]
     changed: tuple[tuple[int, int], ...]
+    gets_result: tuple[bool, ...]
     done: tuple[bool, ...]
     arrows: tuple[Arrow, ...]
 
@@ -53,6 +54,7 @@ def round_layout(rounds: CollectiveRounds, step: int) -> RoundLayout:
     state = rounds.states[step]
     before = rounds.states[max(0, step - 1)]
     messages = rounds.rounds[step - 1] if step else ()
+    gets_result = tuple(any(wanted is not None for wanted in row) for row in rounds.goal)
     return RoundLayout(
         step=step,
         title=_title(rounds, step, messages),
@@ -60,7 +62,8 @@ def round_layout(rounds: CollectiveRounds, step: int) -> RoundLayout:
         texts=tuple(tuple(_cell_text(rounds, state[r][c]) for c in columns) for r in ranks),
         hovers=tuple(tuple(_cell_hover(rounds, r, c, state[r][c]) for c in columns) for r in ranks),
         changed=tuple((r, c) for r in ranks for c in columns if state[r][c] != before[r][c]),
-        done=tuple(rounds.is_done(step, rank) for rank in ranks),
+        gets_result=gets_result,
+        done=tuple(gets and rounds.is_done(step, rank) for rank, gets in enumerate(gets_result)),
         arrows=tuple(_arrow(m, rounds) for m in messages),
     )
 

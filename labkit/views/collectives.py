@@ -46,8 +46,8 @@ def round_traces(rounds: CollectiveRounds, layout: RoundLayout, *, hovers: bool 
         hovertemplate="%{hovertext}<extra></extra>" if hovers else "rank %{y}, %{x}: %{z:.0%}<extra></extra>",
     )
     xs, ys = [], []
-    for rank, chunk in layout.changed:
-        left, right, top, bottom = chunk - 0.45, chunk + 0.45, rank - 0.43, rank + 0.43
+    for rank, first, last in _runs(layout.changed):
+        left, right, top, bottom = first - 0.45, last + 0.45, rank - 0.43, rank + 0.43
         xs += [left, right, right, left, left, None]
         ys += [top, top, bottom, bottom, top, None]
     frames = go.Scatter(x=xs, y=ys, mode="lines", line={"color": FRAME_COLOUR, "width": 2}, hoverinfo="skip", showlegend=False)
@@ -69,11 +69,25 @@ def round_traces(rounds: CollectiveRounds, layout: RoundLayout, *, hovers: bool 
         x=[x for x, _ in places], y=[y for _, y in places], mode="markers+text", xaxis="x2", yaxis="y2", showlegend=False,
         text=[str(rank) for rank in range(rounds.num_ranks)], textposition="middle center",
         textfont={"color": "white", "size": 13 if size > 25 else 11 if size > 20 else 9},
-        hovertext=[f"rank {r} {'has all it was promised' if done else 'is not done'}" for r, done in enumerate(layout.done)],
+        hovertext=[
+            f"rank {rank} {'has its result' if done else 'has not all of its result' if gets else 'gets no result'}"
+            for rank, (done, gets) in enumerate(zip(layout.done, layout.gets_result, strict=True))
+        ],
         hoverinfo="text",
         marker={"size": size, "color": [DONE_COLOUR if done else NODE_COLOUR for done in layout.done], "opacity": 1},
     )
     return [grid, frames, arrows, nodes]
+
+
+def _runs(changed) -> list[tuple[int, int, int]]:
+    """(rank, first chunk, last chunk) of changed cells side by side: one frame for all of them."""
+    runs: list[tuple[int, int, int]] = []
+    for rank, chunk in sorted(changed):
+        if runs and runs[-1][0] == rank and runs[-1][2] == chunk - 1:
+            runs[-1] = (rank, runs[-1][1], chunk)
+        else:
+            runs.append((rank, chunk, chunk))
+    return runs
 
 
 def figure_height(num_ranks: int) -> int:
@@ -128,7 +142,7 @@ def _key(rounds: CollectiveRounds) -> dict:
         words = f"<span style='color:#79b4dc'>■</span> a sum over some ranks (number of them), {blue} over all"
     words += (
         f"; <span style='color:{FRAME_COLOUR}'>□ →</span> arrived in this round; "
-        f"<span style='color:{DONE_COLOUR}'>●</span> the rank is done"
+        f"<span style='color:{DONE_COLOUR}'>●</span> the rank has its result"
     )
     return {
         "xref": "paper", "yref": "paper", "x": 0, "y": 0, "yshift": -62, "xanchor": "left", "yanchor": "middle",

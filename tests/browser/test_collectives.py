@@ -44,7 +44,12 @@ def test_widgets_step_play_and_measure(lab, tmp_path):
     explorer.locator(".noUi-handle").first.focus()
     page.page.keyboard.press("ArrowRight")
     wait_for_title(explorer, "9 ranks: before the first")
-    page.page.screenshot(path=str(tmp_path / "explorer9.png"))
+    page.page.keyboard.press("End")
+    wait_for_title(explorer, "32 ranks: before the first of 10 rounds")
+    explorer.get_by_text("rank 31", exact=True).wait_for()
+    page.page.screenshot(path=str(tmp_path / "explorer32.png"))
+    explorer.locator("select").first.select_option("scan")
+    wait_for_title(explorer, "scan_linear, 32 ranks")
 
     # Measure on two real ranks.
     times.scroll_into_view_if_needed()

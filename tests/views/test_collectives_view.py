@@ -41,6 +41,14 @@ def test_a_round_shows_what_has_changed_and_who_sent():
     assert layout.done == (False,) * 4
 
 
+def test_cells_side_by_side_share_a_frame():
+    figure = collective_round_figure(collective_rounds("allreduce_rabenseifner", 8), 1)
+    frames = figure.data[1]
+    assert len([x for x in frames.x if x is None]) == 8  # one a rank, around four chunks
+    assert frames.x[:2] == (-0.45, 3.45) and frames.y[:3] == (-0.43, -0.43, 0.43)
+    assert "rank 1 gets no result" in collective_round_figure(collective_rounds("reduce_flat", 3), 2).data[3].hovertext
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
@@ -58,7 +66,9 @@ def test_every_algorithm_has_its_pictures(name):
         rounds = collective_rounds(name, p)
         first, last = (round_layout(rounds, step) for step in (0, rounds.num_rounds))
         assert not first.changed and not first.arrows
-        assert all(last.done)
+        assert last.done == last.gets_result
+        everybody = rounds.operation not in ("gather", "reduce", "exscan")
+        assert sum(last.gets_result) == (p if everybody else p - 1 if rounds.operation == "exscan" else 1)
         figure = collective_round_figure(rounds, rounds.num_rounds)
         assert len(figure.data) == 4
         assert len(figure.data[0].z) == p and len(figure.data[0].z[0]) == rounds.num_chunks

@@ -14,7 +14,8 @@ from labkit.hardware.messages import run_mpi
 from labkit.mpi.collectives.registry import OPERATIONS, family
 from labkit.mpi.curves import SIZES_BYTES, predicted_time_s
 from labkit.mpi.measure import measure_collectives
-from labkit.widgets.collectives import RUN, STOP, CollectiveExplorer, CollectiveTimes
+from labkit.widgets.collective_times import RUN, STOP
+from labkit.widgets.collectives import CollectiveExplorer, CollectiveTimes
 from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.live_timeline import LiveTimeline
 from labkit.widgets.replace import replace_figure
@@ -34,7 +35,9 @@ def test_explorer_follows_its_controls():
     explorer.step.value = 6
     assert np.min(explorer.figure.data[0].z) == 1.0 and set(explorer.figure.data[3].marker.color) == {"#009e73"}
 
+    explorer.play.playing = True
     explorer.num_ranks.value = 16
+    assert not explorer.play.playing
     assert explorer.step.value == explorer.play.value == 0 and explorer.step.max == 30
     assert len(explorer.figure.data) == 4 and len(explorer.figure.data[0].z) == 16
     assert explorer.figure.layout.yaxis.range == (15.5, -0.5)
