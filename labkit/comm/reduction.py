@@ -50,11 +50,9 @@ def reduce_local(comm, left, right, op, out=None) -> None:
             result = right.copy()
             op.Reduce_local(left, result)
             out[...] = result
-    try:
-        charge = comm.charge_reduction
-    except AttributeError:
-        return
-    charge(out.size, out.nbytes)
+    charge = getattr(comm, "charge_reduction", None)
+    if charge is not None:
+        charge(out.size, out.nbytes)
 
 
 def compute_for(comm, seconds: float) -> None:

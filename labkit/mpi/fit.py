@@ -21,13 +21,12 @@ DEFAULT_SECONDS = 4.0
 LONGEST_SECONDS = 10.0
 # In these, one rank of a pair sends and the other receives; in all others both do both.
 ONE_WAY = {"broadcast", "scatter", "gather", "reduce", "scan", "exscan"}
-# Scratch vectors of n elements that an algorithm makes: their fresh memory costs time.
-SCRATCH = {
-    "reduce_binomial": 2, "reduce_flat": 2, "reduce_rabenseifner": 2, "allreduce_reduce_broadcast": 2,
-    "allreduce_recursive_doubling": 1, "allreduce_rabenseifner": 0.5, "allreduce_swing": 1, "allreduce_ring": 0.5,
-    "reduce_scatter_recursive_halving": 2, "reduce_scatter_ring": 1.5, "reduce_scatter_pairwise": 1,
-    "alltoall_bruck": 3, "allgather_bruck": 2, "scan_linear": 2, "scan_recursive_doubling": 3, "exscan_linear": 2,
-    "exscan_recursive_doubling": 3,
+# These combine into memory that no other rank reads; in all others a sum is written where one has just read.
+OWN_SUMS = {"reduce_flat", "reduce_binomial", "reduce_scatter_pairwise", "scan_linear", "exscan_linear"}
+# Copies of n elements that an algorithm makes for itself besides.
+COPIES = {
+    "reduce_flat": 2, "reduce_rabenseifner": 1, "reduce_scatter_recursive_halving": 1, "reduce_scatter_ring": 1,
+    "alltoall_bruck": 3, "allgather_bruck": 2, "scan_recursive_doubling": 2, "exscan_recursive_doubling": 2,
 }
 
 
@@ -39,10 +38,13 @@ class MachineFit:
     ----------
     num_ranks : int
     sizes_bytes : tuple of int
-    one_way_s, exchange_s, reduce_s, copy_s : tuple of float
-        A message; a message each way at once; combining two vectors; a copy into fresh memory, in s.
+    one_way_s, exchange_s, reduce_s, own_reduce_s, copy_s : tuple of float
+        A message; a message each way at once; combining two vectors, into memory that another rank has just
+        read, and into memory of one's own; a copy, in s.
     alpha_s, beta_s_per_byte, gamma_s_per_byte : float
         The lines through them: ``exchange = alpha + beta * bytes``, ``reduce = gamma * bytes``.
+    overhead_s : float
+        What an algorithm does in a round besides its message, in s.
     """
 
     num_ranks: int
@@ -50,18 +52,20 @@ class MachineFit:
     one_way_s: tuple[float, ...]
     exchange_s: tuple[float, ...]
     reduce_s: tuple[float, ...]
+    own_reduce_s: tuple[float, ...]
     copy_s: tuple[float, ...]
     alpha_s: float
     beta_s_per_byte: float
     gamma_s_per_byte: float
+    overhead_s: float = 0.0
 
     @classmethod
-    def from_samples(cls, num_ranks: int, sizes_bytes: Sequence[int], **times_s: Sequence[float]) -> MachineFit:
-        """From measured times (keywords ``one_way``, ``exchange``, ``reduce``, ``copy``), with the lines fitted."""
+    def from_samples(cls, num_ranks: int, sizes_bytes: Sequence[int], overhead_s: float = 0.0, **times_s: Sequence[float]) -> MachineFit:
+        """From measured times (keywords ``one_way``, ``exchange``, ``reduce``, ``own_reduce``, ``copy``), with the lines fitted."""
         alpha, beta = fit_alpha_beta(sizes_bytes, times_s["exchange"])
         _, gamma = fit_alpha_beta(sizes_bytes, times_s["reduce"])
-        rows = (tuple(float(t) for t in times_s[name]) for name in ("one_way", "exchange", "reduce", "copy"))
-        return cls(num_ranks, tuple(sizes_bytes), *rows, alpha, beta, gamma)
+        rows = (tuple(float(t) for t in times_s[name]) for name in ("one_way", "exchange", "reduce", "own_reduce", "copy"))
+        return cls(num_ranks, tuple(sizes_bytes), *rows, alpha, beta, gamma, overhead_s)
 
     def _at(self, times_s: tuple[float, ...], num_bytes: float) -> float:
         """A time at any size: between measured sizes on a straight line in the logarithms, beyond them in proportion."""
@@ -94,12 +98,14 @@ class MachineFit:
             return 0.0
         per_round = cost.path_bytes / cost.num_rounds
         message_s = self.one_way_s if algorithm.operation in ONE_WAY else self.exchange_s
-        time_s = cost.num_rounds * self._at(message_s, per_round)
+        time_s = cost.num_rounds * (self.overhead_s + self._at(message_s, per_round))
         if cost.path_reduced_bytes:
-            time_s += cost.path_reduced_bytes / max(per_round, 1) * self._at(self.reduce_s, per_round)
-        if SCRATCH.get(name):
-            scratch_bytes = SCRATCH[name] * num_bytes * (2 / num_ranks if name == "allreduce_ring" else 1)
-            time_s += self._at(self.copy_s, scratch_bytes)
+            reduce_s = self.own_reduce_s if name in OWN_SUMS else self.reduce_s
+            time_s += cost.path_reduced_bytes / max(per_round, 1) * self._at(reduce_s, per_round)
+        if algorithm.operation == "alltoall":
+            time_s += self._at(self.copy_s, num_bytes / num_ranks)  # the own block
+        if name in COPIES:
+            time_s += COPIES[name] * self._at(self.copy_s, num_bytes)
         return time_s
 
     def network(self, **changes) -> Network:
@@ -134,7 +140,7 @@ def fit(num_ranks: int = 2, *, seconds: float = DEFAULT_SECONDS) -> MachineFit:
     script = str(Path(__file__).with_name("fit_ranks.py"))
     output = run_mpi([script, str(seconds)], num_ranks, deadline_s=60 + 10 * seconds)
     values = json.loads(output.splitlines()[-1])
-    return MachineFit.from_samples(values.pop("num_ranks"), values.pop("sizes_bytes"), **values)
+    return MachineFit.from_samples(values.pop("num_ranks"), values.pop("sizes_bytes"), values.pop("overhead_s"), **values)
 
 
 @functools.lru_cache(maxsize=8)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 
 import numpy as np
 from mpi4py import MPI
@@ -171,6 +172,18 @@ def check_block(comm, call: str, name: str, block: np.ndarray, counts) -> list[i
             comm, call, f"{name} has {block.size} elements, but counts={list(counts)} says {expected}. Make them equal."
         )
     return ends
+
+
+def ends_from(ends: Sequence[int], root: int) -> list[int]:
+    """Where blocks end when they stand in order from the root's on.
+
+    Examples
+    --------
+    >>> ends_from([0, 3, 5, 9], 1)
+    [0, 2, 6, 9]
+    """
+    sizes = [end - start for start, end in pairwise(ends)]
+    return list(accumulate(sizes[root:] + sizes[:root], initial=0))
 
 
 class Fold:

@@ -1,7 +1,8 @@
 """One pass over several vectors: add them up and write the sum into all of them.
 
-NumPy needs a pass for each operation. Compiled, a block of each vector is read once, added up in the
-first-level cache, and written once.
+NumPy needs a pass for each operation; compiled, every element is read once and written once. The kernels
+are written out for two, three and four vectors, which a compiler turns into vector instructions; for more,
+pieces that stay in the cache are added with NumPy.
 """
 
 from __future__ import annotations
@@ -10,44 +11,31 @@ import functools
 
 import numpy as np
 
-BLOCK = 1024  # elements: stays in the first-level cache
+PIECE = 8192  # elements: of each vector, what stays in the second-level cache
 TYPES = frozenset(np.dtype(char) for char in "ilqfd")
 
 
 @functools.cache
-def sum_kernel():
-    """The compiled kernel ``(vectors)``: a tuple of equally long arrays; made at the first call."""
+def kernels() -> dict:
+    """The compiled kernels by the number of vectors; made at the first call."""
     from numba import njit
 
     @njit(cache=True)
-    def sum_into_all(vectors):
-        size = vectors[0].size
-        total = np.empty(BLOCK, vectors[0].dtype)
-        for start in range(0, size, BLOCK):
-            end = min(start + BLOCK, size)
-            part = total[: end - start]
-            part[:] = vectors[0][start:end]
-            for vector in vectors[1:]:  # from left to right: the order of the ranks
-                part += vector[start:end]
-            for vector in vectors:
-                vector[start:end] = part
-
-    return sum_into_all
-
-
-@functools.cache
-def pair_kernel():
-    """The same for two vectors, which need no room between."""
-    from numba import njit
+    def sum_into_two(a, b):
+        for i in range(a.size):
+            a[i] = b[i] = a[i] + b[i]
 
     @njit(cache=True)
-    def sum_into_both(left, right):
-        for i in range(left.size):
-            total = left[i] + right[i]
-            left[i] = total
-            right[i] = total
+    def sum_into_three(a, b, c):
+        for i in range(a.size):
+            a[i] = b[i] = c[i] = (a[i] + b[i]) + c[i]
 
-    return sum_into_both
+    @njit(cache=True)
+    def sum_into_four(a, b, c, d):
+        for i in range(a.size):
+            a[i] = b[i] = c[i] = d[i] = ((a[i] + b[i]) + c[i]) + d[i]
+
+    return {2: sum_into_two, 3: sum_into_three, 4: sum_into_four}
 
 
 def sum_into_all(vectors) -> None:
@@ -60,7 +48,13 @@ def sum_into_all(vectors) -> None:
     >>> a.tolist(), c.tolist()
     ([111.0, 222.0], [111.0, 222.0])
     """
-    if len(vectors) == 2:
-        pair_kernel()(*vectors)
-    elif len(vectors) > 2:
-        sum_kernel()(tuple(vectors))
+    kernel = kernels().get(len(vectors))
+    if kernel is not None:
+        kernel(*vectors)
+        return
+    for start in range(0, vectors[0].size, PIECE):
+        first, *others = (vector[start : start + PIECE] for vector in vectors)
+        for other in others:
+            np.add(first, other, out=first)
+        for other in others:
+            other[...] = first

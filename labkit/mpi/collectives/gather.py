@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.mpi.arguments import usage_error
-from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_of, flat
+from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_from, ends_of, flat
 from labkit.mpi.collectives.messages import receive
 from labkit.mpi.collectives.scratch import scratch
 
@@ -85,13 +85,18 @@ def gather_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> No
     else:
         own = flat(comm, call, sendbuf, "sendbuf")
         ends_by_rank = check_block(comm, call, "sendbuf", own, counts)
-    ends = [0, *np.cumsum(np.roll(np.diff(ends_by_rank), -root)).tolist()]
+    ends = ends_from(ends_by_rank, root)
     below = 1  # ranks whose blocks come together here
     while below < size and not me & below:
         below *= 2
     first, last = ends[me], ends[min(me + below, size)]
-    blocks = scratch(last - first, own.dtype)
-    blocks[: own.size] = own
+    if comm.rank == root == 0:
+        blocks = data  # they arrive in their places
+    elif min(me + below, size) == me + 1:
+        blocks = own  # nobody is below
+    else:
+        blocks = scratch(last - first, own.dtype)
+        blocks[: own.size] = own
     mask = 1
     while mask < below:
         if me + mask < size:
@@ -100,7 +105,7 @@ def gather_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> No
         mask *= 2
     if me:
         comm.Send(blocks, (me - below + root) % size, TAG)
-    else:  # from root's order to that of the ranks
+    elif blocks is not data:  # from root's order to that of the ranks
         split = ends_by_rank[size] - ends_by_rank[root]
         data[ends_by_rank[root] :] = blocks[:split]
         data[: ends_by_rank[root]] = blocks[split:]

@@ -97,13 +97,16 @@ def reduce_binomial(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> Non
     size = comm.size
     top = root if op.Is_commutative() else 0  # of the tree
     me = (comm.rank - top) % size
-    total = scratch_copy(own)
-    theirs = scratch_like(own)
+    total = own  # until something is combined with it
+    theirs = room = None
     mask = 1
     while mask < size and not me & mask:
         if me + mask < size:
+            if theirs is None:
+                theirs, room = scratch_like(own), result if comm.rank == root == top else scratch_like(own)
             receive(comm, theirs, (me + mask + top) % size, TAG)
-            reduce_local(comm, total, theirs, op, total)
+            reduce_local(comm, total, theirs, op, room)
+            total = room
         mask *= 2
     if me:
         comm.Send(total, (me - mask + top) % size, TAG)
@@ -111,8 +114,9 @@ def reduce_binomial(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> Non
         comm.Send(total, root, TAG)
     if comm.rank == root:
         if top != root:
-            receive(comm, total, top, TAG)
-        result[...] = total
+            receive(comm, result, top, TAG)
+        elif total is not result:
+            result[...] = total
 
 
 def reduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> None:

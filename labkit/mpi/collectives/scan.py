@@ -61,17 +61,18 @@ def exscan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
 
 def _linear(comm, own, result, op, *, inclusive: bool) -> None:
-    before, total = scratch_like(own), scratch_copy(own)
+    is_last = comm.rank == comm.size - 1
+    total, before = own, None
     if comm.rank > 0:
+        before = scratch_like(own) if inclusive else result
         receive(comm, before, comm.rank - 1, TAG)
-        if inclusive or comm.rank < comm.size - 1:
-            reduce_local(comm, before, total, op)
-    if comm.rank < comm.size - 1:
+        if inclusive or not is_last:
+            total = result if inclusive else scratch_like(own)
+            reduce_local(comm, before, own, op, total)
+    if not is_last:
         comm.Send(total, comm.rank + 1, TAG)
-    if inclusive:
+    if inclusive and total is not result:
         result[...] = total
-    elif comm.rank > 0:
-        result[...] = before
 
 
 def scan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.mpi.arguments import usage_error
-from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_of, flat
+from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_from, ends_of, flat
 from labkit.mpi.collectives.messages import receive
 from labkit.mpi.collectives.scratch import scratch
 
@@ -83,23 +83,24 @@ def scatter_binomial(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> N
     if comm.rank == root:
         data, ends_by_rank = _of_root(comm, call, sendbuf, recvbuf, counts)
         start = ends_by_rank[root]
-        blocks = np.concatenate((data[start:], data[:start]))  # in order from the root
+        blocks = np.concatenate((data[start:], data[:start])) if root else data  # in order from the root
     else:
         mine = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
         ends_by_rank = check_block(comm, call, "recvbuf", mine, counts)
-    ends = [0, *np.cumsum(np.roll(np.diff(ends_by_rank), -root)).tolist()]
+    ends = ends_from(ends_by_rank, root)
     mask = 1
     while mask < size and not me & mask:
         mask *= 2
     if me:
-        blocks = scratch(ends[min(me + mask, size)] - ends[me], mine.dtype)
+        last = min(me + mask, size)
+        blocks = mine if last == me + 1 else scratch(ends[last] - ends[me], mine.dtype)
         receive(comm, blocks, (me - mask + root) % size, TAG)
     first = ends[me]
     while (mask := mask // 2) >= 1:
         if me + mask < size:
             theirs = blocks[ends[me + mask] - first : ends[min(me + 2 * mask, size)] - first]
             comm.Send(theirs, (me + mask + root) % size, TAG)
-    if me:
+    if me and blocks is not mine:
         mine[...] = blocks[: mine.size]
 
 
