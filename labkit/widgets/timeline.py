@@ -10,6 +10,7 @@ from labkit.views.display import figure_bundle
 from labkit.views.theme import time_unit
 from labkit.views.timeline import MAX_BARS, timeline_figure, timeline_layout
 from labkit.widgets.figure_widget import FigureWidget
+from labkit.widgets.replace import replace_figure
 
 
 class TimelineWidget(FigureWidget):
@@ -47,10 +48,8 @@ class TimelineWidget(FigureWidget):
         size, _ = self._time_unit
         shown = timeline_layout(self.timeline, *(round(float(end) * size) for end in window))
         detail = timeline_figure(shown, unit=self._time_unit)
-        with self.batch_update():
-            self.data = ()
-            self.add_traces(detail.data)
-            self.layout.annotations = detail.layout.annotations
+        detail.layout.xaxis.range = self._window
+        replace_figure(self, detail)
 
 
 def show_timeline(timeline: Timeline) -> None:

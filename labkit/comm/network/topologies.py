@@ -87,7 +87,8 @@ class Torus:
         return rows, columns
 
     def num_links(self, num_nodes: int) -> int:
-        return 4 * num_nodes
+        rows, columns = self.shape(num_nodes)
+        return 4 * rows * columns
 
     def route(self, source: int, dest: int, num_nodes: int) -> tuple[int, ...]:
         """The links from node ``source`` to node ``dest``: 4 i + (0 right, 1 left, 2 down, 3 up) leaves node i."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -280,8 +281,7 @@ def _state_of(me: SimulatedRank) -> RankStatus | WaitReport:
         return RankStatus(me.rank, "failed", f"has failed with {type(me.failure).__name__}")
     if me.state == "finished":
         return RankStatus(me.rank, "finished", "has finished")
-    frame = cell_frame(me.greenlet.gr_frame) if me.greenlet is not None and me.greenlet.gr_frame is not None else None
-    line, source = line_and_source(frame)
+    line, source = _where(me)
     waiting = [request for request in me.waiting if request.done_at is None]
     if not waiting:
         return RankStatus(me.rank, "computing", "computes" + (f", line {line}" if line else ""), line)
@@ -297,6 +297,15 @@ def _state_of(me: SimulatedRank) -> RankStatus | WaitReport:
         posted=tuple(r.operation() for r in me.posted.values() if r.done_at is None and r not in waiting),
         unreceived=tuple(_messages_at(me)), collectives=me.collective_logs(), line=line, source=source,
     )
+
+
+def _where(me: SimulatedRank) -> tuple[int | None, str]:
+    """Line and text of the cell that a rank is in."""
+    for frame, line in reversed(list(traceback.walk_tb(me.stopped_at))):
+        if cell_frame(frame) is frame:
+            return line, linecache.getline(frame.f_code.co_filename, line).strip()
+    frame = me.greenlet.gr_frame if me.greenlet is not None else None
+    return line_and_source(cell_frame(frame) if frame is not None else None)
 
 
 def _family_text(me: SimulatedRank) -> str:

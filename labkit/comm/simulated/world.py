@@ -56,6 +56,7 @@ class SimulatedRank:
         self.inside = None  # the hidden communicator of the collective it is in
         self.own = None  # its COMM_SELF
         self.state, self.result, self.failure = "computing", None, None
+        self.stopped_at = None  # the traceback, if the Stop button hit this rank
         self.greenlet: greenlet.greenlet | None = None
 
     def run(self, main: Callable, comm) -> None:
@@ -65,7 +66,8 @@ class SimulatedRank:
             self.state = "finished"
         except Released:
             pass
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as stop:
+            self.stopped_at = stop.__traceback__
             self.world.interrupted = self.world.ending = True
         except BaseException as failure:
             self.state, self.failure = "failed", failure

@@ -6,6 +6,7 @@ Members of a family have one signature. ``find("allreduce_ring")`` is one algori
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -59,6 +60,12 @@ class Algorithm:
         """Its idea in one sentence."""
         return self.function.__doc__.strip().splitlines()[0]
 
+    @property
+    def formula(self) -> str:
+        """Its cost in p ranks and n bytes, as its documentation gives it; :meth:`cost` has the exact numbers."""
+        notes = inspect.getdoc(self.function).partition("Notes\n-----\n")[2].partition("\n\n")[0]
+        return " ".join(notes.split())
+
     def cost(self, num_ranks: int, num_elements: int, itemsize: int = 8, **options) -> Cost:
         """Its exact cost; see :mod:`labkit.mpi.cost`."""
         if self.name not in COSTS:
@@ -101,8 +108,10 @@ def family(operation: str) -> tuple[Algorithm, ...]:
 
     Examples
     --------
-    >>> [algorithm.name for algorithm in family("scatter")]
-    ['scatter_flat', 'scatter_binomial']
+    >>> for algorithm in family("scatter"):
+    ...     print(f"{algorithm.name}: {algorithm.formula}")
+    scatter_flat: p - 1 rounds, n (p - 1) / p bytes.
+    scatter_binomial: ceil(lg p) rounds, n (p - 1) / p bytes.
     """
     if operation not in OPERATIONS:
         raise UsageError(f"there is no operation {operation!r}; the operations are {', '.join(OPERATIONS)}.")

@@ -55,7 +55,12 @@ def scan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
 
 def exscan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
-    """As :func:`scan_linear`, without the own vector in the result."""
+    """As :func:`scan_linear`, without the own vector in the result.
+
+    Notes
+    -----
+    p - 1 rounds of n bytes, n (p - 2) combined one after the other.
+    """
     own, result = _prepared(comm, "exscan_linear", sendbuf, recvbuf, op)
     _linear(comm, own, result, op, inclusive=False)
 
@@ -89,7 +94,12 @@ def scan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
 
 def exscan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
-    """As :func:`scan_recursive_doubling`, without the own vector in the result."""
+    """As :func:`scan_recursive_doubling`, without the own vector in the result.
+
+    Notes
+    -----
+    ceil(lg p) rounds of n bytes, n (2 ceil(lg p) - 1) combined.
+    """
     own, result = _prepared(comm, "exscan_recursive_doubling", sendbuf, recvbuf, op)
     _doubling(comm, own, result, op, inclusive=False)
 

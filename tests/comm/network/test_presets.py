@@ -1,0 +1,78 @@
+"""Networks as values: presets with sources, and networks written as text."""
+
+import pytest
+
+from labkit.comm.network.model import LinkCost, Network, alpha_beta, loggp
+from labkit.comm.network.presets import PRESETS, find_network
+from labkit.comm.network.topologies import Crossbar, FatTree, Ring, Torus
+from labkit.errors import UsageError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_states_where_its_numbers_come_from(name):
+    network = PRESETS[name]
+    assert network.name == name and len(network.source) > 40
+    assert 1e-7 < network.cost.message_s(0) < 1e-4  # a latency
+    assert 1e9 < 1 / network.cost.beta_s_per_byte < 1e12  # a bandwidth, in bytes a second
+    assert find_network(name) is not None and find_network(name).cost == network.cost
+
+
+@pytest.mark.parametrize(
+    ("faster", "slower"),
+    [("infiniband-ndr", "infiniband-hdr"), ("infiniband-hdr", "ethernet-100g"), ("ethernet-100g", "ethernet-10g")],
+)
+def test_bandwidths_are_in_the_order_of_their_line_rates(faster, slower):
+    assert PRESETS[faster].cost.beta_s_per_byte < PRESETS[slower].cost.beta_s_per_byte
+
+
+def test_line_rates_are_not_exceeded():
+    line_rates = {"ethernet-10g": 1.25e9, "ethernet-100g": 12.5e9, "infiniband-hdr": 25e9, "infiniband-ndr": 50e9}
+    for name, rate in line_rates.items():
+        assert 1 / PRESETS[name].cost.beta_s_per_byte <= rate
+
+
+def test_values_replace_those_of_a_preset():
+    network = find_network("ethernet-10g,alpha=1e-6,bandwidth=2e9,eager=100,topology=fat-tree(8,4),hop=1e-7,gamma=0")
+    assert network.cost == LinkCost(1e-6, 0.5e-9) and network.eager_limit_bytes == 100
+    assert network.topology == FatTree(8, 4.0) and network.hop_s == 1e-7 and network.gamma_s_per_byte == 0
+    network = find_network("latency=1e-6,overhead=2e-7,gap=3e-7,alpha=0,beta=1e-10,node=4,inside-alpha=1e-7,inside-beta=1e-11")
+    assert network.cost == loggp(1e-6, 2e-7, 3e-7, 1e-10).cost
+    assert network.ranks_per_node == 4 and network.inside == LinkCost(1e-7, 1e-11)
+
+
+@pytest.mark.parametrize(
+    ("text", "topology"),
+    [("ring", Ring()), ("torus", Torus()), ("torus(4x8)", Torus(4, 8)), ("crossbar", Crossbar()), ("fat-tree(4,2.5)", FatTree(4, 2.5))],
+)
+def test_topologies(text, topology):
+    assert find_network(f"topology={text}").topology == topology
+
+
+@pytest.mark.parametrize(
+    "text", ["", "ethernet-10g", "alpha=1,beta=2", "infiniband-hdr,topology=torus(3x5),node=2"],
+)
+def test_a_network_says_what_it_is(text):
+    network = find_network(text)
+    assert network.name in str(network) and "beta" in str(network)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: find_network("myrinet"), "there is no network 'myrinet'; the known ones are shared-memory"),
+        (lambda: find_network("alpha"), "there is no network 'alpha'"),
+        (lambda: find_network("ethernet-10g,fast"), "'fast' is none of alpha="),
+        (lambda: find_network("bandwidth=0"), "a bandwidth is positive"),
+        (lambda: find_network("node=0"), "at least one rank"), (lambda: find_network("node=1.5"), "is not a number"),
+        (lambda: find_network("topology=fat-tree(0,1)"), "at least 1 node"),
+        (lambda: find_network("topology=torus(axb)"), "wrong sizes"), (lambda: alpha_beta(-1, 0), "no cost of a link is negative"),
+        (lambda: alpha_beta(float("nan"), 0), "no cost of a link is negative"),
+        (lambda: Network("x", LinkCost(), ranks_per_node=2), "cost of a message inside"),
+        (lambda: alpha_beta(1, 1, -1), "gamma, eager limit and hop latency are not negative"),
+        (lambda: Torus(2, 3).num_links(8), "rows x columns = 8"),
+    ],
+)
+def test_what_is_wrong_is_said(make, words):
+    with pytest.raises(UsageError) as caught:
+        make()
+    assert words in str(caught.value) and "\n" not in str(caught.value)

@@ -1,0 +1,62 @@
+"""Sums written into all vectors in one pass, and scratch arrays that come back."""
+
+import gc
+
+import numpy as np
+import pytest
+
+from labkit.mpi.collectives import scratch as store
+from labkit.mpi.collectives.fused import sum_into_all
+
+
+@pytest.mark.parametrize("num_vectors", [1, 2, 3, 4, 5, 9])
+@pytest.mark.parametrize("size", [0, 1, 7, 20_001])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int64, np.int32])
+def test_every_vector_is_the_sum_from_left_to_right(num_vectors, size, dtype):
+    rng = np.random.default_rng(num_vectors)
+    vectors = [(rng.standard_normal(size) * 10.0 ** rng.integers(-3, 4, size)).astype(dtype) for _ in range(num_vectors)]
+    expected = vectors[0].copy()
+    for vector in vectors[1:]:
+        expected = expected + vector
+    sum_into_all(vectors)
+    for vector in vectors:
+        assert vector.dtype == dtype and vector.tobytes() == expected.tobytes()
+
+
+def test_large_scratch_comes_back_and_small_is_ordinary():
+    store._free.clear()
+    first = store.scratch(10**6, np.float64)
+    address = first.ctypes.data
+    part = first[10:20]
+    del first
+    gc.collect()
+    assert store._free == []  # a slice is still in use
+    part[:] = 1
+    del part
+    gc.collect()
+    assert len(store._free) == 1
+    again = store.scratch(9 * 10**5, np.float64)
+    assert again.ctypes.data == address and again.size == 9 * 10**5
+    other = store.scratch(9 * 10**5, np.float64)
+    assert not np.shares_memory(again, other)
+    small = store.scratch(10, np.int32)
+    del small
+    gc.collect()
+    assert store._free == []
+
+
+def test_the_store_is_bounded():
+    store._free.clear()
+    arrays = [store.scratch(store.KEPT_BYTES // 4, np.uint8) for _ in range(8)]
+    del arrays
+    gc.collect()
+    assert 0 < sum(memory.nbytes for memory in store._free) <= store.KEPT_BYTES
+    store._free.clear()
+
+
+def test_a_copy_is_a_copy():
+    original = np.arange(100_000.0)
+    copy = store.scratch_copy(original)
+    copy[0] = -1
+    assert original[0] == 0 and np.array_equal(copy[1:], original[1:])
+    assert store.scratch_like(original).shape == original.shape
