@@ -11,8 +11,6 @@ from __future__ import annotations
 import functools
 import inspect
 
-import greenlet
-
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated.checks import of_the_call
 from labkit.comm.simulated.collectives import Collectives

@@ -12,8 +12,6 @@ over IP multicast, 2005 (neighbor exchange).
 
 from __future__ import annotations
 
-import numpy as np
-
 from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_pair, ends_of, flat
 from labkit.mpi.collectives.messages import exchange, receive
 from labkit.mpi.collectives.scratch import scratch_like
@@ -46,6 +44,7 @@ def allgather_ring(comm, sendbuf, recvbuf, *, counts=None) -> None:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from labkit.comm.simulated.run import simulate
     >>> def program(comm):
     ...     everything = np.empty(comm.size, int)

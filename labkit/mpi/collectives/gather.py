@@ -11,8 +11,6 @@ Thakur, Rabenseifner, Gropp 2005, section 3.
 
 from __future__ import annotations
 
-import numpy as np
-
 from labkit.mpi.arguments import usage_error
 from labkit.mpi.collectives.arguments import IN_PLACE, check_block, check_pair, check_root, ends_from, ends_of, flat
 from labkit.mpi.collectives.messages import receive
@@ -45,6 +43,7 @@ def gather_flat(comm, sendbuf, recvbuf, *, root: int = 0, counts=None) -> None:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from labkit.comm.simulated.run import simulate
     >>> def program(comm):
     ...     everything = np.empty(3, int) if comm.rank == 2 else None

@@ -11,7 +11,6 @@ operations, ICCS 2004.
 
 from __future__ import annotations
 
-import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
@@ -57,6 +56,7 @@ def reduce_flat(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> None:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from labkit.comm.simulated.run import simulate
     >>> def program(comm):
     ...     total = np.empty(1) if comm.rank == 0 else None

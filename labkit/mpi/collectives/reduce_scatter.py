@@ -11,7 +11,6 @@ for clusters of workstations, JPDC 69, 2009 (ring).
 
 from __future__ import annotations
 
-import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
@@ -48,6 +47,7 @@ def reduce_scatter_pairwise(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) 
 
     Examples
     --------
+    >>> import numpy as np
     >>> from labkit.comm.simulated.run import simulate
     >>> def program(comm):
     ...     mine = np.empty(1)

@@ -10,7 +10,6 @@ Hillis, Steele: Data parallel algorithms, CACM 29(12), 1986.
 
 from __future__ import annotations
 
-import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
@@ -42,6 +41,7 @@ def scan_linear(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
     Examples
     --------
+    >>> import numpy as np
     >>> from labkit.comm.simulated.run import simulate
     >>> def program(comm):
     ...     x = np.array([comm.rank + 1])

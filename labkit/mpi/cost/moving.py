@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from labkit.mpi.collectives.arguments import Fold, block_ends
 from labkit.mpi.collectives.broadcast import SEGMENT_BYTES
-from labkit.mpi.cost.model import COSTS, Cost, block_size, ceil_log2, cost_of, equal_ends, powers, ring_lap, scatter_tree, star
+from labkit.mpi.cost.model import (
+    COSTS,
+    Cost,
+    block_size,
+    ceil_log2,
+    cost_of,
+    equal_ends,
+    powers,
+    ring_lap,
+    scatter_tree,
+    star,
+)
 
 # -- barriers -----------------------------------------------------------------------------------------
 

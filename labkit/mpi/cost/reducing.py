@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from labkit.mpi.collectives.allreduce import SEGMENT_BYTES, swing_peer
 from labkit.mpi.collectives.arguments import Fold, block_ends
-from labkit.mpi.cost.model import COSTS, Cost, block_size, ceil_log2, cost_of, equal_ends, powers, ring_lap, scatter_tree
+from labkit.mpi.cost.model import (
+    COSTS,
+    Cost,
+    block_size,
+    ceil_log2,
+    cost_of,
+    equal_ends,
+    powers,
+    ring_lap,
+    scatter_tree,
+)
 
 # -- reductions ---------------------------------------------------------------------------------------
 

@@ -17,8 +17,8 @@ from statistics import median
 
 import numpy as np
 
-from labkit.mpi.clock import wall_time
 from labkit.mpi.arguments import check_count, check_num_ranks, check_seconds
+from labkit.mpi.clock import wall_time
 from labkit.mpi.requests import wait_all
 
 TAG = 3

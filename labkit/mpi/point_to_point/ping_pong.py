@@ -17,8 +17,8 @@ import numpy as np
 
 from labkit.errors import UsageError
 from labkit.hardware.messages import fit_alpha_beta
-from labkit.mpi.clock import wall_time
 from labkit.mpi.arguments import check_count, check_num_ranks, usage_error
+from labkit.mpi.clock import wall_time
 from labkit.mpi.requests import wait_all
 
 LARGE_MESSAGE_BYTES = 8192

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from labkit.mpi.clock import wall_time
 from labkit.mpi.arguments import check_count, check_num_ranks, check_seconds
+from labkit.mpi.clock import wall_time
 from labkit.mpi.requests import wait_all
 
 NOTE_TAG, DATA_TAG = 1, 2

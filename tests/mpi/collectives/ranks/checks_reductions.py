@@ -3,7 +3,21 @@
 import math
 
 import numpy as np
-from cases import AFFINE, MATRICES, OPERATIONS, Room, affine, combined, counts_of, data, ends_of, matrices, roots, sizes, tensor
+from cases import (
+    AFFINE,
+    MATRICES,
+    OPERATIONS,
+    Room,
+    affine,
+    combined,
+    counts_of,
+    data,
+    ends_of,
+    matrices,
+    roots,
+    sizes,
+    tensor,
+)
 from mpi4py import MPI
 
 from labkit.mpi.collectives.registry import family
