@@ -23,14 +23,16 @@ def test_every_room_is_on_the_map():
 
 
 def test_everything_on_the_map_exists():
-    parent = ""
+    parents = {}  # the folder that stands above, by indentation
     for line in TREE.strip().splitlines():
         indent = len(line) - len(line.lstrip())
-        for name in re.findall(r"[\w./]+(?:/|\.\w+)(?=[ ,;]|$)", line.strip().split("  ")[0]):
-            path = ROOT / (parent if indent else "") / name
-            assert path.exists(), f"the README names {path.relative_to(ROOT)}"
-        if not indent:
-            parent = line.split()[0]
+        folder = next((parents[i] for i in sorted(parents, reverse=True) if i < indent), ROOT)
+        names = re.findall(r"[\w./]+(?:/|\.\w+)(?=[ ,;]|$)", line.strip().split("  ")[0])
+        for name in names:
+            assert (folder / name).exists(), f"the README names {(folder / name).relative_to(ROOT)}"
+        parents = {i: path for i, path in parents.items() if i < indent}
+        if names and names[0].endswith("/"):
+            parents[indent] = folder / names[0]
 
 
 def test_pictures_exist():

@@ -241,7 +241,7 @@ def test_finally_blocks_run_and_ranks_that_catch_everything_are_left(capfd):
 
 
 def test_a_failure_in_a_nonblocking_collective_is_that_of_its_rank():
-    with pytest.raises(RankFailedError, match=r"(?s)rank 1.*sendbuf has 4 x float64 and recvbuf 3"):
+    with pytest.raises(RankFailedError, match=r"(?s)rank 1.*sendbuf has 4 elements of float64, but recvbuf 3"):
         simulate(2, lambda comm: comm.Iallreduce(ROOM, np.zeros(4 - comm.rank)).Wait())
 
 
