@@ -8,7 +8,6 @@ while one is open, messages are held back until the virtual time of their arriva
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import takewhile
 
 from mpi4py import MPI
@@ -41,8 +40,8 @@ class Mailbox:
     def __init__(self, owner, members: tuple[int, ...]):
         self.owner, self.members = owner, members
         self.world = owner.world
-        self.unexpected: dict[int, deque[Message]] = {}  # by source
-        self.posted: dict[int, deque] = {}  # receives from named ranks, by source
+        self.unexpected: dict[int, list[Message]] = {}  # by source
+        self.posted: dict[int, list] = {}  # receives from named ranks, by source
         self.wild: list = []  # receives from anybody
         self.probes: list = []  # ranks that wait in Probe: requests that take nothing
         self.num_held = 0  # messages held back until they arrive
@@ -65,7 +64,7 @@ class Mailbox:
                     return
         queue = self.unexpected.get(message.source)
         if queue is None:
-            queue = self.unexpected[message.source] = deque()
+            queue = self.unexpected[message.source] = []
         queue.append(message)
 
     def set_out(self, time, message: Message) -> None:
@@ -106,7 +105,7 @@ class Mailbox:
             self.withdraw(found)
             self.match(found, message)
             return
-        self.unexpected.setdefault(message.source, deque()).append(message)
+        self.unexpected.setdefault(message.source, []).append(message)
         for probe in [p for p in self.probes if p.accepts(message)]:
             self.probes.remove(probe)
             probe.message = message
@@ -132,7 +131,7 @@ class Mailbox:
             if message is None:
                 queue = self.posted.get(source)
                 if queue is None:
-                    queue = self.posted[source] = deque()
+                    queue = self.posted[source] = []
                 queue.append(request)
                 return
         self.unexpected[message.source].remove(message)
@@ -144,7 +143,7 @@ class Mailbox:
         for source, queue in self.unexpected.items():
             arrived = list(takewhile(lambda message: message.arrival <= now, queue))
             if len(arrived) < len(queue):
-                self.unexpected[source] = deque(arrived)
+                self.unexpected[source] = arrived
                 for message in list(queue)[len(arrived) :]:
                     self._hold(message)
 

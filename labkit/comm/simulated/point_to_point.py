@@ -197,7 +197,7 @@ class PointToPoint:
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _launch(self, call, buf, dest, tag, synchronous, buffered=False, request=None):
+    def _launch(self, call, buf, dest, tag, synchronous, buffered=False, request=None, num_bytes=None):
         """Put a message on its way: the time when the sender can go on, or the request that knows it."""
         if type(dest) is not int or type(tag) is not int:
             dest, tag = index(dest), index(tag)
@@ -213,10 +213,12 @@ class PointToPoint:
         cost = transport.cost if transport.ranks_per_node == 1 else transport.cost_between(me.rank, dest_world)
         if cost.overhead_s:
             me.advance_to(me.now + cost.overhead_s)
-        num_bytes = len(buf) if is_bytes else buf.nbytes if is_plain(buf) else None
         if num_bytes is None:
-            data = taken(buf)
-            num_bytes = data.nbytes
+            if is_bytes or is_plain(buf):
+                num_bytes = len(buf) if is_bytes else buf.nbytes
+            else:
+                data = taken(buf)
+                num_bytes = data.nbytes
         me.sent_round = message_round = (me.depth if me.depth > me.sent_round else me.sent_round) + 1
         me.num_sent += 1
         me.bytes_sent += num_bytes
@@ -289,7 +291,8 @@ class PointToPoint:
         if type(sendbuf) is not bytes and not is_plain(sendbuf):
             sendbuf = taken(sendbuf)
         receive = self._post(call, recvbuf, source, recvtag, room, pickled)
-        sent = self._launch(call, sendbuf, dest, sendtag, False)
+        num_bytes = len(sendbuf) if type(sendbuf) is bytes else sendbuf.nbytes
+        sent = self._launch(call, sendbuf, dest, sendtag, False, num_bytes=num_bytes)
         if type(sent) is Request:
             me.wait_for((receive, sent), call)
             sent.finish()
@@ -299,7 +302,6 @@ class PointToPoint:
                 me.advance_to(sent)
         result = receive.finish(status)
         if me.recorder is not None:
-            num_bytes = len(sendbuf) if type(sendbuf) is bytes else size_of(sendbuf)
             me.recorder.sendrecv_span(self, call, start, receive, dest, sendtag, num_bytes)
         return result
 

@@ -35,6 +35,13 @@ class Released(BaseException):
 class SimulatedRank:
     """One rank: its clock, its books, and what it waits for."""
 
+    __slots__ = (  # a thousand ranks take turns: what each of them touches should be small
+        "world", "rank", "now", "token", "waiting", "waiting_call", "waiting_any", "num_unknown", "until", "num_polls",
+        "sent_round", "received_round", "depth", "num_sent", "bytes_sent", "num_received", "bytes_received", "num_reduced",
+        "bytes_reduced", "reduced_in_round", "reducing_round", "posted", "collectives", "members", "recorder", "inside",
+        "own", "state", "result", "failure", "stopped_at", "greenlet",
+    )
+
     def __init__(self, world: World, rank: int):
         self.world, self.rank = world, rank
         self.now = 0  # virtual time in s

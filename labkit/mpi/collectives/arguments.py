@@ -8,6 +8,7 @@ other is found by :mod:`.messages`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
@@ -126,16 +127,19 @@ def own_copy(comm, call: str, sendbuf, recvbuf, op, *, must_commute: bool = Fals
     return recv
 
 
-def block_ends(num_elements: int, num_blocks: int) -> list[int]:
+@functools.lru_cache(maxsize=256)
+def block_ends(num_elements: int, num_blocks: int) -> tuple[int, ...]:
     """Where blocks end when a vector is cut as evenly as possible: block k is [ends[k], ends[k + 1]).
+
+    One tuple for all who ask: a thousand simulated ranks with one each would not fit into any cache.
 
     Examples
     --------
     >>> block_ends(7, 3)
-    [0, 3, 5, 7]
+    (0, 3, 5, 7)
     """
     size, rest = divmod(num_elements, num_blocks)
-    return [block * size + min(block, rest) for block in range(num_blocks + 1)]
+    return tuple(block * size + min(block, rest) for block in range(num_blocks + 1))
 
 
 def ends_of(comm, call: str, counts: Sequence[int] | None, total: int | None) -> list[int]:
