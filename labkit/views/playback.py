@@ -53,7 +53,8 @@ def timeline_until(timeline: Timeline, now_ns: int) -> Timeline:
 def playback_layout(timeline: Timeline, now_ns: int) -> PlaybackLayout:
     """What to draw at ``now_ns``, in ns from the start of the run."""
     timeline = timeline.from_zero()
-    whole = timeline_layout(timeline, max_bars=0)  # for the ends of the axis
+    # For the ends of the axis; it begins at 0 even if the first call is late, or the line at now_ns is not in view.
+    whole = timeline_layout(timeline, max_bars=0)
     under_way = [m for m in timeline.messages if m.send_start_ns <= now_ns < m.recv_end_ns][:MAX_IN_FLIGHT]
     flying = tuple(
         InFlight(
@@ -63,7 +64,7 @@ def playback_layout(timeline: Timeline, now_ns: int) -> PlaybackLayout:
         for m in under_way
     )
     so_far = timeline_layout(timeline_until(timeline, now_ns))
-    return PlaybackLayout(now_ns, replace(so_far, start_ns=whole.start_ns, end_ns=whole.end_ns), flying)
+    return PlaybackLayout(now_ns, replace(so_far, start_ns=min(0, whole.start_ns), end_ns=whole.end_ns), flying)
 
 
 def playback_figure(timeline: Timeline, now_ns: int) -> go.Figure:
@@ -98,16 +99,23 @@ def playback_figure(timeline: Timeline, now_ns: int) -> go.Figure:
 
 
 def _keep_traces(figure: go.Figure, timeline: Timeline) -> None:
-    """The traces of the whole run, empty where nothing has happened yet: the legend stays, and a page can go on."""
+    """The traces of the whole run, empty where nothing has happened yet: the legend stays, and a page can go on.
+
+    All bars lie: where bars of a shown figure turn from lying to standing, plotly gives up the ranges of both axes.
+    """
     kinds = {span.kind for span in timeline.spans}
     waiting = any(span.waiting_ns for span in timeline.spans)
     names = [name for name in (WAITING, *KIND_COLOURS) if name in kinds or (name == WAITING and waiting)]
     there = {trace.name: trace for trace in figure.data}
-    traces = [there.get(name) or go.Bar(name=name, marker={"color": _colour(name)}, showlegend=True) for name in names]
+    traces = [there.get(name) or _empty_bars(name) for name in names]
     if timeline.messages:
         traces.append(there.get("message") or go.Scatter(name="message", mode="lines", line={"color": INK}, showlegend=True))
     figure.data = ()
     figure.add_traces(traces)
+
+
+def _empty_bars(name: str) -> go.Bar:
+    return go.Bar(name=name, orientation="h", marker={"color": _colour(name)}, showlegend=True)
 
 
 def _colour(name: str) -> str:

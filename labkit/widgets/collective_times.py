@@ -119,11 +119,18 @@ class CollectiveTimes(widgets.VBox):
         self.algorithms.options = names
         self.algorithms.value = _first_choice(names)
         self._changing = False
+        self._forget_status()
         self._draw()
 
     def _on_change(self, change) -> None:
         if not self._changing:
+            self._forget_status()
             self._draw()
+
+    def _forget_status(self) -> None:
+        """What the status says is about the choice before; a measurement that goes on still speaks."""
+        if self._thread is None or not self._thread.is_alive():
+            self.status.value = ""
 
     # -- the measurement ----------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class CollectiveExplorer(widgets.VBox):
         rounds = self.rounds
         return (
             f"<b>{html.escape(find(rounds.name).summary)}</b><br>"
-            f"{rounds.num_rounds} rounds, {rounds.num_messages} messages on {rounds.num_ranks} ranks."
+            f"{_counted(rounds.num_rounds, 'round')}, {_counted(rounds.num_messages, 'message')} on {rounds.num_ranks} ranks."
         )
 
     def _on_operation(self, change) -> None:
@@ -107,6 +107,10 @@ class CollectiveExplorer(widgets.VBox):
             shown[2].marker.size = arrows.marker.size
             shown[3].marker.color, shown[3].hovertext = nodes.marker.color, nodes.hovertext
             self.figure.layout.title.text = layout.title
+
+
+def _counted(number: int, word: str) -> str:
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 def _with_messages(operation: str) -> list[str]:

@@ -51,7 +51,8 @@ class LiveTimeline(widgets.VBox):
     def __init__(self, timeline: Timeline, *, seconds: float = 8.0):
         self.timeline = timeline.from_zero()
         self._lock, self._stop, self._thread = threading.RLock(), threading.Event(), None
-        self.play = widgets.Play(min=0, max=NUM_STEPS, show_repeat=False)
+        # Both begin at the end: the link below gives the slider on the page the value of the button.
+        self.play = widgets.Play(value=NUM_STEPS, min=0, max=NUM_STEPS, show_repeat=False)
         self.position = widgets.IntSlider(
             value=NUM_STEPS, min=0, max=NUM_STEPS, description="% of the run", style={"description_width": "initial"},
             layout={"width": "420px"},

@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -258,6 +259,9 @@ def test_playing_shows_what_was_under_way():
     assert [(m.source, m.dest) for m in layout.timeline.arrows] == [(0, 1)]
     assert max(bar.end_ns for bar in layout.timeline.bars) == 1250
     assert layout.timeline.end_ns >= 3000
+    # The only call comes late, and the picture still begins at 0.
+    late = replace(timeline, spans=(replace(timeline.spans[-1], start_ns=2500),), messages=())
+    assert playback_layout(late, 0).timeline.start_ns == 0 and not playback_layout(late, 0).timeline.bars
     figure = playback_figure(timeline, 1250)
     assert figure.layout.title.text.startswith("At 1.25 µs: ")
     assert figure.data[-1].name == "under way" and figure.data[-1].y[1] == 1.25
@@ -265,4 +269,6 @@ def test_playing_shows_what_was_under_way():
     assert playback_layout(timeline, 3000).in_flight == ()
     kinds = [[(t.type, t.name) for t in playback_figure(timeline, now).data] for now in (0, 500, 1250, 3000)]
     assert kinds[0] == kinds[1] == kinds[2] == kinds[3]  # a page only has to change their values
+    # Bars that turn from lying to standing would make the page give up the ranges of its axes.
+    assert all(t.orientation == "h" for now in (0, 500) for t in playback_figure(timeline, now).data if t.type == "bar")
     assert playback_figure(type(timeline)(2), 0).layout.title.text == "At 0 ns: nothing has been communicated yet"

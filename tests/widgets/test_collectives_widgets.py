@@ -166,6 +166,9 @@ def test_what_cannot_be_measured_is_said_at_once():
     widget = CollectiveTimes(num_ranks=64, run=None)
     widget.button.click()
     assert "64 ranks are too many for this machine" in widget.status.value and widget._thread is None
+    widget.num_ranks.value = 2
+    assert widget.status.value == ""  # it was about the choice before
+    widget.num_ranks.value = 64
     widget.num_ranks.value, widget.algorithms.value = 4, ()
     widget.button.click()
     assert widget.status.value == "Choose an algorithm to measure." and widget._thread is None
@@ -246,6 +249,7 @@ def traced(num_ranks=3):
 
 def test_a_timeline_plays():
     live = LiveTimeline(traced())
+    assert live.play.value == live.position.value == live.position.max  # the page gives the slider the value of play
     assert live.now_ns == 3000 and "6 messages" not in live.figure.layout.title.text
     assert "9 messages" in live.figure.layout.title.text
     live.position.value = 50

@@ -17,7 +17,7 @@ class Races:
     Attributes
     ----------
     reference : list or str
-        What most seeds gave: the results by rank, or the first line of the error.
+        What the largest number of seeds gave: the results by rank, or the first line of the error.
     others : dict of int to (list or str)
         By seed: results and errors that differ from it. Empty if no race was seen, which does not
         prove that there is none.
@@ -34,8 +34,8 @@ class Races:
             return "no race seen: all seeds gave the same"
         seed, other = next(iter(self.others.items()))
         return (
-            f"a race: {len(self.others)} of the seeds gave something else. Most gave {self.reference}; seed {seed} gave "
-            f"{other}. Run simulate(..., seed={seed}) to see it again."
+            f"a race: the most frequent result was {self.reference}; {len(self.others)} of the seeds gave something else, "
+            f"seed {seed} for example {other}. Run simulate(..., seed={seed}) to see it again."
         )
 
 

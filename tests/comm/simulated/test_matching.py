@@ -167,6 +167,7 @@ def test_find_races():
 
     races = find_races(3, racy)
     assert races and set(races.others) < set(range(20)) and "simulate(..., seed=" in str(races)
+    assert f"{len(races.others)} of the seeds gave something else" in str(races) and "Most gave" not in str(races)
     seed, other = next(iter(races.others.items()))
     assert simulate(3, racy, seed=seed).results == other != races.reference
     found = find_races(3, stuck_at_times)
