@@ -90,6 +90,9 @@ def limit_bundle(data: dict, metadata: dict) -> dict:
         or len(value) <= (LIMIT_CHARS if mime.startswith("text/") else LIMIT_BINARY)
     }
     if "text/plain" not in kept:
-        text = str(data.get("text/plain", ""))
-        kept["text/plain"] = f"{text[:1000]} [... {len(text) - 1000:,} more characters]"
+        text = data.get("text/plain")
+        if text is None:  # its __repr__ has failed, and IPython has shown how
+            kept["text/plain"] = "(a value that cannot be shown)"
+        else:
+            kept["text/plain"] = f"{text[:1000]} [... {len(text) - 1000:,} more characters]"
     return {"data": kept, "metadata": metadata}

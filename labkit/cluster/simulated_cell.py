@@ -7,6 +7,7 @@ import io
 import sys
 import threading
 import time
+import types
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -136,7 +137,7 @@ def run_simulated_cell(
 
     started = time.monotonic()
     watch = _Watch(simulation.world, timeout_s, progress)
-    with _streams_by_rank(simulation.world, listener), watch:
+    with _streams_by_rank(simulation.world, listener), _names_by_rank(simulation.world, ranks.namespaces), watch:
         simulation.run(run_rank)
     error = _error_of(simulation, outcomes, watch.timed_out, timeout_s)
     outcome = SimulatedOutcome(
@@ -229,6 +230,29 @@ class _streams_by_rank:
         for streams in self.by_name.values():
             for stream in streams:
                 stream.close_cell()
+
+
+class _names_by_rank:
+    """While a simulation runs, ``__main__`` is what the running rank has defined: so its classes can be pickled."""
+
+    def __init__(self, world, namespaces: list[dict]):
+        self.module = _MainOfRanks("__main__")
+        self.module.__dict__.update(_world=world, _namespaces=namespaces, _real=sys.modules["__main__"])
+
+    def __enter__(self):
+        sys.modules["__main__"] = self.module
+
+    def __exit__(self, *exception):
+        sys.modules["__main__"] = self.module._real
+
+
+class _MainOfRanks(types.ModuleType):
+    """Looks a name up in the running rank's namespace, then in the notebook's."""
+
+    def __getattr__(self, name: str):
+        current = self._world.current
+        namespace = self._namespaces[current.rank] if current is not None else {}
+        return namespace[name] if name in namespace else getattr(self._real, name)
 
 
 class _ToListener(io.TextIOBase):

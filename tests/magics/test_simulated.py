@@ -154,3 +154,33 @@ def test_a_simulation_leaves_mpi4py_as_it_was(shell):
         run(shell, "--sim 3", "1 / 0")
     assert (MPI.COMM_WORLD, MPI.Request, MPI.Wtime) == before
     assert MPI.COMM_WORLD.size == 1
+
+
+def test_objects_of_a_class_of_the_cell_travel(shell):
+    cell = (
+        "class Point:\n    def __init__(self, x):\n        self.x = x\n"
+        "found = comm.sendrecv(Point(comm.rank), 1 - comm.rank, 0, None, 1 - comm.rank)\n"
+        "found.x, type(found) is Point"
+    )
+    text = run(shell, "--sim 2", cell).text
+    assert "rank 0 │ Out: (1, True)" in text and "rank 1 │ Out: (0, True)" in text
+    import __main__
+
+    assert not hasattr(__main__, "_namespaces")
+
+
+def test_a_value_that_cannot_be_shown(shell):
+    text = run(shell, "--sim 1", "class R:\n    def __repr__(self):\n        raise ValueError('bad')\nR()").text
+    assert "Out: (a value that cannot be shown)" in text
+
+
+def test_a_thread_of_a_rank_may_not_communicate(shell):
+    cell = (
+        "import threading\nseen = []\n"
+        "def work():\n    try:\n        comm.recv(source=1 - comm.rank)\n    except Exception as error:\n        seen.append(str(error))\n"
+        "thread = threading.Thread(target=work)\nthread.start()\nthread.join()\nseen[0][:60]"
+    )
+    text = run(shell, "--sim 2", cell).text
+    for rank in (0, 1):
+        assert f"rank {rank} │ Out: 'rank {rank}: a simulated rank communicates from its own program" in text
+    assert "Out: 2" in run(shell, "--sim 2", "comm.allreduce(1)").text  # and the next cell works

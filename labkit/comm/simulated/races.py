@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from labkit.comm.simulated.run import simulate
-from labkit.errors import CellError
+from labkit.errors import CellError, UsageError
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,29 @@ def find_races(num_ranks: int, function: Callable, seeds: Iterable[int] = range(
     """
     found: dict[int, object] = {}
     error = None
+    seeds = list(seeds)
+    if not seeds:
+        raise UsageError("find_races needs at least one seed; range(20) tries twenty.")
     for seed in seeds:
         try:
             found[seed] = simulate(num_ranks, function, seed=seed, **options).results
         except CellError as raised:
             found[seed], error = f"{type(raised).__name__}: {str(raised).splitlines()[0]}", raised
-    kinds = {seed: pickle.dumps(outcome) for seed, outcome in found.items()}
+    kinds = {seed: _kind(outcome) for seed, outcome in found.items()}
     times_seen = list(kinds.values())
     usual = max(times_seen, key=times_seen.count, default=None)
     if error is not None and len(set(times_seen)) == 1:
         raise error
     reference = next((outcome for seed, outcome in found.items() if kinds[seed] == usual), None)
     return Races(reference, {seed: outcome for seed, outcome in found.items() if kinds[seed] != usual})
+
+
+def _kind(outcome) -> bytes:
+    """Equal for outcomes that are equal. By themselves: pickled together, shared objects would count."""
+    try:
+        return b"".join(pickle.dumps(result) for result in outcome) if isinstance(outcome, list) else outcome.encode()
+    except Exception as error:
+        raise UsageError(
+            f"find_races compares what the ranks return, and this cannot be compared ({error}): return numbers, "
+            "texts, arrays, or lists of them."
+        ) from None

@@ -7,6 +7,7 @@ import linecache
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral
 
 from mpi4py import MPI
 
@@ -171,8 +172,9 @@ class Simulation:
         self, num_ranks: int, *, network: Network = DEFAULT_NETWORK, seed: int | None = None, jitter: float = 1.0,
         trace: bool = False, check_unsafe_sends: bool = False,
     ):
-        if not isinstance(num_ranks, int) or num_ranks < 1:
-            raise UsageError(f"a simulation has at least 1 rank, not {num_ranks}.")
+        if isinstance(num_ranks, bool) or not isinstance(num_ranks, Integral) or num_ranks < 1:
+            raise UsageError(f"a simulation has at least 1 rank, not {num_ranks!r}; pass a whole number.")
+        num_ranks = int(num_ranks)
         self.world = World(num_ranks, network, seed=seed, jitter=jitter, check_unsafe_sends=check_unsafe_sends)
         shared = Shared(self.world, tuple(range(num_ranks)), WHOLE_WORLD)
         self.comms = [shared.comm_of(rank) for rank in range(num_ranks)]
@@ -225,11 +227,12 @@ class Simulation:
 
     def _failed(self, failed: list[SimulatedRank], logs):
         first = failed[0].failure
-        same = [rank.rank for rank in failed if str(rank.failure) == str(first) and type(rank.failure) is type(first)]
+        words = _words(first)
+        same = [rank.rank for rank in failed if _words(rank.failure) == words and type(rank.failure) is type(first)]
         trace = "".join(traceback.format_exception(first)).rstrip()
         statuses = statuses_of(self.states)
         others = [s for s in statuses if s.state in ("waiting", "computing")]
-        text = f"{ranks_text(same)} raised {type(first).__name__}: {first}\n{trace}"
+        text = f"{ranks_text(same)} raised {type(first).__name__}: {words}\n{trace}"
         if others:
             text += f"\nThe simulation was ended; at that time\n{statuses_text(others)}"
         error = RankFailedError(text, statuses=statuses, graph=find_stuck(self.states, logs))
@@ -273,6 +276,14 @@ class Simulation:
             left_over=self.left_over,
             num_unreceived=self.num_unreceived,
         )
+
+
+def _words(failure: BaseException) -> str:
+    """What an exception says, if it can be made to say it."""
+    try:
+        return str(failure)
+    except Exception:
+        return "(its message could not be made)"
 
 
 def _state_of(me: SimulatedRank) -> RankStatus | WaitReport:

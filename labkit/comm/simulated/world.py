@@ -10,6 +10,7 @@ run is the same. Virtual time passes in communication and in reductions only.
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
@@ -19,6 +20,7 @@ import greenlet
 from labkit.comm.network.model import Network
 from labkit.comm.simulated.transport import Transport
 from labkit.comm.waits import CollectiveCall, CollectiveLog
+from labkit.errors import UsageError
 
 POLL_S = 1e-7  # what a Test or Iprobe that finds nothing costs
 PATIENT_POLLS = 64  # after so many in a row, a polling rank lets others go first
@@ -87,6 +89,7 @@ class SimulatedRank:
         """Let virtual time pass; ranks with earlier clocks go first."""
         heap = self.world.heap
         if heap and heap[0][0] < time:
+            self._check_thread()
             heappush(heap, (time, self.world.order(), self, self.token))
             self.world.run_next(self)
             self.token += 1
@@ -98,6 +101,7 @@ class SimulatedRank:
     def wait_one(self, request) -> None:
         """Block until one request is complete."""
         if request.done_at is None:
+            self._check_thread()
             request.awaited = True
             self.num_unknown, self.until = 1, self.now
             self.waiting, self.waiting_call, self.waiting_any = (request,), "", False
@@ -126,7 +130,16 @@ class SimulatedRank:
                 self.advance_to(time)
         self.num_polls = 0
 
+    def _check_thread(self) -> None:
+        """All ranks share one thread, and take turns in it."""
+        if threading.get_ident() != self.world.thread:
+            raise UsageError(
+                f"rank {self.rank}: a simulated rank communicates from its own program, not from a thread that it "
+                "started: all ranks share one thread. Use Isend and Irecv, or real ranks."
+            )
+
     def _block(self, requests, call: str, any_of_them: bool) -> None:
+        self._check_thread()
         self.num_unknown, self.until = 0, self.now
         for request in requests:
             if request.done_at is None:
@@ -260,6 +273,7 @@ class World:
     def run(self, main: Callable, comms) -> None:
         """Run ``main(comm)`` on every rank until all have ended or nothing can move."""
         self.hub = greenlet.getcurrent()
+        self.thread = threading.get_ident()
         for rank, comm in zip(self.ranks, comms, strict=True):
             self.begin(rank, main, comm)
         try:

@@ -10,7 +10,7 @@ from labkit.comm.network.model import LinkCost, alpha_beta, loggp
 from labkit.comm.network.topologies import FatTree, Ring, Torus
 from labkit.comm.simulated.races import find_races
 from labkit.comm.simulated.run import simulate
-from labkit.errors import DeadlockError, RankFailedError
+from labkit.errors import DeadlockError, RankFailedError, UsageError
 
 NETWORKS = (
     alpha_beta(1e-6, 1e-9), alpha_beta(1e-6, 1e-9, eager_limit_bytes=0), alpha_beta(1e-6, 1e-9, eager_limit_bytes=100),
@@ -241,3 +241,12 @@ def test_random_programs_deliver_what_the_model_says(program):
     assert (run.left_over, run.num_unreceived) == ({}, 0)
     if not by_probe:
         assert run.counts.num_messages == sum(map(len, steps))
+
+
+def test_find_races_needs_seeds_and_results_that_compare():
+    with pytest.raises(UsageError, match="at least one seed"):
+        find_races(2, lambda comm: 1, seeds=[])
+    with pytest.raises(UsageError, match="cannot be compared"):
+        find_races(2, lambda comm: (lambda: 1), seeds=range(2))
+    shared = [1, 2]
+    assert not find_races(2, lambda comm: shared if comm.bcast(comm.rank) == 0 else [1, 2], seeds=range(3))
