@@ -387,7 +387,8 @@ def test_results_of_past_cells_are_given_back(cells):
 
 def test_sub_communicators_can_be_freed(cells):
     for _ in range(3):
-        cells.run("subs = [comm.Dup() for _ in range(400)]\nfor sub in subs:\n    sub.Free()", 2)
+        freed = "subs = [comm.Dup() for _ in range(400)]\nfor sub in subs:\n    sub.Free()\nsum(s == MPI.COMM_NULL for s in subs)"
+        assert cells.values(freed, 2) == ["400", "400"]
 
 
 def test_display_and_rich_results_keep_their_form(cells):
