@@ -22,7 +22,7 @@ LIBRARY = {
     "allgather": lambda x: comm.Allgather(MPI.IN_PLACE, x),
 }
 OURS = {
-    "allreduce": ("ring", "rabenseifner", "recursive_doubling", "segmented_ring"),
+    "allreduce": ("all_pairs", "ring", "chunked_ring", "rabenseifner", "recursive_doubling", "segmented_ring"),
     "broadcast": ("binomial", "scatter_allgather", "chain"),
     "allgather": ("ring", "recursive_doubling", "neighbor_exchange"),
 }

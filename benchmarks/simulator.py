@@ -11,7 +11,7 @@ from labkit.bench import Benchmark, Goal
 from labkit.comm.network.model import alpha_beta
 from labkit.comm.simulated.run import simulate
 from labkit.hardware.timing import Comparison, Contention
-from labkit.mpi.collectives.allreduce import allreduce_ring
+from labkit.mpi.collectives.allreduce_rings import allreduce_ring
 
 NETWORK = alpha_beta(1e-6, 1e-9, 1e-10, eager_limit_bytes=65536)
 GOALS_S = {256: 2.0, 1024: 30.0}

@@ -14,7 +14,7 @@ import time
 import numpy as np
 from mpi4py import MPI
 
-from labkit.mpi.collectives.allreduce import allreduce_ring
+from labkit.mpi.collectives.allreduce_rings import allreduce_ring
 
 SIZES = (64, 1024, 4096, *(8192 * 2**k for k in range(12)))  # bytes, up to 16 MiB
 TAG = 12

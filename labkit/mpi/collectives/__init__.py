@@ -12,8 +12,8 @@ gather            gather.py              flat, binomial; ``counts=``
 all-gather        allgather.py           ring, recursive doubling, Bruck, neighbor exchange; ``counts=``
 reduce            reduce.py              flat, binomial, Rabenseifner
 reduce-scatter    reduce_scatter.py      pairwise, recursive halving, ring; ``counts=``
-all-reduce        allreduce.py           reduce + broadcast, recursive doubling, ring, segmented ring,
-                                         Rabenseifner, Swing
+all-reduce        allreduce.py           reduce + broadcast, recursive doubling, all pairs, Rabenseifner, Swing
+\\                 allreduce_rings.py     ring, chunked ring, segmented ring
 \\                 allreduce_nodes.py     hierarchical (by nodes), shared memory
 all-to-all        alltoall.py            linear, pairwise, Bruck
 scan, exscan      scan.py                linear, recursive doubling

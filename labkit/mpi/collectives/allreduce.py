@@ -1,12 +1,13 @@
 """All-reduces: vectors of n elements are combined, and every rank gets the result.
 
-``sendbuf`` may be MPI.IN_PLACE: the contribution stands in ``recvbuf``. Those that involve more than
-one kind of place, nodes or shared memory, are in :mod:`.allreduce_nodes`.
+``sendbuf`` may be MPI.IN_PLACE: the contribution stands in ``recvbuf``. Rings are in
+:mod:`.allreduce_rings`; those that involve more than one kind of place, nodes or shared memory, in
+:mod:`.allreduce_nodes`.
 
 References
 ----------
-Thakur, Rabenseifner, Gropp 2005, section 4.5. Patarasuk, Yuan 2009 (ring). De Sensi, Bonato, Saam,
-Hoefler: Swing: short-cutting rings for higher bandwidth allreduce, NSDI 2024 (arXiv 2401.09356).
+Thakur, Rabenseifner, Gropp 2005, section 4.5. De Sensi, Bonato, Saam, Hoefler: Swing: short-cutting rings
+for higher bandwidth allreduce, NSDI 2024 (arXiv 2401.09356). Microsoft, MSCCL (all pairs).
 """
 
 from __future__ import annotations
@@ -15,18 +16,16 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
-from labkit.mpi.arguments import check_count
-from labkit.mpi.collectives.allgather import allgather_blocks_doubling, allgather_blocks_ring
+from labkit.mpi.collectives.allgather import allgather_blocks_doubling
 from labkit.mpi.collectives.arguments import Fold, block_ends, own_copy
 from labkit.mpi.collectives.broadcast import broadcast_binomial
 from labkit.mpi.collectives.messages import exchange, receive, wait_received
 from labkit.mpi.collectives.reduce import reduce_binomial
-from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_halving, reduce_scatter_blocks_ring
+from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_halving
 from labkit.mpi.collectives.scratch import scratch, scratch_like
 from labkit.mpi.requests import wait_all
 
 TAG = 8
-SEGMENT_BYTES = 65536
 
 
 def allreduce_reduce_broadcast(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
@@ -93,70 +92,42 @@ def allreduce_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     _fold_out(comm, fold, data)
 
 
-def allreduce_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
-    """Reduce-scatter around a ring, then all-gather around the same ring.
+def allreduce_all_pairs(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """Everybody sends everybody its block, combines what arrives, and sends the sum of its own block to all.
 
-    The choice for long vectors and few ranks: no algorithm sends fewer bytes. Parameters and errors as
-    :func:`allreduce_reduce_broadcast`; the operation must commute.
-
-    Notes
-    -----
-    2 (p - 1) rounds, 2 n (p - 1) / p bytes, n (p - 1) / p combined. Bitwise equal on all ranks: each block
-    is computed once and then copied; but the order of the operands differs from block to block.
-    """
-    call = "allreduce_ring"
-    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
-    ends = block_ends(data.size, comm.size)
-    mine = (comm.rank + 1) % comm.size  # the block that is complete here after the first lap
-    reduce_scatter_blocks_ring(comm, data, ends, op, mine)
-    allgather_blocks_ring(comm, data, ends, mine)
-
-
-def allreduce_segmented_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, segment_bytes: int = SEGMENT_BYTES) -> None:
-    """The ring with blocks in segments: while one segment is combined, the next one is on its way.
-
-    For very long vectors, where combining takes about as long as sending. Parameters, errors and result
-    as :func:`allreduce_ring`.
-
-    Parameters
-    ----------
-    segment_bytes : int
-        At least 1; a segment has at least one element.
+    Ranks wait for each other twice only, so it suits few ranks that share cores. Parameters and errors as
+    :func:`allreduce_reduce_broadcast`; the operation need not commute.
 
     Notes
     -----
-    (p - 1) (S + 1) rounds with S segments a block, 2 n (p - 1) / p bytes.
+    2 (p - 1) rounds, 2 n (p - 1) / p bytes, n (p - 1) / p combined. Bitwise equal on all ranks, and the
+    operands of every block are combined in the order of the ranks.
     """
-    call = "allreduce_segmented_ring"
-    segment_bytes = check_count(comm, call, "segment_bytes", segment_bytes, 1)
-    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
-    size = comm.size
+    data = own_copy(comm, "allreduce_all_pairs", sendbuf, recvbuf, op)
+    rank, size = comm.rank, comm.size
     ends = block_ends(data.size, size)
-    length = max(1, segment_bytes // data.itemsize)
-    right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
-    room = [scratch(length, data.dtype), scratch(length, data.dtype)]
-    for step in range(size - 1):
-        out = _segments(data, ends, (comm.rank - step) % size, length)
-        into = _segments(data, ends, (comm.rank - step - 1) % size, length)
-        arriving = room[0][: into[0].size]
-        receiving = comm.Irecv(arriving, left, TAG)
-        sending = [comm.Isend(segment, right, TAG) for segment in out]
-        for number, mine in enumerate(into):
-            wait_received(comm, [receiving], [arriving])
-            theirs = arriving
-            if number + 1 < len(into):  # into the other half of the room
-                arriving = room[(number + 1) % 2][: into[number + 1].size]
-                receiving = comm.Irecv(arriving, left, TAG)
-            reduce_local(comm, theirs, mine, op)
-        wait_all(sending)
-    allgather_blocks_ring(comm, data, ends, right)
+    blocks = [data[start:end] for start, end in zip(ends[:-1], ends[1:], strict=True)]
+    mine = blocks[rank]
+    room = scratch(mine.size * size, data.dtype)
+    contributions = [room[k * mine.size : (k + 1) * mine.size] for k in range(size)]
+    contributions[rank] = mine
+    _between_all_pairs(comm, blocks, contributions)
+    total = contributions[0]
+    for theirs in contributions[1:]:
+        reduce_local(comm, total, theirs, op, mine if theirs is contributions[-1] else theirs)
+        total = theirs
+    _between_all_pairs(comm, [mine] * size, blocks)
 
 
-def _segments(data, ends, block: int, length: int) -> list[np.ndarray]:
-    """A block in pieces of ``length`` elements; as many for every block, so that all ranks agree."""
-    longest = max(end - start for start, end in zip(ends[:-1], ends[1:], strict=True))
-    starts = range(ends[block], ends[block] + max(longest, 1), length)
-    return [data[min(s, ends[block + 1]) : min(s + length, ends[block + 1])] for s in starts]
+def _between_all_pairs(comm, outgoing, incoming) -> None:
+    """``outgoing[k]`` to every other rank k, ``incoming[k]`` from it; nearest ranks first."""
+    sources = [(comm.rank - step) % comm.size for step in range(1, comm.size)]
+    rooms = [incoming[source] for source in sources]
+    receives = [comm.Irecv(room, source, TAG) for room, source in zip(rooms, sources, strict=True)]
+    dests = [(comm.rank + step) % comm.size for step in range(1, comm.size)]
+    sends = [comm.Isend(outgoing[dest], dest, TAG) for dest in dests]
+    wait_received(comm, receives, rooms)
+    wait_all(sends)
 
 
 def allreduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:

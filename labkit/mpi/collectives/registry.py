@@ -15,6 +15,7 @@ from labkit.mpi.collectives import (
     allgather,
     allreduce,
     allreduce_nodes,
+    allreduce_rings,
     alltoall,
     barrier,
     broadcast,
@@ -75,14 +76,15 @@ class Algorithm:
 
 _CHANGES_ORDER = {
     "reduce_rabenseifner", "reduce_scatter_recursive_halving", "reduce_scatter_ring", "allreduce_ring",
-    "allreduce_segmented_ring", "allreduce_rabenseifner", "allreduce_swing", "allreduce_hierarchical",
+    "allreduce_chunked_ring", "allreduce_segmented_ring", "allreduce_rabenseifner", "allreduce_swing", "allreduce_hierarchical",
 }
 
 
 def _members() -> dict[str, Algorithm]:
     found = {}
     modules = (
-        barrier, broadcast, scatter, gather, allgather, reduce, reduce_scatter, allreduce, allreduce_nodes, alltoall, scan,
+        barrier, broadcast, scatter, gather, allgather, reduce, reduce_scatter, allreduce, allreduce_rings, allreduce_nodes,
+        alltoall, scan,
     )
     for module in modules:
         for name, function in vars(module).items():

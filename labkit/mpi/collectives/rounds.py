@@ -30,7 +30,12 @@ from labkit.mpi.collectives.registry import Algorithm, find
 MAX_RANKS = 32  # a tag has a bit a rank
 NOTHING = -1
 BY_RANK = ("barrier", "scan", "exscan", "alltoall")  # one column a rank, whatever the buffer's size
-SEGMENTED = {"broadcast_chain": 1, "allreduce_segmented_ring": 2}  # chunks of a rank that show the pipeline
+# Chunks of a rank that show the pieces, and the option for p ranks that makes a piece of one element a block.
+PIECES = {
+    "broadcast_chain": (1, lambda p: {"segment_bytes": 8}),
+    "allreduce_segmented_ring": (2, lambda p: {"segment_bytes": 8}),
+    "allreduce_chunked_ring": (2, lambda p: {"chunk_bytes": 8 * p}),
+}
 RANKS_PER_NODE = 4
 
 
@@ -156,7 +161,7 @@ RoundMessage(source=0, dest=1, num_chunks=1, chunks=(0,)), RoundMessage(source=1
     if not 1 <= num_ranks <= MAX_RANKS or not 0 <= root < num_ranks:
         raise UsageError(f"rounds are shown for 1 to {MAX_RANKS} ranks and a root among them, not {num_ranks} and {root}.")
     num_elements = _num_elements(algorithm, num_ranks, num_chunks)
-    options = _options(name, options)
+    options = _options(name, num_ranks, options)
     tapped: list[_Tap] = []
     simulation = Simulation(num_ranks, network=alpha_beta(1, 0))
     for rank in simulation.world.ranks:
@@ -179,16 +184,16 @@ def _num_elements(algorithm: Algorithm, num_ranks: int, num_chunks: int | None) 
     if num_chunks is None:
         if operation in ("scan", "exscan"):
             return 1
-        return num_ranks * SEGMENTED.get(algorithm.name, 1)
+        return num_ranks * (PIECES[algorithm.name][0] if algorithm.name in PIECES else 1)
     if num_chunks < 1 or (operation in EQUAL_BLOCKS and num_chunks % num_ranks):
         raise UsageError(f"{algorithm.name}: {num_chunks} chunks do not divide into {num_ranks} equal blocks of at least one.")
     return num_chunks
 
 
-def _options(name: str, options: dict) -> dict:
+def _options(name: str, num_ranks: int, options: dict) -> dict:
     if name == "allreduce_hierarchical":
         return {"ranks_per_node": RANKS_PER_NODE} | options
-    return ({"segment_bytes": 8} | options) if name in SEGMENTED else options
+    return (PIECES[name][1](num_ranks) | options) if name in PIECES else options
 
 
 def _tags(operation: str, rank: int, num_ranks: int, num_elements: int) -> np.ndarray:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from labkit.mpi.collectives.allreduce import SEGMENT_BYTES, swing_peer
+from labkit.mpi.collectives.allreduce import swing_peer
+from labkit.mpi.collectives.allreduce_rings import CHUNK_BYTES, SEGMENT_BYTES
 from labkit.mpi.collectives.arguments import Fold, block_ends
 from labkit.mpi.cost.model import (
     COSTS,
@@ -111,6 +112,19 @@ def _(p, n, size):
 def _(p, n, size):
     ends = block_ends(n, p)
     return ring_lap(ends, size, reduces=True) + ring_lap(ends, size)
+
+
+@cost_of("allreduce_all_pairs")
+def _(p, n, size):
+    return COSTS["allreduce_ring"](p, n, size)
+
+
+@cost_of("allreduce_chunked_ring")
+def _(p, n, size, chunk_bytes=CHUNK_BYTES):
+    length = max(1, chunk_bytes // size)
+    num_whole, rest = divmod(n, length)
+    lengths = [length] * num_whole + ([rest] if rest or not num_whole else [])
+    return sum((COSTS["allreduce_ring"](p, chunk, size) for chunk in lengths), Cost())
 
 
 @cost_of("allreduce_segmented_ring")

@@ -69,12 +69,12 @@ def test_cost_is_the_counted_traffic_for_every_kind_of_size(name):
             check(name, p, fitting(name, p, n), "f4" if n % 2 else "f8")
 
 
-@pytest.mark.parametrize("name", ["broadcast_chain", "allreduce_segmented_ring"])
-def test_cost_with_segments(name):
+@pytest.mark.parametrize("name", ["broadcast_chain", "allreduce_segmented_ring", "allreduce_chunked_ring"])
+def test_cost_with_pieces(name):
     for p in (2, 3, 5, 8, 11):
         for n in (0, 1, p - 1, p, 7 * p + 1, 64):
             for segment_bytes in (1, 8, 17, 24, 8 * n + 1):
-                check(name, p, n, segment_bytes=segment_bytes)
+                check(name, p, n, **{"chunk_bytes" if "chunked" in name else "segment_bytes": segment_bytes})
 
 
 def test_cost_with_nodes():
@@ -169,10 +169,10 @@ def test_registry():
         assert all(parameters[: len(common)] == common for parameters in first), first
     expected = {
         "barrier": 3, "broadcast": 4, "scatter": 2, "gather": 2, "allgather": 4, "reduce": 3, "reduce_scatter": 3,
-        "allreduce": 8, "alltoall": 3, "scan": 2, "exscan": 2,
+        "allreduce": 10, "alltoall": 3, "scan": 2, "exscan": 2,
     }
     assert {operation: len(family(operation)) for operation in OPERATIONS} == expected
-    for wrong in ("allreduce_rings", "", None):
+    for wrong in ("allreduce_circle", "", None):
         with pytest.raises(UsageError, match="allreduce_ring"):
             find(wrong)
     with pytest.raises(UsageError, match="exscan"):
@@ -186,6 +186,7 @@ def test_costs_refuse_what_is_no_size():
     with pytest.raises(UsageError, match="equal blocks"):
         find("scatter_flat").cost(3, 4)
     for name, option in (("broadcast_chain", "segment_bytes"), ("allreduce_segmented_ring", "segment_bytes"),
+                         ("allreduce_chunked_ring", "chunk_bytes"),
                          ("allreduce_hierarchical", "ranks_per_node")):
         for wrong in (0, -1, 1.5):
             with pytest.raises(UsageError, match=option):

@@ -9,7 +9,7 @@ FAMILIES = {
     "barrier": "central tree dissemination", "broadcast": "flat chain binomial scatter_allgather", "scatter": "flat binomial",
     "gather": "flat binomial", "allgather": "ring recursive_doubling bruck neighbor_exchange",
     "reduce": "flat binomial rabenseifner", "reduce_scatter": "pairwise recursive_halving ring",
-    "allreduce": "reduce_broadcast recursive_doubling ring segmented_ring rabenseifner swing hierarchical shared_memory",
+    "allreduce": "reduce_broadcast recursive_doubling all_pairs ring chunked_ring segmented_ring rabenseifner swing hierarchical shared_memory",
     "alltoall": "linear pairwise bruck", "scan": "linear recursive_doubling", "exscan": "linear recursive_doubling",
 }
 

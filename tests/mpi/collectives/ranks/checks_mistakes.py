@@ -183,11 +183,12 @@ def check_operations_that_do_not_fit(comm):
 
 
 def check_other_options(comm):
-    for name in ("broadcast_chain", "allreduce_segmented_ring"):
+    options = {"broadcast_chain": "segment_bytes", "allreduce_segmented_ring": "segment_bytes"}
+    for name, option in (options | {"allreduce_chunked_ring": "chunk_bytes"}).items():
         a = ALGORITHMS[name]
         for value in (0, -1, 2.0, True, None, "8"):
             arguments = good(comm, a.operation)
-            refused(lambda a=a, x=arguments, v=value: a.function(comm, *x, segment_bytes=v), name, "segment_bytes", repr(value))
+            refused(lambda a=a, x=arguments, v=value, o=option: a.function(comm, *x, **{o: v}), name, option, repr(value))
     a = ALGORITHMS["allreduce_hierarchical"]
     for value in (0, -1, 1.5, True, "2"):
         arguments = good(comm, a.operation)

@@ -25,6 +25,9 @@ from labkit.mpi.collectives.registry import family
 REDUCTIONS = ("reduce", "reduce_scatter", "allreduce", "scan", "exscan")
 
 
+PIECES = {"allreduce_segmented_ring": "segment_bytes", "allreduce_chunked_ring": "chunk_bytes"}
+
+
 def members(operation, op=MPI.SUM):
     """The algorithms of a family that can run here, with this operation."""
     return [a for a in family(operation) if not a.needs_shared_memory and (a.keeps_order or op.Is_commutative())]
@@ -67,7 +70,8 @@ def _all_vectors(comm, operation, definition_of):
             vectors = [data(rank, n, dtypes[k % len(dtypes)], *span) for rank in range(comm.size)]
             expected = definition_of(vectors, definition, comm.rank)
             for algorithm in members(operation, op):
-                options = {"segment_bytes": (1, 24, 1 << 16)[k % 3]} if "segmented" in algorithm.name else {}
+                option = PIECES.get(algorithm.name)
+                options = {option: (1, 24, 1 << 16)[k % 3]} if option else {}
                 for in_place in (False, True):
                     room = Room(n, vectors[0].dtype, vectors[comm.rank] if in_place else None)
                     untouched = room.array.copy()

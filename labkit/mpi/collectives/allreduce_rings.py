@@ -1,0 +1,117 @@
+"""All-reduces around a ring: the vector in blocks, segments or chunks. Buffers as in :mod:`.allreduce`.
+
+References
+----------
+Patarasuk, Yuan: Bandwidth optimal all-reduce algorithms for clusters of workstations, JPDC 69, 2009.
+NVIDIA, NCCL 2.x (chunks).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from mpi4py import MPI
+
+from labkit.comm.reduction import reduce_local
+from labkit.mpi.arguments import check_count
+from labkit.mpi.collectives.allgather import allgather_blocks_ring
+from labkit.mpi.collectives.arguments import block_ends, own_copy
+from labkit.mpi.collectives.messages import wait_received
+from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_ring
+from labkit.mpi.collectives.scratch import scratch
+from labkit.mpi.requests import wait_all
+
+TAG = 8
+SEGMENT_BYTES = 65536
+CHUNK_BYTES = 1 << 22
+
+
+def allreduce_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
+    """Reduce-scatter around a ring, then all-gather around the same ring.
+
+    The choice for long vectors and few ranks: no algorithm sends fewer bytes. Parameters and errors as
+    :func:`.allreduce_reduce_broadcast`; the operation must commute.
+
+    Notes
+    -----
+    2 (p - 1) rounds, 2 n (p - 1) / p bytes, n (p - 1) / p combined. Bitwise equal on all ranks: each block
+    is computed once and then copied; but the order of the operands differs from block to block.
+    """
+    data = own_copy(comm, "allreduce_ring", sendbuf, recvbuf, op, must_commute=True)
+    _two_laps(comm, data, op)
+
+
+def _two_laps(comm, data, op) -> None:
+    """The ring itself, in place."""
+    ends = block_ends(data.size, comm.size)
+    mine = (comm.rank + 1) % comm.size  # the block that is complete here after the first lap
+    reduce_scatter_blocks_ring(comm, data, ends, op, mine)
+    allgather_blocks_ring(comm, data, ends, mine)
+
+
+def allreduce_chunked_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, chunk_bytes: int = CHUNK_BYTES) -> None:
+    """The ring once for every chunk of the vector: what the first lap brings is in the cache for the second.
+
+    For vectors that do not fit into the cache. Parameters, errors and result as :func:`allreduce_ring`.
+
+    Parameters
+    ----------
+    chunk_bytes : int
+        At least 1; a chunk has at least one element.
+
+    Notes
+    -----
+    2 (p - 1) C rounds with C chunks, 2 n (p - 1) / p bytes, n (p - 1) / p combined.
+    """
+    call = "allreduce_chunked_ring"
+    chunk_bytes = check_count(comm, call, "chunk_bytes", chunk_bytes, 1)
+    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
+    length = max(1, chunk_bytes // data.itemsize)
+    for start in range(0, max(data.size, 1), length):
+        _two_laps(comm, data[start : start + length], op)
+
+
+def allreduce_segmented_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, segment_bytes: int = SEGMENT_BYTES) -> None:
+    """The ring with blocks in segments: while one segment is combined, the next one is on its way.
+
+    For very long vectors, where combining takes about as long as sending. Parameters, errors and result
+    as :func:`allreduce_ring`.
+
+    Parameters
+    ----------
+    segment_bytes : int
+        At least 1; a segment has at least one element.
+
+    Notes
+    -----
+    (p - 1) (S + 1) rounds with S segments a block, 2 n (p - 1) / p bytes.
+    """
+    call = "allreduce_segmented_ring"
+    segment_bytes = check_count(comm, call, "segment_bytes", segment_bytes, 1)
+    data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
+    size = comm.size
+    ends = block_ends(data.size, size)
+    length = max(1, segment_bytes // data.itemsize)
+    right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
+    room = [scratch(length, data.dtype), scratch(length, data.dtype)]
+    for step in range(size - 1):
+        out = _segments(data, ends, (comm.rank - step) % size, length)
+        into = _segments(data, ends, (comm.rank - step - 1) % size, length)
+        arriving = room[0][: into[0].size]
+        receiving = comm.Irecv(arriving, left, TAG)
+        sending = [comm.Isend(segment, right, TAG) for segment in out]
+        for number, mine in enumerate(into):
+            wait_received(comm, [receiving], [arriving])
+            theirs = arriving
+            if number + 1 < len(into):  # into the other half of the room
+                arriving = room[(number + 1) % 2][: into[number + 1].size]
+                receiving = comm.Irecv(arriving, left, TAG)
+            reduce_local(comm, theirs, mine, op)
+        wait_all(sending)
+    allgather_blocks_ring(comm, data, ends, right)
+
+
+def _segments(data, ends, block: int, length: int) -> list[np.ndarray]:
+    """A block in pieces of ``length`` elements; as many for every block, so that all ranks agree."""
+    longest = max(end - start for start, end in zip(ends[:-1], ends[1:], strict=True))
+    starts = range(ends[block], ends[block] + max(longest, 1), length)
+    return [data[min(s, ends[block + 1]) : min(s + length, ends[block + 1])] for s in starts]
