@@ -55,7 +55,7 @@ def run_mpi(arguments: Sequence[str], num_ranks: int, deadline_s: float = DEADLI
     NotAvailableError
         It failed, or did not end before the deadline; its whole process group is ended then.
     """
-    command = [find_mpiexec(), "-n", str(num_ranks), sys.executable, *arguments]
+    command = [find_mpiexec(), "-n", str(num_ranks), sys.executable, "-m", "mpi4py", *arguments]  # a rank that fails ends all
     process = subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         start_new_session=True,
@@ -69,7 +69,8 @@ def run_mpi(arguments: Sequence[str], num_ranks: int, deadline_s: float = DEADLI
             f"{num_ranks} MPI ranks did not answer within {deadline_s:g} s; labkit doctor looks for the cause."
         ) from None
     if process.returncode:
-        last = (errors or output).strip().splitlines()[-1:] or ["no message"]
+        lines = [line for line in (errors or output).strip().splitlines() if not line.startswith("Abort(")]
+        last = lines[-1:] or ["no message"]
         raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {last[0]}")
     return output
 

@@ -22,12 +22,18 @@ LONGEST_SECONDS = 10.0
 # In these, one rank of a pair sends and the other receives; in all others both do both.
 ONE_WAY = {"broadcast", "scatter", "gather", "reduce", "scan", "exscan"}
 # These combine into memory that no other rank reads; in all others a sum is written where one has just read.
-OWN_SUMS = {"reduce_flat", "reduce_binomial", "reduce_scatter_pairwise", "scan_linear", "exscan_linear"}
-# Copies of n elements that an algorithm makes for itself besides.
-COPIES = {
-    "reduce_flat": 2, "reduce_rabenseifner": 1, "reduce_scatter_recursive_halving": 1, "reduce_scatter_ring": 1,
-    "alltoall_bruck": 3, "allgather_bruck": 2, "scan_recursive_doubling": 2, "exscan_recursive_doubling": 2,
+OWN_SUMS = {
+    "reduce_flat", "reduce_binomial", "reduce_scatter_pairwise", "reduce_scatter_recursive_halving", "reduce_scatter_ring",
+    "scan_linear", "exscan_linear", "scan_recursive_doubling", "exscan_recursive_doubling",
 }
+# Copies of n elements that an algorithm makes for itself besides.
+COPIES = {"alltoall_bruck": 3, "allgather_bruck": 1.5, "reduce_scatter_recursive_halving": 0.5}
+FROM_MEMORY = {"allreduce_chunked_ring": 0.5}  # the part of the messages that the caches have not seen before
+# Messages that are started and awaited apart: three calls each, not one.
+NON_BLOCKING = {"allreduce_segmented_ring", "allreduce_all_pairs", "alltoall_linear"}
+# Segments of a block that follow each other take the time of the block, for one is on its way while another is
+# awaited. By the number of ranks: rounds of a segment until the pipeline is full, and blocks one after the other.
+PIPELINED = {"broadcast_chain": lambda p: (p - 2, 1), "allreduce_segmented_ring": lambda p: (0, 2 * (p - 1))}
 
 
 @dataclass(frozen=True)
@@ -98,7 +104,15 @@ class MachineFit:
             return 0.0
         per_round = cost.path_bytes / cost.num_rounds
         message_s = self.one_way_s if algorithm.operation in ONE_WAY else self.exchange_s
-        time_s = cost.num_rounds * (self.overhead_s + self._at(message_s, per_round))
+        time_s = cost.num_rounds * self._at(message_s, per_round)
+        if name in PIPELINED:
+            num_segments, num_blocks = PIPELINED[name](num_ranks)
+            block_bytes = num_bytes if algorithm.operation == "broadcast" else num_bytes / num_ranks
+            time_s = num_segments * self._at(message_s, per_round) + num_blocks * self._at(message_s, block_bytes)
+        if name in FROM_MEMORY and per_round:
+            whole_s = cost.path_bytes * num_ranks / num_bytes * self._at(message_s, num_bytes / num_ranks)
+            time_s += FROM_MEMORY[name] * max(0.0, whole_s - time_s)
+        time_s += cost.num_rounds * self.overhead_s * (3 if name in NON_BLOCKING else 1)
         if cost.path_reduced_bytes:
             reduce_s = self.own_reduce_s if name in OWN_SUMS else self.reduce_s
             time_s += cost.path_reduced_bytes / max(per_round, 1) * self._at(reduce_s, per_round)

@@ -149,7 +149,7 @@ def allreduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     if not _fold_in(comm, fold, data, theirs, op):
         return
     ends = block_ends(data.size, fold.num_acting)
-    reduce_scatter_blocks_halving(comm, data, theirs, ends, fold.number, fold.num_acting, fold.rank_of, op)
+    reduce_scatter_blocks_halving(comm, data, data, theirs, ends, fold.number, fold.num_acting, fold.rank_of, op)
     allgather_blocks_doubling(comm, data, ends, fold)
     _fold_out(comm, fold, data)
 
@@ -178,9 +178,8 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     for step in range(num_steps):  # reduce-scatter: give the peer what it and its later peers care for
         peer = swing_peer(me, step, num_acting)
         give, keep = (swing_blocks(number, step + 1, num_acting) for number in (peer, me))
-        sending = _packed(data, ends, give)
         arriving = theirs[: sum(ends[block + 1] - ends[block] for block in keep)]
-        exchange(comm, sending, fold.rank_of(peer), arriving, fold.rank_of(peer), TAG)
+        exchange(comm, _packed(data, ends, give), fold.rank_of(peer), arriving, fold.rank_of(peer), TAG)
         start = 0
         for block in keep:
             mine = data[ends[block] : ends[block + 1]]
@@ -189,11 +188,11 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     for step in reversed(range(num_steps)):  # all-gather: the same way back
         peer = swing_peer(me, step, num_acting)
         have, come = (swing_blocks(number, step + 1, num_acting) for number in (me, peer))
-        sending = _packed(data, ends, have)
-        arriving = theirs[: sum(ends[block + 1] - ends[block] for block in come)]
-        exchange(comm, sending, fold.rank_of(peer), arriving, fold.rank_of(peer), TAG)
+        together = _in_one_piece(data, ends, come)
+        arriving = theirs[: sum(ends[block + 1] - ends[block] for block in come)] if together is None else together
+        exchange(comm, _packed(data, ends, have), fold.rank_of(peer), arriving, fold.rank_of(peer), TAG)
         start = 0
-        for block in come:
+        for block in come if together is None else ():
             mine = data[ends[block] : ends[block + 1]]
             mine[...] = arriving[start : start + mine.size]
             start += mine.size
@@ -201,11 +200,18 @@ def allreduce_swing(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
 
 def _packed(data, ends, blocks: list[int]) -> np.ndarray:
-    """Blocks one behind the other, ready to be sent; a block alone is sent from where it is."""
+    """Blocks one behind the other, ready to be sent."""
+    together = _in_one_piece(data, ends, blocks)
+    if together is not None:
+        return together
     parts = [data[ends[block] : ends[block + 1]] for block in blocks]
-    if len(parts) == 1:
-        return parts[0]
     return np.concatenate(parts, out=scratch(sum(part.size for part in parts), data.dtype))
+
+
+def _in_one_piece(data, ends, blocks: list[int]) -> np.ndarray | None:
+    """Blocks that are neighbours, where they are; None if others lie between them."""
+    is_run = blocks[-1] - blocks[0] + 1 == len(blocks)
+    return data[ends[blocks[0]] : ends[blocks[-1] + 1]] if is_run else None
 
 
 def swing_peer(number: int, step: int, num_acting: int) -> int:

@@ -44,7 +44,7 @@ def _two_laps(comm, data, op) -> None:
     """The ring itself, in place."""
     ends = block_ends(data.size, comm.size)
     mine = (comm.rank + 1) % comm.size  # the block that is complete here after the first lap
-    reduce_scatter_blocks_ring(comm, data, ends, op, mine)
+    reduce_scatter_blocks_ring(comm, data, ends, op, mine, data[ends[mine] : ends[mine + 1]])
     allgather_blocks_ring(comm, data, ends, mine)
 
 

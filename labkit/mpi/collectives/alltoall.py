@@ -13,7 +13,7 @@ import numpy as np
 
 from labkit.mpi.collectives.arguments import IN_PLACE, check_pair, ends_of, flat
 from labkit.mpi.collectives.messages import exchange, wait_received
-from labkit.mpi.collectives.scratch import scratch, scratch_copy
+from labkit.mpi.collectives.scratch import scratch, scratch_copy, scratch_like
 from labkit.mpi.requests import wait_all
 
 TAG = 9
@@ -88,13 +88,14 @@ def alltoall_bruck(comm, sendbuf, recvbuf) -> None:
     ceil(lg p) rounds, about (n / 2) lg p bytes: in round k, the blocks whose distance has the digit 2^k.
     """
     send, recv, _ = _prepared(comm, "alltoall_bruck", sendbuf, recvbuf)
-    rank, size = comm.rank, comm.size
-    blocks = np.roll(send.reshape(size, -1), -rank, axis=0)  # row k has k ranks to go
+    rank, size, block = comm.rank, comm.size, send.size // comm.size
+    # Row k has k ranks to go.
+    blocks = np.concatenate([send[rank * block :], send[: rank * block]], out=scratch_like(send)).reshape(size, block)
     digit = 1
     while digit < size:
         rows = [k for k in range(size) if k & digit]
-        leaving = blocks[rows]
-        arriving = scratch(leaving.size, leaving.dtype).reshape(leaving.shape)
+        leaving, arriving = (scratch(len(rows) * block, send.dtype).reshape(len(rows), block) for _ in range(2))
+        np.take(blocks, rows, axis=0, out=leaving, mode="clip")  # "raise" would make one more copy
         exchange(comm, leaving, (rank + digit) % size, arriving, (rank - digit) % size, TAG)
         blocks[rows] = arriving
         digit *= 2

@@ -26,7 +26,7 @@ from labkit.mpi.collectives.arguments import (
 )
 from labkit.mpi.collectives.messages import receive
 from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_halving
-from labkit.mpi.collectives.scratch import scratch_copy, scratch_like
+from labkit.mpi.collectives.scratch import scratch_like
 
 TAG = 6
 
@@ -70,17 +70,20 @@ def reduce_flat(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> None:
     if comm.rank != root:
         comm.Send(own, root, TAG)
         return
-    total, room = scratch_like(own), scratch_like(own)
+    total = room = None
     for rank in range(comm.size):
         theirs = own
         if rank != root:
-            theirs = room
+            theirs = room = scratch_like(own) if room is None or room is total else room
             receive(comm, theirs, rank, TAG)
-        if rank == 0:
-            total[...] = theirs
-        else:
-            reduce_local(comm, total, theirs, op, total)
-    result[...] = total
+        if total is None:
+            total = theirs
+        else:  # a contribution that stands in recvbuf is read before anything is written there
+            into = result if own is not result or rank >= root else total
+            reduce_local(comm, total, theirs, op, into)
+            total = into
+    if total is not result:  # there is one rank only
+        result[...] = total
 
 
 def reduce_binomial(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) -> None:
@@ -139,16 +142,16 @@ def reduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) ->
     def rank_of(number):
         return (fold.rank_of(number) + root) % size
 
-    total = scratch_copy(own)
     if not fold.acts:
-        comm.Send(total, (fold.partner + root) % size, TAG)
+        comm.Send(own, (fold.partner + root) % size, TAG)
         return
-    theirs = scratch_like(own)
+    total, theirs = scratch_like(own) if result is None else result, scratch_like(own)
     if fold.is_folded:
         receive(comm, theirs, (fold.partner + root) % size, TAG)
-        reduce_local(comm, total, theirs, op, total)
+        reduce_local(comm, own, theirs, op, total)
+        own = total
     ends = block_ends(own.size, fold.num_acting)
-    reduce_scatter_blocks_halving(comm, total, theirs, ends, fold.number, fold.num_acting, rank_of, op)
+    reduce_scatter_blocks_halving(comm, own, total, theirs, ends, fold.number, fold.num_acting, rank_of, op)
     mask = 1  # gather: the blocks of a binomial tree come together
     while mask < fold.num_acting and not fold.number & mask:
         other = fold.number + mask
@@ -156,8 +159,8 @@ def reduce_rabenseifner(comm, sendbuf, recvbuf, *, op=MPI.SUM, root: int = 0) ->
         mask *= 2
     if fold.number:
         comm.Send(total[ends[fold.number] : ends[fold.number + mask]], rank_of(fold.number - mask), TAG)
-    else:
-        result[...] = total
+    elif fold.num_acting == 1 and own is not total:
+        total[...] = own
 
 
 def _prepared(comm, call, sendbuf, recvbuf, op, root, *, must_commute=False):

@@ -16,7 +16,7 @@ from mpi4py import MPI
 from labkit.comm.reduction import reduce_local
 from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_op, check_pair, ends_of, flat
 from labkit.mpi.collectives.messages import exchange, receive
-from labkit.mpi.collectives.scratch import scratch, scratch_copy, scratch_like
+from labkit.mpi.collectives.scratch import scratch, scratch_like
 
 TAG = 7
 
@@ -58,20 +58,27 @@ def reduce_scatter_pairwise(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) 
     """
     data, result, ends = _prepared(comm, "reduce_scatter_pairwise", sendbuf, recvbuf, counts, op)
     rank, size = comm.rank, comm.size
-    lower = scratch_copy(data[ends[rank] : ends[rank + 1]])  # own and those of ranks rank - 1, ..., 0
-    upper = lower if op.Is_commutative() else scratch_like(lower)  # those of ranks size - 1, ..., rank + 1
+    lower = data[ends[rank] : ends[rank + 1]]  # own and those of ranks rank - 1, ..., 0
+    total = scratch_like(lower) if data is result else result  # in place, block 0 stands there until it is sent
+    upper = None  # those of ranks size - 1, ..., rank + 1
     room = scratch_like(lower)
     for step in range(1, size):
         dest, source = (rank + step) % size, (rank - step) % size
-        first_of_upper = upper is not lower and source == size - 1 and rank < size - 1
-        theirs = upper if first_of_upper else room
+        first_of_upper = not op.Is_commutative() and source == size - 1 and rank < size - 1
+        theirs = scratch_like(lower) if first_of_upper else room
         exchange(comm, data[ends[dest] : ends[dest + 1]], dest, theirs, source, TAG)
-        if not first_of_upper:
-            total = lower if source < rank else upper
-            reduce_local(comm, theirs, total, op)
-    if upper is not lower and rank < size - 1:
-        reduce_local(comm, lower, upper, op, lower)
-    result[: lower.size] = lower
+        if first_of_upper:
+            upper = theirs
+        elif upper is not None:
+            reduce_local(comm, theirs, upper, op)
+        else:
+            reduce_local(comm, theirs, lower, op, total)
+            lower = total
+    if upper is not None:
+        reduce_local(comm, lower, upper, op, total)
+        lower = total
+    if lower is not result:
+        result[: lower.size] = lower
 
 
 def reduce_scatter_recursive_halving(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) -> None:
@@ -93,21 +100,26 @@ def reduce_scatter_recursive_halving(comm, sendbuf, recvbuf, *, counts=None, op=
         comm.Send(data, fold.partner, TAG)
         receive(comm, block, fold.partner, TAG)
         return
-    total, theirs = scratch_copy(data), scratch_like(data)
+    if fold.num_acting == 1:
+        block[...] = data
+        return
+    total, theirs = scratch_like(data), scratch_like(data)
     if fold.is_folded:
         receive(comm, theirs, fold.partner, TAG)
-        reduce_local(comm, total, theirs, op, total)
+        reduce_local(comm, data, theirs, op, total)
+        data = total
     acting_ends = [ends[fold.first_of(k)] for k in range(fold.num_acting + 1)]
-    reduce_scatter_blocks_halving(comm, total, theirs, acting_ends, fold.number, fold.num_acting, fold.rank_of, op)
+    reduce_scatter_blocks_halving(comm, data, total, theirs, acting_ends, fold.number, fold.num_acting, fold.rank_of, op)
     block[...] = total[ends[comm.rank] : ends[comm.rank + 1]]
     if fold.is_folded:
         comm.Send(total[ends[fold.partner] : ends[fold.partner + 1]], fold.partner, TAG)
 
 
-def reduce_scatter_blocks_halving(comm, total, theirs, ends, number, num_acting, rank_of, op) -> None:
+def reduce_scatter_blocks_halving(comm, own, total, theirs, ends, number, num_acting, rank_of, op) -> None:
     """Recursive halving among acting ranks: at the end, block ``number`` of ``total`` is complete.
 
-    ``theirs`` is room for what arrives; ``rank_of`` turns numbers into ranks.
+    ``own`` is the rank's vector, and may be ``total``; ``theirs`` is room for what arrives; ``rank_of`` turns
+    numbers into ranks.
     """
     first, num_blocks = 0, num_acting  # the blocks that this rank still works on
     while num_blocks > 1:
@@ -116,9 +128,9 @@ def reduce_scatter_blocks_halving(comm, total, theirs, ends, number, num_acting,
         keep = first + (half if number & half else 0)
         give = first + (0 if number & half else half)
         mine, room = slice(ends[keep], ends[keep + half]), slice(ends[give], ends[give + half])
-        exchange(comm, total[room], rank_of(peer), theirs[mine], rank_of(peer), TAG)
-        reduce_local(comm, theirs[mine], total[mine], op)
-        first, num_blocks = keep, half
+        exchange(comm, own[room], rank_of(peer), theirs[mine], rank_of(peer), TAG)
+        reduce_local(comm, theirs[mine], own[mine], op, total[mine])
+        first, num_blocks, own = keep, half, total
 
 
 def reduce_scatter_ring(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) -> None:
@@ -133,22 +145,26 @@ def reduce_scatter_ring(comm, sendbuf, recvbuf, *, counts=None, op=MPI.SUM) -> N
     """
     call = "reduce_scatter_ring"
     data, result, ends = _prepared(comm, call, sendbuf, recvbuf, counts, op, must_commute=True)
-    total = scratch_copy(data)
-    reduce_scatter_blocks_ring(comm, total, ends, op, comm.rank)
-    result[: ends[comm.rank + 1] - ends[comm.rank]] = total[ends[comm.rank] : ends[comm.rank + 1]]
+    if comm.size == 1:
+        result[...] = data
+    reduce_scatter_blocks_ring(comm, data, ends, op, comm.rank, result[: ends[comm.rank + 1] - ends[comm.rank]])
 
 
-def reduce_scatter_blocks_ring(comm, total, ends, op, last: int) -> None:
-    """The ring itself: at the end, block ``last`` of ``total`` is complete."""
+def reduce_scatter_blocks_ring(comm, data, ends, op, last: int, result) -> None:
+    """The ring itself: ``result`` gets block ``last``, combined; of ``data`` nothing else is written."""
     size = comm.size
     right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
-    theirs = scratch(max(b - a for a, b in zip(ends[:-1], ends[1:], strict=True)), total.dtype)
+    longest = max(b - a for a, b in zip(ends[:-1], ends[1:], strict=True))
+    rooms = [scratch(longest, data.dtype) for _ in range(min(2, size - 1))]
+    first = (last - 1) % size
+    leaving = data[ends[first] : ends[first + 1]]
     for step in range(size - 1):
-        out, into = (last - step - 1) % size, (last - step - 2) % size
-        mine = total[ends[into] : ends[into + 1]]
-        arriving = theirs[: mine.size]
-        exchange(comm, total[ends[out] : ends[out + 1]], right, arriving, left, TAG)
-        reduce_local(comm, arriving, mine, op)  # block `into` now holds the sum over step + 2 ranks
+        into = (last - step - 2) % size
+        mine = data[ends[into] : ends[into + 1]]
+        arriving = rooms[step % 2][: mine.size]
+        exchange(comm, leaving, right, arriving, left, TAG)
+        leaving = result if step == size - 2 else arriving  # the sum over step + 2 ranks
+        reduce_local(comm, arriving, mine, op, leaving)
 
 
 def _prepared(comm, call, sendbuf, recvbuf, counts, op, *, must_commute=False):

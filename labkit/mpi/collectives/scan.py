@@ -106,28 +106,24 @@ def exscan_recursive_doubling(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
 def _doubling(comm, own, result, op, *, inclusive: bool) -> None:
     rank, size = comm.rank, comm.size
-    total = scratch_copy(own)  # of the ranks from here back, twice as many after each round
-    before = scratch_like(own)  # the same without the own vector
+    total = own  # of the ranks from here back, twice as many after each round
+    room = result if inclusive else scratch_like(own)
     arriving = scratch_like(own)
-    have_before = False
+    have_before = inclusive  # whether ``result`` has the same without the own vector
     distance = 1
     while distance < size:
         dest = rank + distance if rank + distance < size else MPI.PROC_NULL
         source = rank - distance if rank >= distance else MPI.PROC_NULL
-        exchange(comm, total, dest, arriving, source, TAG)
+        theirs = arriving if have_before else result
+        exchange(comm, total, dest, theirs, source, TAG)
         if source != MPI.PROC_NULL:
-            if not inclusive:
-                if have_before:
-                    reduce_local(comm, arriving, before, op)
-                else:
-                    before[...] = arriving
-                    have_before = True
-            reduce_local(comm, arriving, total, op)
+            if not inclusive and have_before:
+                reduce_local(comm, theirs, result, op)
+            reduce_local(comm, theirs, total, op, room)
+            total, have_before = room, True
         distance *= 2
-    if inclusive:
+    if inclusive and total is not result:
         result[...] = total
-    elif rank > 0:
-        result[...] = before
 
 
 def _prepared(comm, call, sendbuf, recvbuf, op):
