@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -39,14 +40,11 @@ class Zygote:
         self.sandbox = sandbox or find_sandbox()
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-answer-", ignore_cleanup_errors=True)
         ours, theirs = socket.socketpair()
-        argv = [sys.executable, "-P", "-m", "labkit.grading.remote.zygote", str(theirs.fileno())]
-        environment = {
-            **os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONPATH": str(PACKAGE.parent), "PYTHONHASHSEED": "0",
-        }
+        folders = json.dumps([[str(PACKAGE)], [str(path) for path in hidden_folders()]])
+        argv = [sys.executable, "-P", "-m", "labkit.grading.remote.zygote", str(theirs.fileno()), folders]
         self.process = subprocess.Popen(
             command(argv, scratch=Path(self.folder.name), readable=[PACKAGE], hidden=hidden_folders(), sandbox=self.sandbox),
-            cwd=self.folder.name, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+            cwd=self.folder.name, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
         )
         theirs.close()
@@ -99,10 +97,7 @@ class RankProcesses:
     def __init__(self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float):
         self.zygote = zygote
         pairs = [socket.socketpair() for _ in range(number)]
-        options = {
-            "level": "ANSWER", "readable": [str(PACKAGE)], "hidden": [str(path) for path in hidden_folders()],
-            "memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1)),
-        }
+        options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
         reply = zygote.ask(["ranks", number, source, function, options], fds=[theirs.fileno() for _, theirs in pairs])
         self.pids = reply[1]
         for _, theirs in pairs:

@@ -38,15 +38,14 @@ class RealRanks:
         listening.bind(path)
         listening.listen(number)
         argv = [mpiexec, "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.real_rank", path]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(PACKAGE.parent)}
         self.process = subprocess.Popen(
             command(argv, scratch=Path(self.folder.name), readable=[PACKAGE], hidden=hidden_folders(), sandbox=sandbox),
-            cwd=self.folder.name, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            cwd=self.folder.name, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True,
         )
         self.links: list[Link] = [None] * number
         options = {
-            "level": "REAL_RANK", "readable": [str(PACKAGE)], "hidden": [str(folder) for folder in hidden_folders()],
+            "readable": [str(PACKAGE)], "hidden": [str(folder) for folder in hidden_folders()],
             "memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 5)),
         }
         try:

@@ -12,7 +12,7 @@ import sys
 import numpy as np  # noqa: F401
 from mpi4py import MPI
 
-from labkit.grading.remote.confined import confine_rank
+from labkit.grading.remote.confined import confine_real_rank
 from labkit.grading.remote.wire import Link
 from labkit.grading.remote.zygote import serve
 
@@ -26,7 +26,7 @@ def main(path: str) -> None:
     link.send(["hello", comm.rank, comm.size])
     (_, source, function, options), _ = link.receive()
     comm.Barrier()  # the library has opened what it needs
-    confine_rank(options)
+    confine_real_rank(options)
     serve(link, source, function, comm_of=lambda rank, size: comm)
     os._exit(0)
 

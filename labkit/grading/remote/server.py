@@ -14,7 +14,7 @@ from labkit.comm.simulated.communicator import SimulatedComm
 from labkit.comm.simulated.point_to_point import MatchedMessage
 from labkit.comm.simulated.requests import Prequest, Request
 from labkit.comm.source_lines import CELL_FILENAME
-from labkit.errors import LabkitError
+from labkit.errors import LabkitError, NotAvailableError
 from labkit.grading.remote.rank import COLLECTIVES
 from labkit.grading.remote.wire import Link, WireError, decode, encode
 
@@ -104,6 +104,8 @@ class RankServer:
                     return decode(message[1], got)
                 elif kind == "raised":
                     raise AnswerRaised(str(message[1]), str(message[2])[:4000], str(message[3])[:20000], message[4])
+                elif kind == "unconfined":
+                    raise NotAvailableError(f"a process could not be confined: {str(message[1])[:500]}. Run labkit doctor.")
                 else:
                     raise ValueError(kind)
             except (ValueError, TypeError, IndexError, KeyError) as error:

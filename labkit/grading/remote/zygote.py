@@ -1,6 +1,6 @@
 """The process in the sandbox that starts ranks: it imports once, and forks for every rank.
 
-Run as ``python -m labkit.grading.remote.zygote FD``. The control socket brings frames
+Run as ``python -m labkit.grading.remote.zygote FD [READABLE,HIDDEN]``. The control socket brings frames
 ``["ranks", source, function, options]`` with a socket for every rank; the reply names their processes.
 Until a rank is confined, nothing of the answer has been executed in it.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json
 import linecache
 import os
 import socket
@@ -20,6 +21,7 @@ from mpi4py import MPI  # noqa: F401
 
 from labkit.comm import reduction  # noqa: F401
 from labkit.comm.source_lines import CELL_FILENAME
+from labkit.grading.remote.confined import Confinement
 from labkit.grading.remote.rank import RemoteComm, Wires, stand_in_names
 from labkit.grading.remote.wire import Closed, Link, WireError, decode, encode
 
@@ -27,8 +29,11 @@ ANSWER_FILE = f"{CELL_FILENAME}answer>"
 MAX_WORDS = 4000
 
 
-def main(control_fd: int) -> None:
+def main(control_fd: int, readable: list[str], hidden: list[str]) -> None:
     """Fork ranks until the judge closes the connection."""
+    confinement = Confinement(readable, hidden)
+    sink = os.open(os.devnull, os.O_RDWR)
+    confinement.begin()
     control = socket.socket(fileno=control_fd)
     link = Link(control)
     gc.freeze()  # pages that are not touched stay shared
@@ -51,7 +56,7 @@ def main(control_fd: int) -> None:
                     for other in fds:
                         if other != fd:
                             os.close(other)
-                    be_a_rank(fd, source, function, options)
+                    be_a_rank(fd, sink, source, function, confinement, options)
                 pids.append(pid)
             for fd in fds:
                 os.close(fd)
@@ -75,28 +80,25 @@ def _ended(pid: int) -> int | None:
     return os.waitstatus_to_exitcode(status) if found else None
 
 
-def be_a_rank(fd: int, source: str, function: str, options: dict) -> None:
+def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confinement, options: dict) -> None:
     """Confine this process, then call the answer whenever the judge asks."""
     code = 1
     try:
-        sink = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(sink, standard)
         link = Link(socket.socket(fileno=fd))
         linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
-        _confine(options)
+        try:
+            confinement.finish(**options)
+        except Exception as error:  # not the answer's fault: say so instead of running it unconfined
+            link.send(["unconfined", f"{type(error).__name__}: {error}"])
+            os._exit(code)
         serve(link, source, function)
         code = 0
     except BaseException:
         code = 3
     finally:
         os._exit(code)
-
-
-def _confine(options: dict) -> None:
-    from labkit.grading.remote.confined import confine_rank
-
-    confine_rank(options)
 
 
 def serve(link: Link, source: str, function: str, comm_of=None) -> None:
@@ -161,4 +163,4 @@ def _raised(error: BaseException) -> list:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(int(sys.argv[1]), *json.loads(sys.argv[2]))
