@@ -1,7 +1,8 @@
 """The process in the sandbox that starts ranks: it imports once, and forks for every rank.
 
-Run as ``python -m labkit.grading.remote.zygote FD [READABLE,HIDDEN]``. The control socket brings frames
-``["ranks", source, function, options]`` with a socket for every rank; the reply names their processes.
+Run as ``python -m labkit.grading.remote.zygote CONTROL CHANNEL FOLDERS``. The control socket brings frames
+``["ranks", number, source, function, options]``, the channel a socket for every rank; the reply names their
+processes.
 Until a rank is confined, nothing of the answer has been executed in it.
 """
 
@@ -29,12 +30,12 @@ ANSWER_FILE = f"{CELL_FILENAME}answer>"
 MAX_WORDS = 4000
 
 
-def main(control_fd: int, readable: list[str], hidden: list[str]) -> None:
+def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -> None:
     """Fork ranks until the judge closes the connection."""
     confinement = Confinement(readable, hidden)
     sink = os.open(os.devnull, os.O_RDWR)
     confinement.begin()
-    control = socket.socket(fileno=control_fd)
+    control, channel = socket.socket(fileno=control_fd), socket.socket(fileno=fds_fd)
     link = Link(control)
     gc.freeze()  # pages that are not touched stay shared
     while True:
@@ -46,13 +47,14 @@ def main(control_fd: int, readable: list[str], hidden: list[str]) -> None:
             _, number, source, function, options = order
             fds = []
             while len(fds) < number:
-                _, got, _, _ = socket.recv_fds(control, 1, number)
+                _, got, _, _ = socket.recv_fds(channel, 1, number)
                 fds += got
             pids = []
             for fd in fds:
                 pid = os.fork()
                 if pid == 0:
                     control.close()
+                    channel.close()
                     for other in fds:
                         if other != fd:
                             os.close(other)
@@ -163,4 +165,4 @@ def _raised(error: BaseException) -> list:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *json.loads(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *json.loads(sys.argv[3]))
