@@ -19,7 +19,8 @@ RESERVED_BYTES = 1 << 30  # address space that thread stacks and malloc reserve 
 
 
 def set_limits(
-    *, memory_bytes: int, cpu_seconds: float, file_bytes: int = 1 << 20, num_processes: int = 64, open_files: int = 64
+    *, memory_bytes: int, cpu_seconds: float, file_bytes: int = 1 << 20, num_processes: int | None = None,
+    open_files: int = 64,
 ) -> None:
     """Lower the limits of this process and its children, for good.
 
@@ -31,8 +32,9 @@ def set_limits(
         Processor time from now on, all threads together; then SIGXCPU, a second later SIGKILL.
     file_bytes : int
         No file grows beyond this (also one that stdout was directed to): OSError.
-    num_processes : int
-        Processes and threads beyond those that this user has now. The kernel does not hold root to it.
+    num_processes : int, optional
+        Processes and threads of this user, the ones outside too: begin with :func:`count_threads`. The kernel
+        does not hold root to it.
     open_files : int
         File descriptors.
 
@@ -52,7 +54,8 @@ def set_limits(
     _lower(resource.RLIMIT_NOFILE, open_files)
     _lower(resource.RLIMIT_CORE, 0)
     if sys.platform.startswith("linux"):
-        _lower(resource.RLIMIT_NPROC, _count_threads() + num_processes)
+        if num_processes is not None:
+            _lower(resource.RLIMIT_NPROC, num_processes)
         _lower(resource.RLIMIT_MEMLOCK, 0)
         _lower(resource.RLIMIT_MSGQUEUE, 0)
 
@@ -95,12 +98,12 @@ def _used_bytes() -> tuple[int, int]:
     return int(fields[0]) * page, int(fields[5]) * page
 
 
-def _count_threads() -> int:
-    """Threads of this user among the processes that can be seen."""
-    found = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+def count_threads() -> int:
+    """Threads of this user, in the processes that can be seen."""
+    found, user = 0, os.getuid()
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit():
             with contextlib.suppress(OSError):  # it has ended
-                if entry.stat().st_uid == os.getuid():
-                    found += sum(1 for _ in (entry / "task").iterdir())
+                status = os.stat(f"/proc/{name}/task")
+                found += status.st_nlink - 2 if status.st_uid == user else 0
     return found
