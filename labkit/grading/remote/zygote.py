@@ -16,13 +16,15 @@ import os
 import socket
 import sys
 import traceback
+from pathlib import Path
 
 import numpy as np  # noqa: F401  imported once, here, for all ranks
 from mpi4py import MPI  # noqa: F401
 
 from labkit.comm import reduction  # noqa: F401
 from labkit.comm.source_lines import CELL_FILENAME
-from labkit.grading.remote.confined import Confinement
+from labkit.grading.confinement.confine import Confinement, prepare
+from labkit.grading.confinement.seccomp import Level
 from labkit.grading.remote.rank import RemoteComm, Wires, stand_in_names
 from labkit.grading.remote.wire import Closed, Link, WireError, decode, encode
 
@@ -32,9 +34,8 @@ MAX_WORDS = 4000
 
 def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -> None:
     """Fork ranks until the judge closes the connection."""
-    confinement = Confinement(readable, hidden)
+    confinement = prepare(Level.ANSWER, readable=[Path(p) for p in readable], hidden=[Path(p) for p in hidden])
     sink = os.open(os.devnull, os.O_RDWR)
-    confinement.begin()
     control, channel = socket.socket(fileno=control_fd), socket.socket(fileno=fds_fd)
     link = Link(control)
     gc.freeze()  # pages that are not touched stay shared
@@ -53,11 +54,6 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
             for fd in fds:
                 pid = os.fork()
                 if pid == 0:
-                    control.close()
-                    channel.close()
-                    for other in fds:
-                        if other != fd:
-                            os.close(other)
                     be_a_rank(fd, sink, source, function, confinement, options)
                 pids.append(pid)
             for fd in fds:
@@ -91,7 +87,7 @@ def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confi
         link = Link(socket.socket(fileno=fd))
         linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
         try:
-            confinement.finish(**options)
+            confinement.apply(keep_fds={fd}, **options)
         except Exception as error:  # not the answer's fault: say so instead of running it unconfined
             link.send(["unconfined", f"{type(error).__name__}: {error}"])
             os._exit(code)
