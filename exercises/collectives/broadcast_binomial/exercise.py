@@ -15,7 +15,7 @@ def case(num_ranks, num_elements, root=0, *, dtype=np.int64, data_seed=0, **opti
     buffers = rng.integers(-1000, 1000, (num_ranks, num_elements)).astype(dtype)
     cost = find("broadcast_binomial").cost(num_ranks, num_elements)
     return mpi_case(
-        num_ranks, f"{num_ranks} rank{'s' * (num_ranks > 1)}, {num_elements} elements, root {root}",
+        num_ranks, f"{num_ranks} rank{'s' * (num_ranks > 1)}, n = {num_elements}, root {root}",
         lambda rank: (buffers[rank].copy(), root), lambda rank: {0: buffers[root].copy()},
         budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds), **options,
     )
