@@ -1,0 +1,35 @@
+"""A real MPI rank that runs an answer: ``mpiexec -n P python -m labkit.grading.remote.real_rank SOCKET``.
+
+Every rank connects to the judge, hears the answer and its own arguments, and nothing of the others'.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import numpy as np  # noqa: F401
+from mpi4py import MPI
+
+from labkit.grading.remote.confined import confine_real_rank
+from labkit.grading.remote.wire import Link
+from labkit.grading.remote.zygote import serve
+
+
+def main(path: str) -> None:
+    """Connect, be confined, and answer the judge's orders."""
+    comm = MPI.COMM_WORLD.Dup()
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(path)
+    link = Link(sock)
+    link.send(["hello", comm.rank, comm.size])
+    (_, source, function, options), _ = link.receive()
+    comm.Barrier()  # the library has opened what it needs
+    confine_real_rank(options)
+    serve(link, source, function, comm_of=lambda rank, size: comm)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
