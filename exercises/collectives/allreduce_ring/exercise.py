@@ -59,6 +59,14 @@ def cases():
     ]
 
 
+def _is_wrong(failure):
+    """Whether values are wrong, and not only a message too many."""
+    return failure.status is Status.INCORRECT and any(
+        not np.allclose(failure.actual(rank, key), value, rtol=1e-12)
+        for rank, expected in enumerate(failure.case.expected) for key, value in expected.items()
+    )
+
+
 def _called(source):
     """Names of the methods that the answer calls."""
     calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
@@ -69,7 +77,7 @@ def _sums_are(is_so):
     """A slip shown by ``is_so(the sum, own vectors, what each rank has)`` in a wrong case with elements."""
 
     def applies(failure):
-        own = [arguments[0] for arguments in failure.case.arguments] if failure.status is Status.INCORRECT else []
+        own = [arguments[0] for arguments in failure.case.arguments] if _is_wrong(failure) else []
         found = [np.asarray(failure.actual(rank, 1)) for rank in range(len(own))]
         return len(own) > 1 and own[0].size > 0 and is_so(failure.case.expected[0][1], own, found)
 
@@ -77,7 +85,7 @@ def _sums_are(is_so):
 
 
 def _has_changed_sendbuf(failure):
-    return failure.status is Status.INCORRECT and any(
+    return _is_wrong(failure) and any(
         not np.array_equal(failure.actual(rank, 0), arguments[0]) for rank, arguments in enumerate(failure.case.arguments)
     )
 

@@ -42,6 +42,20 @@ def cases():
     ]
 
 
+def _stops_at_a_message(failure):
+    """Whether a rank raised in a call that sends or receives."""
+    last = failure.details.rstrip().rpartition("\n")[2]
+    return failure.status is Status.CRASHED and any(f".{word}(" in last for word in ("Send", "Recv", "Sendrecv", "Isend", "Irecv"))
+
+
+def _is_wrong(failure):
+    """Whether values are wrong, and not only a message too many."""
+    return failure.status is Status.INCORRECT and any(
+        not np.allclose(failure.actual(rank, key), value, rtol=1e-12)
+        for rank, expected in enumerate(failure.case.expected) for key, value in expected.items()
+    )
+
+
 def _called(source):
     """Names of the methods that the answer calls."""
     calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
@@ -66,7 +80,7 @@ def _numbers(failure):
 
 def _has_ignored_the_root(failure):
     size, root, before, after = _numbers(failure)
-    return root != 0 and all(np.array_equal(after[rank], before[0]) for rank in range(size))
+    return _is_wrong(failure) and root != 0 and all(np.array_equal(after[rank], before[0]) for rank in range(size))
 
 
 def _has_left_ranks_out(failure):
@@ -75,7 +89,8 @@ def _has_left_ranks_out(failure):
     reached = 1 << (size.bit_length() - 1)
     from_root = [(root + number) % size for number in range(size)]
     return (
-        reached < size
+        _is_wrong(failure)
+        and reached < size
         and all(np.array_equal(after[rank], before[root]) for rank in from_root[:reached])
         and all(np.array_equal(after[rank], before[rank]) for rank in from_root[reached:])
     )
@@ -124,7 +139,7 @@ exercise = Exercise(
         Slip(
             "You send to, or receive from, a rank that does not exist. The rank of a number is (number + root) % p; and when "
             "p is no power of two, the tree has gaps: send only if me + distance < p.",
-            lambda f: f.status is Status.CRASHED and "ERR_RANK" in f.details,
+            lambda f: _stops_at_a_message(f),
         ),
         Slip(
             "The root waits for a message, but the root has the data: it must not receive. All others receive exactly once.",

@@ -73,6 +73,20 @@ def cases():
     ]
 
 
+def _stops_at_a_message(failure):
+    """Whether a rank raised in a call that sends or receives."""
+    last = failure.details.rstrip().rpartition("\n")[2]
+    return failure.status is Status.CRASHED and any(f".{word}(" in last for word in ("Send", "Recv", "Sendrecv", "Isend", "Irecv"))
+
+
+def _is_wrong(failure):
+    """Whether values are wrong, and not only a message too many."""
+    return failure.status is Status.INCORRECT and any(
+        not np.allclose(failure.actual(rank, key), value, rtol=1e-12)
+        for rank, expected in enumerate(failure.case.expected) for key, value in expected.items()
+    )
+
+
 def _called(source):
     """Names of the methods that the answer calls."""
     calls = (node.func for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
@@ -90,7 +104,7 @@ def _sends_in_a_loop_over_ranks(source):
 
 def _by_rank(failure, values_of):
     """Whether each rank of a wrong case has ``values_of(rank, ends of blocks, whole sum, own vectors)``."""
-    if failure.status is not Status.INCORRECT or failure.case.num_ranks < 2:
+    if not _is_wrong(failure) or failure.case.num_ranks < 2:
         return False
     own = np.array([arguments[0] for arguments in failure.case.arguments])
     ends = np.cumsum([0, *failure.case.arguments[0][2]])
@@ -107,7 +121,7 @@ def _other_half(rank, ends, total, own):
 
 def _partial_sums(failure):
     """The result of some rank is not the whole sum, but the sum over some ranks."""
-    if failure.status is not Status.INCORRECT or not 2 < failure.case.num_ranks < 10:
+    if not _is_wrong(failure) or not 2 < failure.case.num_ranks < 10:
         return False
     own = np.array([arguments[0] for arguments in failure.case.arguments])
     ends = np.cumsum([0, *failure.case.arguments[0][2]])
@@ -123,7 +137,7 @@ def _partial_sums(failure):
 
 def _some_never_told(failure):
     """Some ranks have their block, and the others what was there before."""
-    if failure.status is not Status.INCORRECT:
+    if not _is_wrong(failure):
         return False
     is_right, is_old = [], []
     for rank, arguments in enumerate(failure.case.arguments):
@@ -133,7 +147,7 @@ def _some_never_told(failure):
 
 
 def _has_changed_sendbuf(failure):
-    return failure.status is Status.INCORRECT and any(
+    return _is_wrong(failure) and any(
         not np.array_equal(failure.actual(rank, 0), arguments[0]) for rank, arguments in enumerate(failure.case.arguments)
     )
 
@@ -192,7 +206,7 @@ exercise = Exercise(
         Slip(
             "This works for powers of two only: your partner is rank ^ half, and for other p there is no such rank. Let p - m "
             "ranks give their vectors away first, so that m = 2^k ranks are left.",
-            lambda f: f.status is Status.CRASHED and "ERR_RANK" in f.details,
+            lambda f: _stops_at_a_message(f) and bool(f.case.num_ranks & (f.case.num_ranks - 1)),
         ),
         Slip(
             "You cut the vector into equal blocks, but block k has counts[k] elements: it begins where the sum of the "
