@@ -1,0 +1,20 @@
+"""Other sizes and data."""
+
+import runpy
+from pathlib import Path
+
+import numpy as np
+
+case = runpy.run_path(str(Path(__file__).with_name("exercise.py")))["case"]
+
+
+def cases():
+    return [
+        case(2, 1, data_seed=1),
+        case(3, 5, data_seed=2, unsafe_sends=True),
+        case(4, 103, data_seed=3, on_ring=True),
+        case(5, 53, data_seed=4, dtype=np.float64, seed=6),
+        case(6, 13, data_seed=5, unsafe_sends=True),
+        case(7, 6, data_seed=6),
+        case(9, 100, data_seed=7, seed=7),
+    ]
