@@ -37,13 +37,12 @@ def _label(num_ranks, n, dtype, options):
 
 
 def cases():
-    return [
-        ring_case(1, 3), ring_case(2, 1), ring_case(2, 3, "int32"), ring_case(3, 2, unsafe_sends=True),
-        ring_case(3, 0), ring_case(4, 5, "float64", seed=1), ring_case(1, 1, unsafe_sends=True),
-        ring_case(5, 1, "int32"), ring_case(6, 7, unsafe_sends=True), ring_case(7, 8, "float64"),
-        ring_case(8, 11, seed=2), ring_case(9, 10, "int32", unsafe_sends=True), ring_case(16, 17),
-        ring_case(2, 9000, unsafe_sends=True), ring_case(33, 2),
-        ring_case(2, 4, "int32", real=True), ring_case(4, 1000, real=True),
+    return [  # cases of equally many ranks in a row: they share their processes
+        ring_case(1, 3), ring_case(1, 1, unsafe_sends=True), ring_case(2, 1), ring_case(2, 3, "int32"),
+        ring_case(2, 9000, unsafe_sends=True), ring_case(3, 2, unsafe_sends=True), ring_case(3, 0),
+        ring_case(4, 5, "float64", seed=1), ring_case(5, 1, "int32"), ring_case(6, 7, unsafe_sends=True),
+        ring_case(7, 8, "float64"), ring_case(8, 11, seed=2), ring_case(9, 10, "int32", unsafe_sends=True),
+        ring_case(16, 17), ring_case(33, 2), ring_case(2, 4, "int32", real=True), ring_case(4, 1000, real=True),
     ]
 
 
@@ -119,7 +118,7 @@ exercise = Exercise(
         ),
         Slip(
             "the neighbour after the last rank is not rank + 1, which does not exist. Take (rank + 1) % size.",
-            lambda f: f.status is Status.CRASHED and "dest=" in f.details,
+            lambda f: f.status is Status.CRASHED and ".send(" in f.details.lower() and "%" not in f.details,
         ),
         Slip(
             "own was changed: `token = own` gives the same array a second name. Begin with own.copy().",
