@@ -37,8 +37,8 @@ def cases():
     return [
         repair_case(2, 3, unsafe_sends=True), repair_case(3, 2, unsafe_sends=True), repair_case(3, 8200),
         repair_case(1, 4), repair_case(1, 2, unsafe_sends=True), repair_case(4, 1, "int32", unsafe_sends=True),
-        repair_case(5, 6, seed=1, unsafe_sends=True), repair_case(6, 0, unsafe_sends=True), repair_case(7, 3, "float32"),
-        repair_case(8, 7, unsafe_sends=True, seed=2), repair_case(9, 8, "int64", unsafe_sends=True),
+        repair_case(5, 6, seed=1, unsafe_sends=True), repair_case(6, 0, unsafe_sends=True),
+        repair_case(7, 3, "float32"), repair_case(8, 7, unsafe_sends=True, seed=2), repair_case(9, 8, "int64", unsafe_sends=True),
         repair_case(16, 5, unsafe_sends=True), repair_case(33, 2, unsafe_sends=True),
         repair_case(2, 5, real=True), repair_case(3, 20000, real=True),
     ]
@@ -74,38 +74,38 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "The verdict names the first part that is stuck: who waits, in which call, and for what tag. Repair one part, "
-        "check again, and read the next verdict.",
-        "Ring: every Send may wait until its neighbour receives, and all neighbours are sending. Pairs: each side tags "
-        "with its own rank and expects this same tag from the other one. Chain: rank 0 has no left neighbour there; "
-        "who begins?",
+        "The verdict names the first part that is stuck: who waits, in which call, and for what tag. Repair one "
+        "part, check again, and read the next verdict.",
+        "Ring: every Send may wait until its neighbour receives, and all neighbours are sending. Pairs: each side "
+        "tags with its own rank and expects this same tag from the other one. Chain: rank 0 has no left neighbour "
+        "there; who begins?",
         "Ring: comm.Sendrecv(vector, right, 1, from_left, left, 1). Pairs: the tag 2 on both sides instead of "
         "comm.rank. Chain: receive only `if comm.rank > 0`; so_far is zero on rank 0.",
     ),
     slips=(
         Slip(
-            "one rank alone sends to itself with a Send that waits, and never comes to its receive. Sendrecv also works "
-            "with yourself.",
+            "one rank alone sends to itself with a Send that waits, and never comes to its receive. Sendrecv also "
+            "works with yourself.",
             lambda f: _all_in(f, "Send", "Ssend", "send") and f.case.num_ranks == 1,
         ),
         Slip(
-            "the ring: both neighbours send first, and a Send may wait for its receive. Use Sendrecv, or let some ranks "
-            "receive first.",
+            "the ring: both neighbours send first, and a Send may wait for its receive. Use Sendrecv, or let some "
+            "ranks receive first.",
             lambda f: _all_in(f, "Send", "Ssend", "send"),
         ),
         Slip(
-            "the pairs: the message has arrived with another tag than the one that is asked for. Use the same tag on "
-            "both sides, or expect the sender's rank.",
+            "the pairs: the message has arrived with another tag than the one that is asked for. Use the same tag "
+            "on both sides, or expect the sender's rank.",
             lambda f: _stuck(f) and "which asks for tag" in f.details,
         ),
         Slip(
-            "the chain has no beginning: rank 0 waits for a sum from its left. It has nobody on its left here: it starts "
-            "with zero.",
+            "the chain has no beginning: rank 0 waits for a sum from its left. It has nobody on its left here: it "
+            "starts with zero.",
             lambda f: _stuck(f) and _waiting(f).get("0") == "Recv" and "has finished" not in f.details,
         ),
         Slip(
-            "a rank waits for a message that the other one has never sent: does every receive have its send, on every "
-            "number of ranks?",
+            "a rank waits for a message that the other one has never sent: does every receive have its send, on "
+            "every number of ranks?",
             lambda f: _stuck(f) and "has finished" in f.details,
         ),
         Slip(
@@ -123,8 +123,8 @@ exercise = Exercise(
             ),
         ),
         Slip(
-            "the ring takes turns: each rank sends only after it has received, all the way around. A cure should not "
-            "put everybody in a queue; Sendrecv lets all ranks exchange at once.",
+            "the ring takes turns: each rank sends only after it has received, all the way around. A cure should "
+            "not put everybody in a queue; Sendrecv lets all ranks exchange at once.",
             lambda f: f.status is Status.OVER_BUDGET and f.case.num_ranks > 3 and ".send(" not in f.source,
         ),
     ),

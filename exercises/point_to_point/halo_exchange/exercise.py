@@ -111,8 +111,8 @@ exercise = Exercise(
     cases=cases,
     forbidden=(*COLLECTIVES, "Sendrecv", "Sendrecv_replace"),
     hints=(
-        "Nothing may wait before the work: start all four transfers, work, and wait for them at the end. With two ranks "
-        "on a ring both of your neighbours are one rank: what distinguishes its two messages?",
+        "Nothing may wait before the work: start all four transfers, work, and wait for them at the end. With two "
+        "ranks on a ring both of your neighbours are one rank: what distinguishes its two messages?",
         "Find the two neighbours; MPI.PROC_NULL stands for nobody. Irecv into both frames, Isend the first and last "
         "width rows of your own, compute_for, Waitall. Give messages that move up one tag and those that move down "
         "another.",
@@ -122,13 +122,13 @@ exercise = Exercise(
     ),
     slips=(
         Slip(
-            "the outer ghost rows have changed although the ends are open. Without periodic, rank 0 has nobody above and "
-            "the last rank nobody below: MPI.PROC_NULL.",
+            "the outer ghost rows have changed although the ends are open. Without periodic, rank 0 has nobody "
+            "above and the last rank nobody below: MPI.PROC_NULL.",
             _wrapped,
         ),
         Slip(
-            "the upper and the lower ghost rows are exchanged: both neighbours are the same rank here, and its messages "
-            "came in the order they were sent. Tag them by the direction they move in.",
+            "the upper and the lower ghost rows are exchanged: both neighbours are the same rank here, and its "
+            "messages came in the order they were sent. Tag them by the direction they move in.",
             lambda f: f.case.num_ranks <= 2 and f.case.arguments[0][2] and _all_ranks(f, _swapped),
         ),
         Slip(
@@ -146,7 +146,8 @@ exercise = Exercise(
             lambda f: _all_ranks(f, _nothing_came),
         ),
         Slip(
-            "every rank sends before it receives, and a send may wait for its receive. Start both with Irecv and Isend.",
+            "every rank sends before it receives, and a send may wait for its receive. Start both with Irecv and "
+            "Isend.",
             lambda f: f.status is Status.DEADLOCKED and "sends first" in f.details,
         ),
         Slip(

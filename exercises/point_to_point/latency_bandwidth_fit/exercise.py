@@ -41,9 +41,9 @@ def cases():
         fit_case("3 sizes with 20 % noise", [0, 1000, 1_000_000], 1.5e-6, 0.8e-9, 0.2),
         fit_case("22 sizes from 0 to 1 MiB with 10 % noise", POWERS, 22.5e-6, 0.855e-9, 0.1),
         fit_case("22 sizes as int32 with 5 % noise", POWERS, 0.3e-6, 0.125e-9, 0.05, "int32"),
-        fit_case("sizes not in order, some of them twice, 30 % noise", [4096, 8, 65536, 8, 0, 4096, 131072, 1], 1e-6, 2e-9, 0.3),
+        fit_case("8 sizes in no order, some twice, 30 % noise", [4096, 8, 65536, 8, 0, 4096, 131072, 1], 1e-6, 2e-9, 0.3),
         fit_case("5 sizes up to 4 GiB with 5 % noise", [1, 2**10, 2**20, 2**30, 2**32], 5e-6, 1e-10, 0.05),
-        fit_case("large messages alone, 1 % noise", [10**6, 2 * 10**6, 3 * 10**6, 4 * 10**6], 1e-3, 1e-9, 0.01, "uint32"),
+        fit_case("4 large sizes with 1 % noise", [10**6 * k for k in (1, 2, 3, 4)], 1e-3, 1e-9, 0.01, "uint32"),
     ]
 
 
@@ -71,19 +71,26 @@ def _expected(failure):
     return failure.case.expected[0]["return"]
 
 
+def _through_ends(failure):
+    sizes, times = failure.case.arguments[0]
+    first, last = int(sizes.argmin()), int(sizes.argmax())
+    beta = (times[last] - times[first]) / float(int(sizes[last]) - int(sizes[first]))
+    return times[first] - beta * float(sizes[first]), beta
+
+
 exercise = Exercise(
     title="Latency and bandwidth from a measurement",
     function="fit_latency_bandwidth",
     points=2,
     cases=cases,
     hints=(
-        "Each measurement is an equation alpha * 1 + beta * n = t. Least squares makes the errors of the right sides "
-        "small. By what do you divide an equation so that its error becomes relative?",
-        "After the division by t every equation reads alpha * (1/t) + beta * (n/t) = 1. These are k linear equations "
-        "for two unknowns: np.linalg.lstsq. Convert the sizes to float first.",
+        "Each measurement is an equation alpha * 1 + beta * n = t. Least squares makes the errors of the right "
+        "sides small. By what do you divide an equation so that its error becomes relative?",
+        "After the division by t every equation reads alpha * (1/t) + beta * (n/t) = 1. These are k linear "
+        "equations for two unknowns: np.linalg.lstsq. Convert the sizes to float first.",
         "n = sizes_bytes.astype(float); matrix = np.column_stack([1 / times_s, n / times_s]); scale = "
-        "np.linalg.norm(matrix, axis=0); found = np.linalg.lstsq(matrix / scale, np.ones(len(n)), rcond=None)[0] / scale. "
-        "Return float(found[0]), float(found[1]).",
+        "np.linalg.norm(matrix, axis=0); found = np.linalg.lstsq(matrix / scale, np.ones(len(n)), rcond=None)[0] / "
+        "scale. Return float(found[0]), float(found[1]).",
     ),
     slips=(
         Slip(
@@ -116,10 +123,3 @@ exercise = Exercise(
         ),
     ),
 )
-
-
-def _through_ends(failure):
-    sizes, times = failure.case.arguments[0]
-    first, last = int(sizes.argmin()), int(sizes.argmax())
-    beta = (times[last] - times[first]) / float(int(sizes[last]) - int(sizes[first]))
-    return times[first] - beta * float(sizes[first]), beta

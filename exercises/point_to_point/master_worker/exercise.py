@@ -54,7 +54,8 @@ def problem_of(results, tasks):
         )
     strangers = np.flatnonzero((workers < 1) | (workers >= len(results)) | (workers != np.round(workers)))
     if strangers.size:
-        return f"task {strangers[0]} was done by rank {workers[strangers[0]]}, which is none of the workers 1 to {len(results) - 1}"
+        rank = workers[strangers[0]]
+        return f"task {strangers[0]} was done by rank {rank}, which is none of the workers 1 to {len(results) - 1}"
     return ""
 
 
@@ -78,7 +79,8 @@ def _squares(failure):
 
 
 def _another_order(failure):
-    return failure.status is Status.INCORRECT and np.array_equal(np.sort(_returned(failure)[0]), np.sort(_squares(failure)))
+    found, wanted = _returned(failure)[0], _squares(failure)
+    return failure.status is Status.INCORRECT and np.array_equal(np.sort(found), np.sort(wanted))
 
 
 def _done_by_master(failure):
@@ -93,16 +95,17 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "Rank 0 does not know who will be ready next: it receives from MPI.ANY_SOURCE, and the status tells who it was. "
-        "And a worker does not know which message is its last one: the tag can tell.",
-        "Rank 0: a task to each worker (as long as there are tasks), then as many receives as tasks; after each receive, "
-        "the next task to that same worker if there is one; at the end a STOP to all. Worker: receive with MPI.ANY_TAG; "
-        "end at STOP; else work and answer. Send the number of the task along, so that the result finds its place.",
-        "On rank 0, for each task: comm.Recv(message, MPI.ANY_SOURCE, RESULT, status); worker = status.Get_source(); "
-        "results[message[0]], workers[message[0]] = message[1], worker; if following < len(tasks): "
-        "comm.Send(np.array([following, tasks[following]]), worker, TASK); following += 1. On a worker: while True: comm.Recv(message, 0, "
-        "MPI.ANY_TAG, status); if status.Get_tag() == STOP: return None; compute_for(comm, message[1] * pace_s); "
-        "message[1] *= message[1]; comm.Send(message, 0, RESULT).",
+        "Rank 0 does not know who will be ready next: it receives from MPI.ANY_SOURCE, and the status tells who it "
+        "was. And a worker does not know which message is its last one: the tag can tell.",
+        "Rank 0: a task to each worker (as long as there are tasks), then as many receives as tasks; after each "
+        "receive, the next task to that same worker if there is one; at the end a STOP to all. Worker: receive with "
+        "MPI.ANY_TAG; end at STOP; else work and answer. Send the number of the task along, so that the result "
+        "finds its place.",
+        "On rank 0, for each task: comm.Recv(message, MPI.ANY_SOURCE, RESULT, status); worker = "
+        "status.Get_source(); results[message[0]], workers[message[0]] = message[1], worker; if following < "
+        "len(tasks): comm.Send(np.array([following, tasks[following]]), worker, TASK); following += 1. On a worker: "
+        "while True: comm.Recv(message, 0, MPI.ANY_TAG, status); if status.Get_tag() == STOP: return None; "
+        "compute_for(comm, message[1] * pace_s); message[1] *= message[1]; comm.Send(message, 0, RESULT).",
     ),
     slips=(
         Slip(
@@ -111,12 +114,13 @@ exercise = Exercise(
             lambda f: f.status is Status.DEADLOCKED and "rank 0 has finished" in f.details,
         ),
         Slip(
-            "rank 0 waits for more results than there are tasks under way. With fewer tasks than workers, some workers "
-            "get none.",
+            "rank 0 waits for more results than there are tasks under way. With fewer tasks than workers, some "
+            "workers get none.",
             lambda f: f.status is Status.DEADLOCKED and f.case.arguments[0][0].size < f.case.num_ranks - 1,
         ),
         Slip(
-            "there are more workers than tasks, and rank 0 takes a task for each worker. Hand out at most len(tasks).",
+            "there are more workers than tasks, and rank 0 takes a task for each worker. Hand out at most "
+            "len(tasks).",
             lambda f: f.status is Status.CRASHED and f.case.arguments[0][0].size < f.case.num_ranks - 1
             and "tasks[" in f.details,
         ),
@@ -125,8 +129,8 @@ exercise = Exercise(
             _done_by_master,
         ),
         Slip(
-            "all results are there, in the order of their arrival. Send the number of the task along, and put its result "
-            "at that place.",
+            "all results are there, in the order of their arrival. Send the number of the task along, and put its "
+            "result at that place.",
             _another_order,
         ),
         Slip(
@@ -135,8 +139,8 @@ exercise = Exercise(
             lambda f: f.status is Status.OVER_BUDGET and "ANY_SOURCE" not in f.source,
         ),
         Slip(
-            "it takes too long: the tasks were dealt out beforehand, and the slow worker has as many as the others. Give one "
-            "task at a time, the next one to whoever has answered.",
+            "it takes too long: the tasks were dealt out beforehand, and the slow worker has as many as the others. "
+            "Give one task at a time, the next one to whoever has answered.",
             lambda f: f.status is Status.OVER_BUDGET,
         ),
     ),

@@ -90,24 +90,24 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "Somebody has to begin: if all ranks do the same in the same order, all of them wait. Which rank has something "
-        "to send before it has received anything?",
-        "Rank 0 sends its vector to rank 1 and then receives from rank p-1. All others receive from rank - 1, change "
-        "the token and send it to (rank + 1) % p: the last rank comes back to 0 this way. One rank alone has nobody to "
-        "send to.",
-        "token = own.copy(); return it if comm.size == 1. On rank 0: comm.Send(own, 1), then "
-        "comm.Recv(token, comm.size - 1). Else: comm.Recv(token, comm.rank - 1), token = 2 * token + own, "
-        "comm.Send(token, (comm.rank + 1) % comm.size). Return token.",
+        "Somebody has to begin: if all ranks do the same in the same order, all of them wait. Which rank has "
+        "something to send before it has received anything?",
+        "Rank 0 sends its vector to rank 1 and then receives from rank p-1. All others receive from rank - 1, "
+        "change the token and send it to (rank + 1) % p: the last rank comes back to 0 this way. One rank alone has "
+        "nobody to send to.",
+        "token = own.copy(); return it if comm.size == 1. On rank 0: comm.Send(own, 1), then comm.Recv(token, "
+        "comm.size - 1). Else: comm.Recv(token, comm.rank - 1), token = 2 * token + own, comm.Send(token, "
+        "(comm.rank + 1) % comm.size). Return token.",
     ),
     slips=(
         Slip(
-            "one rank sends to itself with Send, which may wait for a receive that it never comes to. With one rank there "
-            "is nothing to send: return a copy of own.",
+            "one rank sends to itself with Send, which may wait for a receive that it never comes to. With one rank "
+            "there is nothing to send: return a copy of own.",
             lambda f: f.status is Status.DEADLOCKED and f.case.num_ranks == 1,
         ),
         Slip(
-            "all ranks receive first, so nobody ever sends. Rank 0 holds the token at the beginning: let it send before "
-            "it receives.",
+            "all ranks receive first, so nobody ever sends. Rank 0 holds the token at the beginning: let it send "
+            "before it receives.",
             lambda f: f.status is Status.DEADLOCKED and f.details.count("Recv") >= f.case.num_ranks
             and "has finished" not in f.details and "Send(" not in f.details,
         ),
@@ -125,12 +125,13 @@ exercise = Exercise(
             _changes_own,
         ),
         Slip(
-            "the buffer of the receive has another type than the message: np.empty(n) is float64. Use np.empty_like(own).",
+            "the buffer of the receive has another type than the message: np.empty(n) is float64. Use "
+            "np.empty_like(own).",
             _wrong_dtype,
         ),
         Slip(
-            "every rank sends its own vector on, so no token passes more than one rank. Receive before you send, on all "
-            "ranks but 0.",
+            "every rank sends its own vector on, so no token passes more than one rank. Receive before you send, on "
+            "all ranks but 0.",
             _adds_only_neighbours,
         ),
         Slip(
@@ -138,7 +139,8 @@ exercise = Exercise(
             _rank_0_adds,
         ),
         Slip(
-            "send and recv pickle the array, which adds bytes to every message. Send and Recv transfer the numbers alone.",
+            "send and recv pickle the array, which adds bytes to every message. Send and Recv transfer the numbers "
+            "alone.",
             lambda f: f.status is Status.OVER_BUDGET and ".send(" in f.source,
         ),
     ),

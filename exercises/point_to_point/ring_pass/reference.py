@@ -1,6 +1,3 @@
-import numpy as np
-
-
 def ring_pass(comm, own):
     """Rank 0 sends first and receives last; the others receive, change the token and send it on."""
     token = own.copy()

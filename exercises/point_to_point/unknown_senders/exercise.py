@@ -39,8 +39,8 @@ def cases():
     return [
         letters_case(1, 0), letters_case(1, 2, unsafe_sends=True), letters_case(2, 1), letters_case(2, 6, data_seed=2),
         letters_case(2, 5, 20_000, unsafe_sends=True), letters_case(3, 7, seed=1),
-        letters_case(3, 12, seed=4, unsafe_sends=True), letters_case(4, 9, unsafe_sends=True), letters_case(5, 20, seed=2),
-        letters_case(6, 3), letters_case(7, 30, seed=3), letters_case(8, 16, unsafe_sends=True),
+        letters_case(3, 12, seed=4, unsafe_sends=True), letters_case(4, 9, unsafe_sends=True),
+        letters_case(5, 20, seed=2), letters_case(6, 3), letters_case(7, 30, seed=3), letters_case(8, 16, unsafe_sends=True),
         letters_case(9, 40, seed=5, unsafe_sends=True), letters_case(16, 40, seed=6), letters_case(33, 50),
         letters_case(2, 6, real=True), letters_case(4, 20, 3000, real=True),
     ]
@@ -97,20 +97,20 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "Two things are in the way: a send may wait for its receive, so start all sends without waiting; and an array "
-        "for a letter must have the right length before the letter is received. Who tells the length?",
+        "Two things are in the way: a send may wait for its receive, so start all sends without waiting; and an "
+        "array for a letter must have the right length before the letter is received. Who tells the length?",
         "Isend for all letters. Then num_incoming times: Probe with ANY_SOURCE and a status, make an array of "
-        "status.Get_count(MPI.DOUBLE) numbers, receive from status.Get_source(), and not from any source: another letter may have come "
-        "meanwhile. Wait for the sends at the end, and sort by source alone.",
-        "status = MPI.Status(); comm.Probe(MPI.ANY_SOURCE, MPI.ANY_TAG, status); source = status.Get_source(); letter = "
-        "np.empty(status.Get_count(MPI.DOUBLE)); comm.Recv(letter, source, status.Get_tag()); received.append((source, letter)). At "
-        "the end MPI.Request.Waitall(requests) and sorted(received, key=lambda pair: pair[0]), which keeps the order of "
-        "equal sources.",
+        "status.Get_count(MPI.DOUBLE) numbers, receive from status.Get_source(), and not from any source: another "
+        "letter may have come meanwhile. Wait for the sends at the end, and sort by source alone.",
+        "status = MPI.Status(); comm.Probe(MPI.ANY_SOURCE, MPI.ANY_TAG, status); source = status.Get_source(); "
+        "letter = np.empty(status.Get_count(MPI.DOUBLE)); comm.Recv(letter, source, status.Get_tag()); "
+        "received.append((source, letter)). At the end MPI.Request.Waitall(requests) and sorted(received, "
+        "key=lambda pair: pair[0]), which keeps the order of equal sources.",
     ),
     slips=(
         Slip(
-            "all ranks send first with a send that may wait for its receive. Start the sends with Isend, receive, and "
-            "wait for the sends last.",
+            "all ranks send first with a send that may wait for its receive. Start the sends with Isend, receive, "
+            "and wait for the sends last.",
             lambda f: f.status is Status.DEADLOCKED and (".Send(" in f.source or ".send(" in f.source),
         ),
         Slip(
@@ -118,8 +118,8 @@ exercise = Exercise(
             lambda f: f.status is Status.DEADLOCKED and "Isend" in f.source,
         ),
         Slip(
-            "a letter is longer than the buffer, and the length is not known beforehand. Probe first, and make a buffer "
-            "of status.Get_count(MPI.DOUBLE) numbers.",
+            "a letter is longer than the buffer, and the length is not known beforehand. Probe first, and make a "
+            "buffer of status.Get_count(MPI.DOUBLE) numbers.",
             lambda f: f.status is Status.CRASHED and "Recv" in f.details and "robe" not in f.source,
         ),
         Slip(
@@ -143,8 +143,8 @@ exercise = Exercise(
             _one_length_for_all,
         ),
         Slip(
-            "the letters of one source are not in the order in which they were sent. A sort that looks at the source "
-            "alone keeps it; a message with another tag may be received before an earlier one.",
+            "the letters of one source are not in the order in which they were sent. A sort that looks at the "
+            "source alone keeps it; a message with another tag may be received before an earlier one.",
             lambda f: _all_ranks(f, _sorted_by_source),
         ),
         Slip(
@@ -152,7 +152,8 @@ exercise = Exercise(
             lambda f: _all_ranks(f, _only_order),
         ),
         Slip(
-            "the lengths travel in messages of their own. A probe tells the length of a message before it is received.",
+            "the lengths travel in messages of their own. A probe tells the length of a message before it is "
+            "received.",
             lambda f: f.status is Status.OVER_BUDGET and ".send(" not in f.source,
         ),
         Slip(

@@ -4,8 +4,6 @@ status: deadlocked
 feedback: the ring is open
 """
 
-import numpy as np
-
 
 def ring_pass(comm, own):
     token = own.copy()
