@@ -38,9 +38,9 @@ def cases():
         repair_case(2, 3, unsafe_sends=True), repair_case(3, 2, unsafe_sends=True), repair_case(3, 8200),
         repair_case(1, 4), repair_case(1, 2, unsafe_sends=True), repair_case(4, 1, "int32", unsafe_sends=True),
         repair_case(5, 6, seed=1, unsafe_sends=True), repair_case(6, 0, unsafe_sends=True),
-        repair_case(7, 3, "float32"), repair_case(8, 7, unsafe_sends=True, seed=2), repair_case(9, 8, "int64", unsafe_sends=True),
-        repair_case(16, 5, unsafe_sends=True), repair_case(33, 2, unsafe_sends=True),
-        repair_case(2, 5, real=True), repair_case(3, 20000, real=True),
+        repair_case(7, 3, "float32"), repair_case(8, 7, unsafe_sends=True, seed=2),
+        repair_case(9, 8, "int64", unsafe_sends=True), repair_case(16, 5, unsafe_sends=True),
+        repair_case(33, 2, unsafe_sends=True), repair_case(2, 5, real=True), repair_case(3, 20000, real=True),
     ]
 
 
