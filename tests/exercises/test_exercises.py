@@ -92,9 +92,10 @@ def test_hints_rise(exercise):
     first, second, third = exercise.hints
     assert len({first, second, third}) == 3
     assert len(first) < len(third)
-    tree = ast.parse(source(exercise, "reference.py"))
-    called = {node.func.attr for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)}
-    called |= {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    functions = [
+        node.func for node in ast.walk(ast.parse(source(exercise, "reference.py"))) if isinstance(node, ast.Call)
+    ]
+    called = {getattr(function, "attr", None) or function.id for function in functions}
     assert any(f"{name}(" in third for name in called)
     assert sum(f"{name}(" in third for name in called) >= sum(f"{name}(" in first for name in called)
 
@@ -124,6 +125,14 @@ def test_reference_passes(exercise, zygote):
 def test_starter_is_not_attempted(exercise, zygote):
     verdict = judge(exercise, exercise.starter, zygote=zygote)
     assert (verdict.status, verdict.points) == (Status.NOT_ATTEMPTED, 0), verdict.text()
+
+
+def test_starter_does_not_solve_it(exercise, zygote):
+    """With a line more it is an attempt: it says that it is not written, or is a program that fails."""
+    verdict = judge(exercise, exercise.starter + "\nunused = 1\n", zygote=zygote)
+    is_empty = "raise NotImplementedError" in exercise.starter
+    assert (verdict.status is Status.NOT_ATTEMPTED) == is_empty, verdict.text()
+    assert not verdict.passed and verdict.points == 0
 
 
 @pytest.mark.parametrize("body", ["return None", "return arguments[-1]", "return arguments[0]"])
