@@ -42,7 +42,8 @@ def cases():
         letters_case(3, 12, seed=4, unsafe_sends=True), letters_case(4, 9, unsafe_sends=True),
         letters_case(5, 20, seed=2), letters_case(6, 3), letters_case(7, 30, seed=3),
         letters_case(8, 16, unsafe_sends=True), letters_case(9, 40, seed=5, unsafe_sends=True),
-        letters_case(16, 40, seed=6), letters_case(33, 50), letters_case(2, 6, real=True), letters_case(4, 20, 3000, real=True),
+        letters_case(16, 40, seed=6), letters_case(33, 50), letters_case(2, 6, real=True),
+        letters_case(4, 20, 3000, real=True),
     ]
 
 
