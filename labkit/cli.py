@@ -10,6 +10,7 @@ from labkit.errors import LabkitError, UsageError
 COMMANDS = {
     "lab": ("labkit.lab", "start JupyterLab with the first lesson"),
     "doctor": ("labkit.hardware.doctor", "say what this machine has and lacks, with remedies"),
+    "progress": ("labkit.grading.course_progress", "say how far you are in the course"),
     "bench": ("labkit.bench", "run the benchmarks and compare with their goals"),
 }
 
