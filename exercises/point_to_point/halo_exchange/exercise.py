@@ -3,7 +3,7 @@
 import numpy as np
 
 from labkit.comm.network.model import alpha_beta
-from labkit.grading.exercise import COLLECTIVES, Budget, Exercise, Slip, mpi_case
+from labkit.grading.exercise import COLLECTIVES, COMPUTED_S, Budget, Exercise, Slip, mpi_case
 from labkit.grading.outcomes import Status
 
 NETWORK = alpha_beta(10e-6, 1e-9, eager_limit_bytes=65536)
@@ -44,7 +44,7 @@ def halo_case(num_ranks, n, width=1, periodic=False, columns=None, dtype="float6
     words += ["real ranks"] * bool(options.get("real"))
     return mpi_case(
         num_ranks, ", ".join(words), lambda rank: (block(rank), width, periodic, work_s),
-        lambda rank: {0: filled(rank)}, network=NETWORK, budget=budget, **options,
+        lambda rank: {0: filled(rank)} | ({} if options.get("real") else {COMPUTED_S: work_s}), network=NETWORK, budget=budget, **options,
     )
 
 
@@ -148,7 +148,11 @@ exercise = Exercise(
         Slip(
             "every rank sends before it receives, and a send may wait for its receive. Start both with Irecv and "
             "Isend.",
-            lambda f: f.status is Status.DEADLOCKED and "sends first" in f.details,
+            lambda f: f.status is Status.DEADLOCKED and ("sends first" in f.details or "waits for itself" in f.details),
+        ),
+        Slip(
+            "the frames are right, and the work was left out: call compute_for(comm, work_s) once.",
+            lambda f: f.status is Status.INCORRECT and "time computed" in f.message,
         ),
         Slip(
             "messages and work come one after the other. Call compute_for after the last Isend and before the wait.",

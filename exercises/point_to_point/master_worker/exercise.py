@@ -3,7 +3,7 @@
 import numpy as np
 
 from labkit.comm.network.model import alpha_beta
-from labkit.grading.exercise import COLLECTIVES, Budget, Exercise, Slip, mpi_case
+from labkit.grading.exercise import COLLECTIVES, COMPUTED_S, Budget, Exercise, Slip, mpi_case
 from labkit.grading.outcomes import Status
 
 NETWORK = alpha_beta(1e-6, 1e-9, eager_limit_bytes=65536)
@@ -29,7 +29,7 @@ def tasks_case(num_ranks, num_tasks, *, data_seed=0, **options):
     words += ["real ranks"] * bool(options.get("real"))
     return mpi_case(
         num_ranks, ", ".join(words), lambda rank: (None if rank else tasks, float(paces_s[rank])),
-        judge=lambda results: problem_of(results, tasks), network=NETWORK, budget=budget, **options,
+        judge=lambda results: problem_of(results, tasks) or left_out(results, tasks, paces_s), network=NETWORK, budget=budget, **options,
     )
 
 
@@ -56,6 +56,17 @@ def problem_of(results, tasks):
     if strangers.size:
         rank = workers[strangers[0]]
         return f"task {strangers[0]} was done by rank {rank}, which is none of the workers 1 to {len(results) - 1}"
+    return ""
+
+
+def left_out(results, tasks, paces_s):
+    """Whether a simulated worker has worked less or more than its tasks take."""
+    workers = np.asarray(results[0]["return"][1])
+    for rank, result in enumerate(results):
+        worked_s = result.get(COMPUTED_S)
+        wanted_s = int(tasks[workers == rank].sum()) * paces_s[rank] if rank else 0
+        if worked_s is not None and not np.isclose(worked_s, wanted_s, rtol=1e-9, atol=0):
+            return f"rank {rank} worked for {worked_s:.4g} s, and its tasks take {wanted_s:.4g} s"
     return ""
 
 
@@ -132,6 +143,11 @@ exercise = Exercise(
             "all results are there, in the order of their arrival. Send the number of the task along, and put its "
             "result at that place.",
             _another_order,
+        ),
+        Slip(
+            "the squares are right, and the work was left out: a worker calls compute_for(comm, task * pace_s) for "
+            "each of its tasks.",
+            lambda f: f.status is Status.INCORRECT and "worked for" in f.message,
         ),
         Slip(
             "it takes too long: rank 0 waits for one worker after the other while others are free. Receive from "
