@@ -120,6 +120,11 @@ exercise = Exercise(
     ),
     slips=(
         Slip(
+            "the squares are right, and the work was left out: a worker calls compute_for(comm, task * pace_s) for "
+            "each of its tasks.",
+            lambda f: f.status is Status.INCORRECT and "worked for" in f.message,
+        ),
+        Slip(
             "rank 0 has finished and the workers still wait: they were never told to stop. Send each of them a last "
             "message with a tag of its own.",
             lambda f: f.status is Status.DEADLOCKED and "rank 0 has finished" in f.details,
@@ -143,11 +148,6 @@ exercise = Exercise(
             "all results are there, in the order of their arrival. Send the number of the task along, and put its "
             "result at that place.",
             _another_order,
-        ),
-        Slip(
-            "the squares are right, and the work was left out: a worker calls compute_for(comm, task * pace_s) for "
-            "each of its tasks.",
-            lambda f: f.status is Status.INCORRECT and "worked for" in f.message,
         ),
         Slip(
             "it takes too long: rank 0 waits for one worker after the other while others are free. Receive from "

@@ -6,7 +6,6 @@ feedback: the work was left out
 
 from mpi4py import MPI
 
-
 UP, DOWN = 1, 2  # which way a message moves: two ranks may be neighbours on both sides
 
 

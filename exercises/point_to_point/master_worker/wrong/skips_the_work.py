@@ -7,7 +7,6 @@ feedback: the work was left out
 import numpy as np
 from mpi4py import MPI
 
-
 TASK, RESULT, STOP = 1, 2, 3
 
 
