@@ -1,13 +1,17 @@
 """What an answer might attempt, and which walls must stop it.
 
 Each source runs in a process of its own with these names: FILE (exists, outside the sandbox), NEW (does not exist,
-beside FILE), SCRATCH (the scratch folder), SHOWN (a readable file), SECRET (a hidden file in the same folder),
-LINK (a link to SECRET), SIBLING (a process of the same sandbox), PORT (of a listening socket), UNIX (its path),
-NEXT (numbers of system calls), MEMORY (an address in SIBLING), SOCKET (inherited). A source that harms ends without an exception.
+beside FILE), SCRATCH (the scratch folder), SHOWN (a readable file), SECRET (a hidden file below),
+LINK (a link to SECRET), SIBLING (a process of the same sandbox), PORT (of a listening socket), UNIX (a path of one),
+CALLS (numbers of calls), MEMORY (an address in SIBLING), SOCKET (inherited). A source that harms ends without an exception.
 """
 
 CTYPES = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
-CHECKED = CTYPES + "def checked(result):\n    if result < 0: raise OSError(ctypes.get_errno(), 'libc')\n    return result\n"
+CHECKED = CTYPES + """
+def checked(result):
+    if result < 0: raise OSError(ctypes.get_errno(), 'libc')
+    return result
+"""
 FILES = {"bubblewrap", "landlock", "seccomp", "python"}
 READS = {"bubblewrap", "landlock", "python"}
 PROCESSES = {"seccomp", "python"}
@@ -42,7 +46,7 @@ ATTEMPTS = {
     "read the secret, ctypes": (CHECKED + "checked(libc.open(SECRET.encode(), 0))", READS),
     "read the secret by a link": ("assert 'swordfish' in open(LINK).read()", READS),
     "read the secret by dots": (
-        "import os; d, n = os.path.split(SECRET); assert open(d + '/../' + os.path.basename(d) + '/' + n).read()", READS,
+        "import os; d, n = os.path.split(SECRET)\nassert open(d + '/../' + os.path.basename(d) + '/' + n).read()", READS,
     ),
     "read the secret by proc": ("assert 'swordfish' in open('/proc/self/root' + SECRET).read()", READS),
     "read the secret by a folder": (
@@ -68,7 +72,9 @@ ATTEMPTS = {
     "look up a name": ("import socket; socket.getaddrinfo('localhost', 80)", {"python"}),
     "fork": ("import os\nif os.fork() == 0: os._exit(0)", PROCESSES),
     "fork, ctypes": (CHECKED + "if checked(libc.fork()) == 0: os._exit(0)", PROCESSES),
-    "fork, raw clone": (CHECKED + "if checked(libc.syscall(NEXT['clone'], 17, 0, 0, 0, 0)) == 0: os._exit(0)", PROCESSES),
+    "fork, raw clone": (
+        CHECKED + "if checked(libc.syscall(CALLS['clone'], 17, 0, 0, 0, 0)) == 0: os._exit(0)", PROCESSES,
+    ),
     "fork, raw clone3": (
         CHECKED + "args = (ctypes.c_uint64 * 8)(0, 0, 0, 0, 17)\n"
         "if checked(libc.syscall(435, args, 64)) == 0: os._exit(0)", PROCESSES,

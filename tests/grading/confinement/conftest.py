@@ -35,12 +35,29 @@ def attempts():
     return _attempts()
 
 
+WALLS = ("bubblewrap", "landlock", "seccomp", "python")
+COMBINATIONS = [*(frozenset([wall]) for wall in WALLS), frozenset(["landlock", "seccomp"]), frozenset(WALLS)]
+
+
 def pytest_generate_tests(metafunc):
-    module = _attempts()
-    if "attempt" in metafunc.fixturenames:
-        metafunc.parametrize("attempt", list(module.ATTEMPTS))
-    if "need" in metafunc.fixturenames:
-        metafunc.parametrize("need", list(module.NEEDS))
+    """``attempt`` with the ``walls`` that must stop it, ``harm`` that succeeds without walls, ``need`` behind walls."""
+    module, names = _attempts(), metafunc.fixturenames
+    if "attempt" in names:
+        pairs = [
+            (name, walls) for name, (_, stopped_by) in module.ATTEMPTS.items() for walls in COMBINATIONS
+            if stopped_by & walls or ("limits" in stopped_by and len(walls) == len(WALLS))
+        ]
+        metafunc.parametrize(("attempt", "walls"), pairs, ids=[_title(*pair) for pair in pairs])
+    if "harm" in names:
+        harms = [name for name, (_, stopped_by) in module.ATTEMPTS.items() if "limits" not in stopped_by]
+        metafunc.parametrize("harm", harms)
+    if "need" in names:
+        pairs = [(name, walls) for name in module.NEEDS for walls in COMBINATIONS]
+        metafunc.parametrize(("need", "walls"), pairs, ids=[_title(*pair) for pair in pairs])
+
+
+def _title(name, walls):
+    return f"{name}-{'+'.join(sorted(walls))}"
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +75,7 @@ def require():
 
 @pytest.fixture(scope="session")
 def behind(attempts, tmp_path_factory, require):
-    """``behind(walls)`` runs all attempts and needs behind these walls, once: outcomes and sizes by name, and the folder."""
+    """``behind(walls)`` runs all attempts and needs behind these walls, once: outcomes and sizes, and the folder."""
 
     @functools.cache
     def run(walls: frozenset) -> tuple[dict, Path]:
@@ -89,7 +106,8 @@ def behind(attempts, tmp_path_factory, require):
                 "LINK": str(shown / "link"), "PORT": server.getsockname()[1], "UNIX": path,
             }
             hidden = [str(shown / "secret")]
-            (shown / "plan.json").write_text(json.dumps([names, sorted(walls), sources, [str(shown), str(scratch)], hidden]))
+            plan = [names, sorted(walls), sources, [str(shown), str(scratch)], hidden]
+            (shown / "plan.json").write_text(json.dumps(plan))
             lines = _run(walls, scratch, shown, hidden)
         return {name: (outcome, size) for name, outcome, size in lines}, folder
 
