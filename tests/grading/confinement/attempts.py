@@ -3,7 +3,8 @@
 Each source runs in a process of its own with these names: FILE (exists, outside the sandbox), NEW (does not exist,
 beside FILE), SCRATCH (the scratch folder), SHOWN (a readable file), SECRET (a hidden file below),
 LINK (a link to SECRET), SIBLING (a process of the same sandbox), PORT (of a listening socket), UNIX (a path of one),
-CALLS (numbers of calls), MEMORY (an address in SIBLING), SOCKET (inherited). A source that harms ends without an exception.
+CALLS (numbers of calls), MEMORY (an address in SIBLING), SOCKET (inherited).
+A source that harms ends without an exception.
 """
 
 CTYPES = "import ctypes, os\nlibc = ctypes.CDLL(None, use_errno=True)\n"
@@ -46,7 +47,8 @@ ATTEMPTS = {
     "read the secret, ctypes": (CHECKED + "checked(libc.open(SECRET.encode(), 0))", READS),
     "read the secret by a link": ("assert 'swordfish' in open(LINK).read()", READS),
     "read the secret by dots": (
-        "import os; d, n = os.path.split(SECRET)\nassert open(d + '/../' + os.path.basename(d) + '/' + n).read()", READS,
+        "import os; d, n = os.path.split(SECRET)\nassert open(d + '/../' + os.path.basename(d) + '/' + n).read()",
+        READS,
     ),
     "read the secret by proc": ("assert 'swordfish' in open('/proc/self/root' + SECRET).read()", READS),
     "read the secret by a folder": (

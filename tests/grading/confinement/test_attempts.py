@@ -13,8 +13,8 @@ def is_refused(outcome):
     """Not by accident: an error of the operating system, of memory or of the import, or a signal of a limit."""
     return outcome.startswith((
         "PermissionError", "FileNotFoundError", "OSError", "ConnectionRefusedError", "ProcessLookupError",
-        "BlockingIOError", "MemoryError", "_ArrayMemoryError", "ImportError", "AssertionError", "signal SIGXCPU", "signal SIGKILL",
-        "ValueError: not allowed to raise maximum limit",
+        "BlockingIOError", "MemoryError", "_ArrayMemoryError", "ImportError", "AssertionError", "signal SIGXCPU",
+        "signal SIGKILL", "ValueError: not allowed to raise maximum limit",
     ))
 
 

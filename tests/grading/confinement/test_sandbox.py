@@ -124,7 +124,7 @@ def test_ends_with_its_parent(require, tmp_path):
     """When the judge is killed, everything in the sandbox ends: the last copy of the pipe closes."""
     require(["bubblewrap"])
     reader, writer = os.pipe()
-    inside = f"import os, time\nos.fork()\nos.write({writer}, b'x')\ntime.sleep(600)"
+    inside = f"import os, time\nos.fork()\nos.write({writer}, b'x')\ntime.sleep(2 * {DEADLINE_S})"
     argv = command([sys.executable, "-c", inside], scratch=tmp_path, sandbox=BUBBLEWRAP)
     judge = subprocess.Popen(
         [sys.executable, "-c", f"import subprocess; subprocess.run({argv!r}, pass_fds=[{writer}])"],
