@@ -1,7 +1,9 @@
 """On CI a test may be skipped for want of a GPU and for nothing else."""
 
 import os
+import shutil
 import signal
+import tempfile
 import threading
 
 import pytest
@@ -41,6 +43,10 @@ class SkipAccounts:
 
 
 def pytest_configure(config):
+    # Nothing of whoever runs the tests is read or changed; kernels and servers inherit it.
+    folder = tempfile.mkdtemp(prefix="labkit-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    os.environ["LABKIT_PROGRESS"] = os.path.join(folder, "progress.json")
     # A shell starts background jobs with SIGINT ignored, and the tests of the Stop button need it.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -13,7 +13,7 @@ from itertools import groupby
 from labkit.comm.simulated.run import Counts, Simulation
 from labkit.errors import DeadlockError, NotAvailableError, RankFailedError
 from labkit.grading.compare import difference, short
-from labkit.grading.exercise import RETURN, Budget, Case, Exercise, Failure
+from labkit.grading.exercise import COMPUTED_S, RETURN, Budget, Case, Exercise, Failure
 from labkit.grading.outcomes import Status, Verdict
 from labkit.grading.remote.ranks import RankProcesses, Zygote
 from labkit.grading.remote.server import AnswerRaised, ForbiddenCall
@@ -23,6 +23,8 @@ BUDGET_WORDS = {
     "num_messages": "messages", "num_bytes": "bytes", "num_rounds": "rounds", "num_reduced_elements": "reduced elements",
     "max_bytes_sent": "bytes sent by one rank", "max_bytes_received": "bytes received by one rank",
 }
+NAMES = {RETURN: "what is returned", COMPUTED_S: "the time computed, in s,"}
+MAX_COST_RANKS = 8
 MAX_TIMELINE_RANKS = 16
 MAX_TIMELINE_SPANS = 3000
 
@@ -70,7 +72,7 @@ def judge(
     cases = exercise.all_cases()
 
     def verdict(outcome: Outcome, case: Case | None = None, *, points: float = 0.0, passed: int = 0, sandbox: str = "", **more):
-        failure = Failure(outcome.status, case, list(outcome.results), outcome.details, source or "")
+        failure = Failure(outcome.status, case, list(outcome.results), outcome.message, outcome.details, source or "")
         return Verdict(
             exercise.name, outcome.status, points, exercise.points, outcome.message, case=case.label if case else "",
             rank=outcome.rank, expected=outcome.expected, actual=outcome.actual, details=outcome.details, cost=outcome.cost,
@@ -91,7 +93,8 @@ def judge(
             if case is None:  # no real ranks here
                 not_run = f"; real ranks were not used: {outcome}"
                 continue
-            cost = outcome.cost or cost  # of the largest case
+            if outcome.cost and case.num_ranks <= MAX_COST_RANKS:  # those that a student can follow
+                cost = outcome.cost
             if outcome.status is Status.OVER_BUDGET:
                 over = over or (case, outcome)
             elif outcome.status is not Status.PASSED:
@@ -173,13 +176,17 @@ def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = 
             error = simulation.error()
             if error is not None:
                 return _of_error(exercise, case, error, ranks, servers), simulation
-            results = [rank.result for rank in simulation.world.ranks]
+            results = [_with_time(rank.result, rank) for rank in simulation.world.ranks]
     except (AnswerRaised, Closed, Late, WireError) as error:
         return _of_failure(exercise, case, error, ranks, 0), None
     outcome = judge_results(case, results)
     if outcome.status is not Status.PASSED or simulation is None:
         return outcome, simulation
     return _of_traffic(case, simulation, outcome), simulation
+
+
+def _with_time(result, rank):
+    return result | {COMPUTED_S: float(rank.computed_s)} if isinstance(result, dict) else result
 
 
 def judge_results(case: Case, results: list) -> Outcome:
@@ -202,7 +209,7 @@ def judge_results(case: Case, results: list) -> Outcome:
             actual = results[rank].get(key)
             problem = difference(wanted, actual, case.rtol, case.atol)
             if problem:
-                what = "what is returned" if key == RETURN else f"argument {key + 1 + (case.num_ranks > 0)}"
+                what = NAMES[key] if key in NAMES else f"argument {key + 1 + (case.num_ranks > 0)}"
                 where = f"on {'real ' if case.real else ''}rank {rank}, " if case.num_ranks else ""
                 return Outcome(
                     Status.INCORRECT, f"{where}{what} {problem}", rank=rank if case.num_ranks else None,

@@ -19,10 +19,10 @@ def test_lesson_runs_and_its_widget_moves(lab, tmp_path):
     assert prompts and all(prompt.strip("[]: \n").isdigit() for prompt in prompts), prompts
     errors = page.page.locator("[data-mime-type='application/vnd.jupyter.stderr']").all_text_contents()
     assert len(errors) == 1 and "a cycle 0 -> 1 -> 0" in errors[0], errors
-    # Machine, roofline, two timelines, the wait-for graph.
+    # Machine, roofline, two timelines, the wait-for graph, the map of the course.
     pictures = page.page.locator(".js-plotly-plot .main-svg")
-    assert page.page.locator(".js-plotly-plot").count() == 5
-    assert pictures.count() >= 5
+    assert page.page.locator(".js-plotly-plot").count() == 6
+    assert pictures.count() >= 6
 
     # Move the slider: the sentence and the picture change.
     widget = page.page.locator(".widget-vbox").first

@@ -43,10 +43,13 @@ def landlock_version() -> int:
         return 0
 
 
-def restrict(readable: Sequence[Path], listable: Sequence[Path] = ()) -> None:
-    """Let the calling thread and its children read beneath ``readable`` and list ``listable``; nothing else, for good.
+def make_rules(readable: Sequence[Path], listable: Sequence[Path] = ()) -> int:
+    """Rules for :func:`restrict`: read beneath ``readable``, list ``listable``, nothing else.
 
-    Files that are open stay open. Needs ``PR_SET_NO_NEW_PRIVS`` (:func:`.limits.drop_privileges`).
+    Returns
+    -------
+    int
+        A file descriptor. Forked processes may share it; close it after use.
 
     Raises
     ------
@@ -63,14 +66,19 @@ def restrict(readable: Sequence[Path], listable: Sequence[Path] = ()) -> None:
         ABSTRACT_SOCKETS_AND_SIGNALS if version >= 6 else 0,
     )
     rules = syscall(CREATE_RULESET, ctypes.byref(ruleset), ctypes.c_size_t(ctypes.sizeof(ruleset)), 0)
-    try:
-        for path in readable:
-            _allow(rules, path, READ_FILE | READ_DIR if path.is_dir() else READ_FILE)
-        for path in listable:
-            _allow(rules, path, READ_DIR)
-        syscall(RESTRICT_SELF, rules, 0)
-    finally:
-        os.close(rules)
+    for path in readable:
+        _allow(rules, path, READ_FILE | READ_DIR if path.is_dir() else READ_FILE)
+    for path in listable:
+        _allow(rules, path, READ_DIR)
+    return rules
+
+
+def restrict(rules: int) -> None:
+    """Hold the calling thread, and threads and processes that it starts later, to the rules, for good.
+
+    Files that are open stay open. Needs ``PR_SET_NO_NEW_PRIVS`` (:func:`.limits.drop_privileges`).
+    """
+    syscall(RESTRICT_SELF, rules, 0)
 
 
 def _allow(rules: int, path: Path, rights: int) -> None:

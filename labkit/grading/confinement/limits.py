@@ -10,7 +10,6 @@ import resource
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.grading.confinement.libc import PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_PDEATHSIG, prctl, syscall
@@ -19,23 +18,9 @@ from labkit.grading.confinement.syscalls import number_of
 RESERVED_BYTES = 1 << 30  # address space that thread stacks and malloc reserve and never touch
 
 
-@dataclass(frozen=True)
-class Use:
-    """What a process, and its user, have in use: address space, private writable memory, threads."""
-
-    address_bytes: int
-    private_bytes: int
-    num_threads: int
-
-
-def find_use() -> Use:
-    """What is in use now."""
-    return Use(*_used_bytes(), _count_threads() if sys.platform.startswith("linux") else 0)
-
-
 def set_limits(
-    *, memory_bytes: int, cpu_seconds: float, file_bytes: int = 1 << 20, num_processes: int = 64, open_files: int = 64,
-    in_use: Use | None = None,
+    *, memory_bytes: int, cpu_seconds: float, file_bytes: int = 1 << 20, num_processes: int | None = None,
+    open_files: int = 64,
 ) -> None:
     """Lower the limits of this process and its children, for good.
 
@@ -47,12 +32,11 @@ def set_limits(
         Processor time from now on, all threads together; then SIGXCPU, a second later SIGKILL.
     file_bytes : int
         No file grows beyond this (also one that stdout was directed to): OSError.
-    num_processes : int
-        Processes and threads beyond those that this user has now. The kernel does not hold root to it.
+    num_processes : int, optional
+        Processes and threads of this user, the ones outside too: begin with :func:`count_threads`. The kernel
+        does not hold root to it.
     open_files : int
         File descriptors.
-    in_use : Use, optional
-        What is in use now, where that was found out before: a process that may not read /proc any more.
 
     Notes
     -----
@@ -61,16 +45,17 @@ def set_limits(
     RLIMIT_DATA misses; it has 1 GiB of room for addresses that are reserved and never used. Both start from
     what is in use now, because a forked process has inherited NumPy. macOS enforces neither.
     """
-    in_use = in_use or find_use()
-    _lower(resource.RLIMIT_DATA, in_use.private_bytes + memory_bytes)
-    _lower(resource.RLIMIT_AS, in_use.address_bytes + memory_bytes + RESERVED_BYTES)
+    all_addresses, private = _used_bytes()
+    _lower(resource.RLIMIT_DATA, private + memory_bytes)
+    _lower(resource.RLIMIT_AS, all_addresses + memory_bytes + RESERVED_BYTES)
     used_s = math.ceil(time.process_time() + cpu_seconds)
     _lower(resource.RLIMIT_CPU, used_s, used_s + 1)
     _lower(resource.RLIMIT_FSIZE, file_bytes)
     _lower(resource.RLIMIT_NOFILE, open_files)
     _lower(resource.RLIMIT_CORE, 0)
     if sys.platform.startswith("linux"):
-        _lower(resource.RLIMIT_NPROC, in_use.num_threads + num_processes)
+        if num_processes is not None:
+            _lower(resource.RLIMIT_NPROC, num_processes)
         _lower(resource.RLIMIT_MEMLOCK, 0)
         _lower(resource.RLIMIT_MSGQUEUE, 0)
 
@@ -113,12 +98,12 @@ def _used_bytes() -> tuple[int, int]:
     return int(fields[0]) * page, int(fields[5]) * page
 
 
-def _count_threads() -> int:
-    """Threads of this user among the processes that can be seen."""
-    found = 0
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
+def count_threads() -> int:
+    """Threads of this user, in the processes that can be seen."""
+    found, user = 0, os.getuid()
+    for name in os.listdir("/proc") if os.path.isdir("/proc") else ():
+        if name.isdigit():
             with contextlib.suppress(OSError):  # it has ended
-                if entry.stat().st_uid == os.getuid():
-                    found += sum(1 for _ in (entry / "task").iterdir())
+                status = os.stat(f"/proc/{name}/task")
+                found += status.st_nlink - 2 if status.st_uid == user else 0
     return found

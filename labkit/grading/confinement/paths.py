@@ -40,8 +40,8 @@ def outermost(paths: Iterable[Path]) -> list[Path]:
     >>> [str(path) for path in outermost([Path("/usr/lib"), Path("/usr"), Path("/opt")])]
     ['/usr', '/opt']
     """
-    unique = list(dict.fromkeys(Path(path) for path in paths))
-    return [path for path in unique if not any(path != other and path.is_relative_to(other) for other in unique)]
+    unique = dict.fromkeys(Path(path) for path in paths)
+    return [path for path in unique if not any(parent in unique for parent in path.parents)]
 
 
 def _links(path: Path) -> list[str]:

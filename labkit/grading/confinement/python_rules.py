@@ -11,12 +11,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from labkit.grading.confinement.paths import is_inside
-
 REFUSED = {
     "os.system": "start other programs", "os.exec": "start other programs", "os.posix_spawn": "start other programs",
     "os.spawn": "start other programs", "os.startfile": "start other programs",
-    "subprocess.Popen": "start other programs", "pty.spawn": "start other programs", "os.fork": "start other processes", "os.forkpty": "start other processes",
+    "subprocess.Popen": "start other programs", "pty.spawn": "start other programs",
+    "os.fork": "start other processes", "os.forkpty": "start other processes",
     "os.kill": "send signals", "os.killpg": "send signals",
     "os.remove": "delete files", "os.rmdir": "delete folders", "shutil.rmtree": "delete folders",
     "os.rename": "move files", "shutil.move": "move files", "os.mkdir": "make folders", "os.link": "make links",
@@ -40,9 +39,9 @@ def install(*, readable: Sequence[Path], hidden: Sequence[Path], blocked: Sequen
     Parameters
     ----------
     readable : sequence of Path
-        Files can be read beneath these,
+        Files can be read beneath these (without links: ``os.path.realpath``),
     hidden : sequence of Path
-        but not beneath these.
+        but not beneath these (without links).
     blocked : sequence of str
         Modules that cannot be imported, nor can what is inside them. Those that are loaded go from ``sys.modules``;
         whoever holds one keeps it.
@@ -55,11 +54,11 @@ def install(*, readable: Sequence[Path], hidden: Sequence[Path], blocked: Sequen
     for name in [name for name in sys.modules if is_blocked(name)]:
         del sys.modules[name]
     sys.meta_path.insert(0, _Blocker(is_blocked))
-    sys.addaudithook(_hook(_real(readable), _real(hidden), is_blocked))
+    sys.addaudithook(_hook(_beginnings(readable), _beginnings(hidden), is_blocked))
 
 
-def _real(paths: Sequence[Path]) -> tuple[Path, ...]:
-    return tuple(Path(os.path.realpath(path)) for path in paths)
+def _beginnings(paths: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(f"{path}/" for path in paths)
 
 
 def _is_in(prefixes: tuple[str, ...]) -> Callable[[str], bool]:
@@ -82,10 +81,10 @@ class _Blocker:
             raise _refused_import(name)
 
 
-def _hook(readable: tuple[Path, ...], hidden: tuple[Path, ...], is_blocked: Callable[[str], bool]):
+def _hook(readable: tuple[str, ...], hidden: tuple[str, ...], is_blocked: Callable[[str], bool]):
     """The audit hook. All it needs is bound here: patching this module later changes nothing."""
     refused, reading, writes, allowed = dict(REFUSED), READING_EVENTS, WRITES, SOCKETS_ALLOWED
-    fspath, fsdecode, realpath, inside = os.fspath, os.fsdecode, os.path.realpath, is_inside
+    fspath, fsdecode, realpath = os.fspath, os.fsdecode, os.path.realpath
 
     def hook(event: str, arguments: tuple) -> None:
         if event in refused:
@@ -104,8 +103,8 @@ def _hook(readable: tuple[Path, ...], hidden: tuple[Path, ...], is_blocked: Call
         path = fsdecode(fspath(path))
         if event == "open" and (arguments[2] & writes or any(letter in (arguments[1] or "") for letter in "wax+")):
             raise PermissionError(f"an answer may not open files for writing: {path!r}")
-        real = Path(realpath(path))
-        if inside(real, hidden) or not inside(real, readable):
+        real = f"{realpath(path)}/"
+        if real.startswith(hidden) or not real.startswith(readable):
             raise PermissionError(f"an answer may read only what Python itself needs: {path!r}")
 
     return hook

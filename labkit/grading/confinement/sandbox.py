@@ -26,9 +26,11 @@ SET = {
     "PYTHONHASHSEED": "0",  # the same answer gets the same points
     # MPI libraries copy between ranks through shared memory, not by reading each other's memory, which is refused.
     "MPIR_CVAR_CH4_CMA_ENABLE": "0", "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
-    "OMPI_MCA_btl_sm_use_cma": "0", "PRTE_ALLOW_RUN_AS_ROOT": "1", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_btl_sm_use_cma": "0", "UCX_LOG_LEVEL": "fatal", "HWLOC_HIDE_ERRORS": "2",  # no complaints on stderr
+    "PRTE_ALLOW_RUN_AS_ROOT": "1", "PRTE_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
     "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
 }
+TOPOLOGY = Path("/sys/devices/system")  # of processors: MPI libraries ask for it
 TRY_S = 10.0
 
 
@@ -48,6 +50,8 @@ class Sandbox:
         found = names[0] + " only" if len(names) == 1 else ", ".join(names)
         if self.bubblewrap or not sys.platform.startswith("linux"):
             return found
+        if _lowered():
+            return f"{found} ({VARIABLE}={_lowered()})"
         if shutil.which("bwrap"):
             return f"{found} (bubblewrap is installed but may not make user namespaces here)"
         return f"{found} (for more: apt install bubblewrap)"
@@ -161,7 +165,7 @@ def _view(readable: Sequence[Path], hidden: Sequence[Path]) -> list[str]:
             options += ["--ro-bind", str(path), str(path)]
     shown = outermost([*python_folders(), *(Path(os.path.abspath(path)) for path in readable)])
     shown = [path for path in shown if not is_inside(path, [p for p in SYSTEM if not p.is_symlink()])]
-    for path in (*SYSTEM_FILES, *shown):
+    for path in (*SYSTEM_FILES, TOPOLOGY, *shown):
         options += ["--ro-bind-try", str(path), str(path)]
     for path in map(Path, map(os.path.realpath, hidden)):
         if path.is_dir():

@@ -98,6 +98,7 @@ LOAD, JUMP_EQUAL, JUMP_GREATER_EQUAL, JUMP_BITS, RETURN = 0x20, 0x15, 0x35, 0x45
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 NUMBER_OFFSET, ARCH_OFFSET, ARGUMENTS_OFFSET = 0, 4, 16  # in struct seccomp_data; both machines are little-endian
 Instruction = tuple[int, int, int, int]
+PID_MARK = 0x7E57C0DE  # larger than any process id
 
 
 def fail(number: int) -> Instruction:
@@ -156,8 +157,8 @@ class _Program(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
 
 
-def install(level: Level) -> None:
-    """Filter the system calls of all threads of this process from now on, for good.
+def compile_filter(level: Level) -> bytes:
+    """The filter of a level for this machine, with a mark where :func:`install` writes the process id.
 
     Raises
     ------
@@ -167,7 +168,15 @@ def install(level: Level) -> None:
     machine = platform.machine()
     if not has_seccomp():
         raise NotAvailableError(f"no system-call filters (seccomp) on {sys.platform} {machine}: use limits only.")
-    program = assemble(rules(level, os.getpid()), machine)
-    code = b"".join(struct.pack("=HBBI", *instruction) for instruction in program)
+    return b"".join(struct.pack("=HBBI", *instruction) for instruction in assemble(rules(level, PID_MARK), machine))
+
+
+def install(filter_code: bytes) -> None:
+    """Filter the system calls of all threads of this process from now on, for good.
+
+    Needs ``PR_SET_NO_NEW_PRIVS`` (:func:`.limits.drop_privileges`).
+    """
+    code = filter_code.replace(struct.pack("=I", PID_MARK), struct.pack("=I", os.getpid()))
+    program = _Program(len(code) // struct.calcsize("=HBBI"), code)
     set_filter, all_threads = 1, 1  # SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC
-    syscall(number_of("seccomp", machine), set_filter, all_threads, ctypes.byref(_Program(len(program), code)))
+    syscall(number_of("seccomp", platform.machine()), set_filter, all_threads, ctypes.byref(program))

@@ -40,14 +40,16 @@ class Zygote:
         self.sandbox = sandbox or find_sandbox()
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-answer-", ignore_cleanup_errors=True)
         ours, theirs = socket.socketpair()
+        self.fds, their_fds = socket.socketpair()  # sockets of ranks travel here
         folders = json.dumps([[str(PACKAGE)], [str(path) for path in hidden_folders()]])
-        argv = [sys.executable, "-P", "-m", "labkit.grading.remote.zygote", str(theirs.fileno()), folders]
+        argv = [sys.executable, "-P", "-m", "labkit.grading.remote.zygote", str(theirs.fileno()), str(their_fds.fileno()), folders]
         self.process = subprocess.Popen(
             command(argv, scratch=Path(self.folder.name), readable=[PACKAGE], hidden=hidden_folders(), sandbox=self.sandbox),
-            cwd=self.folder.name, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL,
+            cwd=self.folder.name, pass_fds=[theirs.fileno(), their_fds.fileno()], stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
         )
         theirs.close()
+        their_fds.close()
         self.link = Link(ours)
 
     def __enter__(self) -> Zygote:
@@ -59,6 +61,7 @@ class Zygote:
     def close(self) -> None:
         """End it and all its ranks."""
         self.link.close()
+        self.fds.close()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -73,11 +76,11 @@ class Zygote:
         NotAvailableError
             The process is not there any more.
         """
-        self.link.deadline = time.monotonic() + START_LIMIT_S
+        self.link.set_deadline(START_LIMIT_S)
         try:
             self.link.send(order)
             if fds:
-                socket.send_fds(self.link.sock, [b"f"], fds)
+                socket.send_fds(self.fds, [b"f"], fds)
             if order[0] == "end":
                 return []
             return self.link.receive()[0]
@@ -125,7 +128,7 @@ class RankProcesses:
     def set_deadline(self, seconds: float) -> None:
         """Whatever the ranks do must be done within so many seconds from now."""
         for link in self.links:
-            link.deadline = time.monotonic() + seconds
+            link.set_deadline(seconds)
 
     def call(self, arguments: tuple):
         """Call a function that has no communicator; return its results."""

@@ -72,7 +72,7 @@ class RealRanks:
                 continue
             sock.settimeout(None)
             link = Link(sock)
-            link.deadline = deadline
+            link.set_deadline(max(0.1, deadline - time.monotonic()))
             (_, rank, size), _ = link.receive()
             if size != number or not 0 <= rank < number or self.links[rank] is not None:
                 raise NotAvailableError(f"mpiexec -n {number} started a world of {size} ranks: labkit doctor looks for the cause.")
@@ -106,9 +106,8 @@ class RealRanks:
         RankProblem
             With the rank and what happened.
         """
-        deadline = time.monotonic() + seconds
         for rank, link in enumerate(self.links):
-            link.deadline = deadline
+            link.set_deadline(seconds)
             blocks: list = []
             with _problem_of(rank):
                 link.send(["run", rank, len(self.links), encode(list(arguments[rank]), blocks)], blocks)

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from pathlib import Path
 
 import numpy as np  # noqa: F401
 from mpi4py import MPI
 
-from labkit.grading.remote.confined import confine_real_rank
+from labkit.grading.confinement.confine import confine
+from labkit.grading.confinement.seccomp import Level
 from labkit.grading.remote.wire import Link
 from labkit.grading.remote.zygote import serve
 
@@ -26,7 +28,10 @@ def main(path: str) -> None:
     link.send(["hello", comm.rank, comm.size])
     (_, source, function, options), _ = link.receive()
     comm.Barrier()  # the library has opened what it needs
-    confine_real_rank(options)
+    confine(
+        Level.REAL_RANK, readable=[Path(p) for p in options["readable"]], hidden=[Path(p) for p in options["hidden"]],
+        memory_bytes=options["memory_bytes"], cpu_seconds=options["cpu_seconds"],
+    )
     serve(link, source, function, comm_of=lambda rank, size: comm)
     os._exit(0)
 

@@ -12,7 +12,11 @@ import numpy as np
 
 MAX_FRAME_BYTES = 1 << 28
 HEAD = struct.Struct(">II")
+PIECE_BYTES = 1 << 16
 PLAIN_KINDS = "biufcSU"
+
+
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class WireError(Exception):
@@ -43,18 +47,26 @@ class Link:
     def __init__(self, sock: socket.socket):
         self.sock = sock
         self.deadline: float | None = None  # of time.monotonic
+        self._rest = b""
+
+    def set_deadline(self, seconds: float) -> None:
+        """From now on, whatever takes longer than so many seconds from now raises Late."""
+        self.deadline = time.monotonic() + seconds
+        limit = struct.pack("ll", int(seconds), int(seconds % 1 * 1e6) + 1)  # the kernel's: no call to wait before each call
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
 
     def send(self, value: Any, blocks: list = ()) -> None:
         """Send one frame."""
-        parts = [memoryview(block).cast("B") if not isinstance(block, bytes) else block for block in blocks]
-        header = json.dumps([value, [len(part) for part in parts]], separators=(",", ":")).encode()
-        frame = b"".join((HEAD.pack(len(header), sum(map(len, parts))), header, *parts))
+        parts = [block if isinstance(block, bytes) else memoryview(block).cast("B") for block in blocks]
+        sizes = [len(part) for part in parts]
+        header = _to_json([value, sizes]).encode()
+        frame = b"".join((HEAD.pack(len(header), sum(sizes)), header, *parts))
         try:
-            self._patience()
             self.sock.sendall(frame)
         except (BrokenPipeError, ConnectionResetError):
             raise Closed from None
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError):
             raise Late from None
 
     def receive(self) -> tuple[Any, list[memoryview]]:
@@ -64,44 +76,53 @@ class Link:
         ------
         Closed, Late, WireError
         """
-        header_size, body_size = HEAD.unpack(self._exactly(HEAD.size))
-        if header_size + body_size > MAX_FRAME_BYTES:
-            raise WireError(f"a frame of {header_size + body_size} bytes: at most {MAX_FRAME_BYTES} are taken")
-        body = memoryview(self._exactly(header_size + body_size))
+        data = self._rest or self._some()
+        while len(data) < HEAD.size:
+            data += self._some()
+        header_size, body_size = HEAD.unpack_from(data)
+        end = HEAD.size + header_size + body_size
+        if end > MAX_FRAME_BYTES:
+            raise WireError(f"a frame of {end} bytes: at most {MAX_FRAME_BYTES} are taken")
+        if len(data) < end:
+            data = self._all(data, end)
+        self._rest = data[end:] if len(data) > end else b""
+        view = memoryview(data)
         try:
-            value, sizes = json.loads(bytes(body[:header_size]))
-            blocks, start = [], header_size
+            start = HEAD.size + header_size
+            value, sizes = json.loads(bytes(view[HEAD.size : start]))
+            blocks = []
             for size in sizes:
-                if size < 0 or start + size > len(body):
+                if size < 0 or start + size > end:
                     raise ValueError(size)
-                blocks.append(body[start : start + size])
+                blocks.append(view[start : start + size])
                 start += size
         except (ValueError, TypeError, RecursionError) as error:
             raise WireError(f"a frame that cannot be read: {error}") from None
         return value, blocks
 
-    def _exactly(self, size: int) -> bytearray:
-        data = bytearray(size)
-        view, have = memoryview(data), 0
-        while have < size:
-            try:
-                self._patience()
-                got = self.sock.recv_into(view[have:])
-            except TimeoutError:
-                raise Late from None
-            except (ConnectionResetError, BrokenPipeError):
-                raise Closed from None
-            if not got:
-                raise Closed
-            have += got
+    def _some(self) -> bytes:
+        """What has arrived, at least a byte."""
+        try:
+            data = self.sock.recv(PIECE_BYTES)
+        except (TimeoutError, BlockingIOError):
+            raise Late from None
+        except ConnectionResetError:
+            raise Closed from None
+        if not data:
+            raise Closed
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise Late
         return data
 
-    def _patience(self) -> None:
-        if self.deadline is not None:
-            left = self.deadline - time.monotonic()
-            if left <= 0:
-                raise Late
-            self.sock.settimeout(left)
+    def _all(self, begun: bytes, size: int) -> bytearray:
+        data = bytearray(size)
+        data[: len(begun)] = begun
+        have = len(begun)
+        while have < size:
+            piece = self._some()
+            data[have : have + len(piece)] = piece  # a rank speaks when it is asked: nothing follows a frame
+            have += len(piece)
+        return data
 
     def close(self) -> None:
         self.sock.close()

@@ -1,7 +1,8 @@
 """The process in the sandbox that starts ranks: it imports once, and forks for every rank.
 
-Run as ``python -m labkit.grading.remote.zygote FD [READABLE,HIDDEN]``. The control socket brings frames
-``["ranks", source, function, options]`` with a socket for every rank; the reply names their processes.
+Run as ``python -m labkit.grading.remote.zygote CONTROL CHANNEL FOLDERS``. The control socket brings frames
+``["ranks", number, source, function, options]``, the channel a socket for every rank; the reply names their
+processes.
 Until a rank is confined, nothing of the answer has been executed in it.
 """
 
@@ -15,13 +16,15 @@ import os
 import socket
 import sys
 import traceback
+from pathlib import Path
 
 import numpy as np  # noqa: F401  imported once, here, for all ranks
 from mpi4py import MPI  # noqa: F401
 
 from labkit.comm import reduction  # noqa: F401
 from labkit.comm.source_lines import CELL_FILENAME
-from labkit.grading.remote.confined import Confinement
+from labkit.grading.confinement.confine import Confinement, prepare
+from labkit.grading.confinement.seccomp import Level
 from labkit.grading.remote.rank import RemoteComm, Wires, stand_in_names
 from labkit.grading.remote.wire import Closed, Link, WireError, decode, encode
 
@@ -29,12 +32,11 @@ ANSWER_FILE = f"{CELL_FILENAME}answer>"
 MAX_WORDS = 4000
 
 
-def main(control_fd: int, readable: list[str], hidden: list[str]) -> None:
+def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -> None:
     """Fork ranks until the judge closes the connection."""
-    confinement = Confinement(readable, hidden)
+    confinement = prepare(Level.ANSWER, readable=[Path(p) for p in readable], hidden=[Path(p) for p in hidden])
     sink = os.open(os.devnull, os.O_RDWR)
-    confinement.begin()
-    control = socket.socket(fileno=control_fd)
+    control, channel = socket.socket(fileno=control_fd), socket.socket(fileno=fds_fd)
     link = Link(control)
     gc.freeze()  # pages that are not touched stay shared
     while True:
@@ -46,16 +48,12 @@ def main(control_fd: int, readable: list[str], hidden: list[str]) -> None:
             _, number, source, function, options = order
             fds = []
             while len(fds) < number:
-                _, got, _, _ = socket.recv_fds(control, 1, number)
+                _, got, _, _ = socket.recv_fds(channel, 1, number)
                 fds += got
             pids = []
             for fd in fds:
                 pid = os.fork()
                 if pid == 0:
-                    control.close()
-                    for other in fds:
-                        if other != fd:
-                            os.close(other)
                     be_a_rank(fd, sink, source, function, confinement, options)
                 pids.append(pid)
             for fd in fds:
@@ -89,7 +87,7 @@ def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confi
         link = Link(socket.socket(fileno=fd))
         linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
         try:
-            confinement.finish(**options)
+            confinement.apply(keep_fds={fd}, **options)
         except Exception as error:  # not the answer's fault: say so instead of running it unconfined
             link.send(["unconfined", f"{type(error).__name__}: {error}"])
             os._exit(code)
@@ -163,4 +161,4 @@ def _raised(error: BaseException) -> list:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), *json.loads(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), *json.loads(sys.argv[3]))

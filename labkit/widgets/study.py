@@ -1,0 +1,55 @@
+"""What quiz, flashcards and summary have in common: one script and style sheet, and text where there is no page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from labkit.views.theme import KIND_COLOURS, SERIES
+
+FOLDER = Path(__file__).parent
+COLOURS = {"accent": SERIES[0], "right": KIND_COLOURS["recv"], "wrong": KIND_COLOURS["window"], "open": KIND_COLOURS["wait"]}
+
+
+def style_sheet() -> str:
+    """The style sheet, with the colours of the figures."""
+    colours = " ".join(f"--labkit-{name}: {colour};" for name, colour in COLOURS.items())
+    return f".labkit-study {{ {colours} }}\n" + (FOLDER / "study.css").read_text(encoding="utf-8")
+
+
+class StudyWidget(anywidget.AnyWidget):
+    """A page element that shows ``state`` and sends what somebody does back as messages.
+
+    ``state["kind"]`` chooses what study.js draws. All judging is done here, in Python.
+    """
+
+    _esm = (FOLDER / "study.js").read_text(encoding="utf-8")
+    _css = style_sheet()
+    state = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, state: dict):
+        super().__init__(state=state)
+        self.on_msg(self._on_message)
+
+    def _on_message(self, widget, content, buffers) -> None:
+        if isinstance(content, dict):
+            self.react(content)
+
+    def react(self, message: dict) -> None:
+        """Do what somebody did on the page."""
+        raise NotImplementedError(f"{type(self).__name__} takes no messages: {message}.")
+
+    def text(self) -> str:
+        """The same as text."""
+        raise NotImplementedError(f"{type(self).__name__} has no text.")
+
+    def __repr__(self) -> str:
+        return self.text()
+
+    def _repr_mimebundle_(self, **kwargs):
+        found = super()._repr_mimebundle_(**kwargs)
+        data = found[0] if isinstance(found, tuple) else found
+        data["text/plain"] = self.text()  # whole: elsewhere it is all there is
+        return found
