@@ -18,7 +18,8 @@ def case(num_ranks, block, *, dtype=np.int64, data_seed=0, **options):
         num_ranks, f"{num_ranks} rank{'s' * (num_ranks > 1)}, m = {block}",
         lambda rank: (blocks[rank].copy(), np.full(num_ranks * block, -7, dtype)),
         lambda rank: {1: blocks.reshape(-1), 0: blocks[rank].copy()},
-        budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds), **options,
+        budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds),
+        **options,
     )
 
 
@@ -62,7 +63,9 @@ def _loops_over_ranks(source):
     """Whether a message is sent for each number of a range that involves no logarithm."""
     loops = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.For | ast.ListComp)]
     return any(
-        "range(" in loop and "log" not in loop and "bit_length" not in loop and _called(loop) & {"Send", "Isend", "Sendrecv"}
+        "range(" in loop
+        and not any(word in loop for word in ("log", "bit_length"))
+        and _called(loop) & {"Send", "Isend", "Sendrecv"}
         for loop in loops
     )
 
@@ -75,7 +78,7 @@ def _turned_by(turn_of):
             return False
         blocks = np.array([arguments[0] for arguments in failure.case.arguments])
         return all(
-            np.array_equal(np.asarray(failure.actual(rank, 1)).reshape(blocks.shape), np.roll(blocks, turn_of(rank), axis=0))
+            np.array_equal(failure.actual(rank, 1), np.roll(blocks, turn_of(rank), axis=0).reshape(-1))
             for rank in range(len(blocks))
         )
 
@@ -112,11 +115,11 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "Do not think of places in recvbuf yet. Collect blocks in an array of your own: your block first, then that of the "
-        "next rank, and so on. If the rank two further on does the same, what it has is what you need next.",
-        "found has p rows of m elements, found[0] is the own block, have = 1. Each round: receive num = min(have, p - have) "
-        "rows into found[have : have + num] from rank + have, and send found[:num] to rank - have (modulo p). Row k is then "
-        "the block of rank + k: put it into its place.",
+        "Do not think of places in recvbuf yet. Collect blocks in an array of your own: your block first, then that "
+        "of the next rank, and so on. If the rank two further on does the same, what it has is what you need next.",
+        "found has p rows of m elements, found[0] is the own block, have = 1. Each round: receive num = min(have, p "
+        "- have) rows into found[have : have + num] from rank + have, and send found[:num] to rank - have (modulo "
+        "p). Row k is then the block of rank + k: put it into its place.",
         "while have < p:\n"
         "    num = min(have, p - have)\n"
         "    comm.Sendrecv(found[:num], (rank - have) % p, recvbuf=found[have:have + num], source=(rank + have) % p)\n"
@@ -131,37 +134,38 @@ exercise = Exercise(
             lambda f: f.status is Status.FORBIDDEN_CALL,
         ),
         Slip(
-            "Every rank sends before it receives. A Send may wait for its receive, and then all ranks wait in a circle. "
-            "Use Sendrecv, or start the send with Isend and wait for it after the receive.",
+            "Every rank sends before it receives. A Send may wait for its receive, and then all ranks wait in a "
+            "circle. Use Sendrecv, or start the send with Isend and wait for it after the receive.",
             lambda f: f.status is Status.DEADLOCKED and f.case.unsafe_sends and "Send" in f.details,
         ),
         Slip(
-            "All blocks are there, but each rank has its own block first. Row k is the block of rank (rank + k) % p: turn the "
-            "blocks into their places at the end.",
+            "All blocks are there, but each rank has its own block first. Row k is the block of rank (rank + k) % p: "
+            "turn the blocks into their places at the end.",
             _turned_by(lambda rank: -rank),
         ),
         Slip(
-            "The turn at the end goes the wrong way. Row k is the block of rank (rank + k) % p, so the rows move up by rank "
-            "places: np.roll(found, rank, axis=0).",
+            "The turn at the end goes the wrong way. Row k is the block of rank (rank + k) % p, so the rows move up "
+            "by rank places: np.roll(found, rank, axis=0).",
             _turned_by(lambda rank: -2 * rank),
         ),
         Slip(
-            "The last round is missing when p is no power of two: the blocks that are left over never come. Go on while you "
-            "have fewer than p blocks, and take only what you lack.",
+            "The last round is missing when p is no power of two: the blocks that are left over never come. Go on "
+            "while you have fewer than p blocks, and take only what you lack.",
             _lacks_the_rest,
         ),
         Slip(
-            "This works for powers of two only: you talk to rank ^ distance, and for other p there is no such rank. Bruck's "
-            "partners are rank - distance and rank + distance, modulo p.",
+            "This works for powers of two only: you talk to rank ^ distance, and for other p there is no such rank. "
+            "Bruck's partners are rank - distance and rank + distance, modulo p.",
             _stops_beside_powers_of_two,
         ),
         Slip(
-            "Your answer takes p - 1 rounds, as a ring does. Take over all that a rank has collected, not one block: then what "
-            "you have doubles in every round.",
+            "Your answer takes p - 1 rounds, as a ring does. Take over all that a rank has collected, not one block: "
+            "then what you have doubles in every round.",
             lambda f: f.status is Status.OVER_BUDGET and _loops_over_ranks(f.source),
         ),
         Slip(
-            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the array itself.",
+            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the "
+            "array itself.",
             lambda f: f.status is Status.OVER_BUDGET and bool(_called(f.source) & {"send", "isend", "sendrecv"}),
         ),
         Slip(

@@ -76,11 +76,9 @@ def _all_ranks(failure, is_so):
     size = len(own)
     if not _is_wrong(failure) or own[0].size == 0:
         return False
-    rows = lambda array: np.asarray(array).reshape(size, -1)  # noqa: E731
-    return all(
-        is_so(rank, rows(failure.case.arguments[rank][1]), rows(failure.actual(rank, 1)), np.array(own))
-        for rank in range(size)
-    )
+    befores = [arguments[1].reshape(size, -1) for arguments in failure.case.arguments]
+    afters = [np.asarray(failure.actual(rank, 1)).reshape(size, -1) for rank in range(size)]
+    return all(is_so(rank, befores[rank], afters[rank], np.array(own)) for rank in range(size))
 
 
 def _lacks_only(block_of):
@@ -115,9 +113,9 @@ exercise = Exercise(
     hints=(
         "Every rank does the same p - 1 times: send one block to the right, receive one from the left, both at once. "
         "Which block do you have after step 1 that your right neighbour has not?",
-        "Copy the own block into its place in recvbuf. In step s = 0, 1, ..., p - 2, the block of rank (rank - s) % p goes "
-        "to the right, and the block of rank (rank - s - 1) % p comes from the left, straight into its place. Sendrecv "
-        "does both at once.",
+        "Copy the own block into its place in recvbuf. In step s = 0, 1, ..., p - 2, the block of rank (rank - s) % "
+        "p goes to the right, and the block of rank (rank - s - 1) % p comes from the left, straight into its place. "
+        "Sendrecv does both at once.",
         "blocks = recvbuf.reshape(p, m)\n"
         "blocks[rank] = sendbuf\n"
         "for s in range(p - 1):\n"
@@ -129,8 +127,8 @@ exercise = Exercise(
             lambda f: f.status is Status.FORBIDDEN_CALL,
         ),
         Slip(
-            "Every rank sends before it receives. A Send may wait for its receive, and then all ranks wait in a circle. "
-            "Use Sendrecv, or start the send with Isend and wait for it after the receive.",
+            "Every rank sends before it receives. A Send may wait for its receive, and then all ranks wait in a "
+            "circle. Use Sendrecv, or start the send with Isend and wait for it after the receive.",
             lambda f: f.status is Status.DEADLOCKED and f.case.unsafe_sends and "Send" in f.details,
         ),
         Slip(
@@ -138,22 +136,23 @@ exercise = Exercise(
             _lacks_only(lambda rank, size: rank),
         ),
         Slip(
-            "You are one step short: the block of your right neighbour never arrives. It has the longest way, p - 1 steps.",
+            "You are one step short: the block of your right neighbour never arrives. It has the longest way, p - 1 "
+            "steps.",
             _lacks_only(lambda rank, size: (rank + 1) % size),
         ),
         Slip(
-            "You send your own block in every step, so the right neighbour gets it again and again. Pass on what has just "
-            "arrived from the left.",
+            "You send your own block in every step, so the right neighbour gets it again and again. Pass on what has "
+            "just arrived from the left.",
             lambda f: _all_ranks(f, _neighbour_repeats_itself),
         ),
         Slip(
-            "The blocks stand in the order in which they arrived. What comes in step s = 0, 1, ... is the block of rank "
-            "(rank - s - 1) % p: receive it into the place of that rank.",
+            "The blocks stand in the order in which they arrived. What comes in step s = 0, 1, ... is the block of "
+            "rank (rank - s - 1) % p: receive it into the place of that rank.",
             lambda f: _all_ranks(f, _in_order_of_arrival),
         ),
         Slip(
-            "Your messages go past the neighbours. On a ring of cables such a message travels through the nodes between, and "
-            "keeps others from using those cables. Send to (rank + 1) % p only.",
+            "Your messages go past the neighbours. On a ring of cables such a message travels through the nodes "
+            "between, and keeps others from using those cables. Send to (rank + 1) % p only.",
             lambda f: f.status is Status.OVER_BUDGET and f.case.network is not None,
         ),
         Slip(
@@ -163,7 +162,8 @@ exercise = Exercise(
             and not _called(f.source) & {"Sendrecv", "Isend", "Irecv"},
         ),
         Slip(
-            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the block itself.",
+            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the "
+            "block itself.",
             lambda f: f.status is Status.OVER_BUDGET and bool(_called(f.source) & {"send", "isend", "sendrecv"}),
         ),
         Slip(

@@ -20,7 +20,8 @@ def case(num_ranks, num_elements, *, dtype=np.int64, data_seed=0, **options):
         num_ranks, f"{num_ranks} rank{'s' * (num_ranks > 1)}, n = {num_elements}",
         lambda rank: (own[rank].copy(), np.full_like(own[rank], -7)),
         lambda rank: {1: own.sum(axis=0), 0: own[rank].copy()},
-        budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds), **options,
+        budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds),
+        **options,
     )
 
 
@@ -49,7 +50,8 @@ def cases():
 def _stops_at_a_message(failure):
     """Whether a rank raised in a call that sends or receives."""
     last = failure.details.rstrip().rpartition("\n")[2]
-    return failure.status is Status.CRASHED and any(f".{word}(" in last for word in ("Send", "Recv", "Sendrecv", "Isend", "Irecv"))
+    names = ("Send", "Recv", "Sendrecv", "Isend", "Irecv")
+    return failure.status is Status.CRASHED and any(f".{name}(" in last for name in names)
 
 
 def _is_wrong(failure):
@@ -70,7 +72,9 @@ def _sends_in_a_loop_over_ranks(source):
     """Whether a message is sent for each number of a range that involves no logarithm."""
     loops = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.For | ast.ListComp)]
     return any(
-        "range(" in loop and "log" not in loop and "bit_length" not in loop and _called(loop) & {"Send", "Isend", "Sendrecv"}
+        "range(" in loop
+        and not any(word in loop for word in ("log", "bit_length"))
+        and _called(loop) & {"Send", "Isend", "Sendrecv"}
         for loop in loops
     )
 
@@ -128,7 +132,8 @@ def _some_never_told(failure):
 
 def _has_changed_sendbuf(failure):
     return _is_wrong(failure) and any(
-        not np.array_equal(failure.actual(rank, 0), arguments[0]) for rank, arguments in enumerate(failure.case.arguments)
+        not np.array_equal(failure.actual(rank, 0), arguments[0])
+        for rank, arguments in enumerate(failure.case.arguments)
     )
 
 
@@ -140,12 +145,13 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "First solve it for powers of two: the partner at distance d is rank ^ d, and both do the same. Then: with p - m "
-        "ranks too many, let each of them give its vector to one of the others before, and get the result from it after.",
-        "m = 1 << (p.bit_length() - 1), r = p - m. Of the first 2 r ranks, odd ones send to rank - 1 and wait for the result "
-        "from there; even ones receive and add. Those who act have the numbers rank // 2 (below 2 r) or rank - r. Double "
-        "the distance among numbers; number a is rank 2 a if a < r, else a + r. At the end, even ranks below 2 r "
-        "send the result to rank + 1.",
+        "First solve it for powers of two: the partner at distance d is rank ^ d, and both do the same. Then: with p "
+        "- m ranks too many, let each of them give its vector to one of the others before, and get the result from "
+        "it after.",
+        "m = 1 << (p.bit_length() - 1), r = p - m. Of the first 2 r ranks, odd ones send to rank - 1 and wait for "
+        "the result from there; even ones receive and add. Those who act have the numbers rank // 2 (below 2 r) or "
+        "rank - r. Double the distance among numbers; number a is rank 2 a if a < r, else a + r. At the end, even "
+        "ranks below 2 r send the result to rank + 1.",
         "number = rank // 2 if rank < 2 * r else rank - r\n"
         "d = 1\n"
         "while d < m:\n"
@@ -165,27 +171,28 @@ exercise = Exercise(
             _has_changed_sendbuf,
         ),
         Slip(
-            "Both partners send first. A Send may wait for its receive, and then both wait for ever. Use Sendrecv, or start "
-            "the send with Isend and wait for it after the receive.",
+            "Both partners send first. A Send may wait for its receive, and then both wait for ever. Use Sendrecv, "
+            "or start the send with Isend and wait for it after the receive.",
             lambda f: f.status is Status.DEADLOCKED and f.case.unsafe_sends and "Send" in f.details,
         ),
         Slip(
-            "This works for powers of two only: where the partner rank ^ distance does not exist, its part of the sum is "
-            "lost. Let p - m ranks give their vectors away first, so that m = 2^k ranks are left.",
+            "This works for powers of two only: where the partner rank ^ distance does not exist, its part of the "
+            "sum is lost. Let p - m ranks give their vectors away first, so that m = 2^k ranks are left.",
             _has_got(_partners_skipped),
         ),
         Slip(
-            "This works for powers of two only: you talk to rank ^ distance, and for other p there is no such rank. Let "
-            "p - m ranks give their vectors away first, so that m = 2^k ranks are left.",
+            "This works for powers of two only: you talk to rank ^ distance, and for other p there is no such rank. "
+            "Let p - m ranks give their vectors away first, so that m = 2^k ranks are left.",
             lambda f: _stops_at_a_message(f) and bool(f.case.num_ranks & (f.case.num_ranks - 1)),
         ),
         Slip(
-            "Some vectors are added twice: with partners at (rank + distance) % p, the parts overlap when p is no power of "
-            "two. Exchange with rank ^ distance, among a power of two of ranks.",
+            "Some vectors are added twice: with partners at (rank + distance) % p, the parts overlap when p is no "
+            "power of two. Exchange with rank ^ distance, among a power of two of ranks.",
             _has_got(_around_the_circle),
         ),
         Slip(
-            "In every round you send your own vector, so most of the sum is missing. Send the sum that you have so far.",
+            "In every round you send your own vector, so most of the sum is missing. Send the sum that you have so "
+            "far.",
             _has_got(_own_vectors_only),
         ),
         Slip(
@@ -193,17 +200,18 @@ exercise = Exercise(
             _some_never_told,
         ),
         Slip(
-            "Everybody sends its vector to every other rank: p - 1 rounds. Exchange sums, not vectors: after k rounds you have "
-            "the sum of 2^k ranks.",
+            "Everybody sends its vector to every other rank: p - 1 rounds. Exchange sums, not vectors: after k "
+            "rounds you have the sum of 2^k ranks.",
             lambda f: f.status is Status.OVER_BUDGET and _sends_in_a_loop_over_ranks(f.source),
         ),
         Slip(
-            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the array itself.",
+            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the "
+            "array itself.",
             lambda f: f.status is Status.OVER_BUDGET and bool(_called(f.source) & {"send", "isend", "sendrecv"}),
         ),
         Slip(
-            "Your messages wait for each other more often than needed. A reduction to one rank and a broadcast take twice the "
-            "rounds: let both partners of an exchange send and receive at once, with Sendrecv.",
+            "Your messages wait for each other more often than needed. A reduction to one rank and a broadcast take "
+            "twice the rounds: let both partners of an exchange send and receive at once, with Sendrecv.",
             lambda f: f.status is Status.OVER_BUDGET,
         ),
     ),

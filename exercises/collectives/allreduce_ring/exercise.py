@@ -86,7 +86,8 @@ def _sums_are(is_so):
 
 def _has_changed_sendbuf(failure):
     return _is_wrong(failure) and any(
-        not np.array_equal(failure.actual(rank, 0), arguments[0]) for rank, arguments in enumerate(failure.case.arguments)
+        not np.array_equal(failure.actual(rank, 0), arguments[0])
+        for rank, arguments in enumerate(failure.case.arguments)
     )
 
 
@@ -106,7 +107,8 @@ def _one_block_only(total, own, found):
 def _adds_in_the_second_lap(total, own, found):
     """Two ranks: what arrives in the second lap is the sum, and it is added to the own numbers."""
     return len(found) == 2 and all(
-        (np.isclose(actual, total) | np.isclose(actual, total + mine)).all() for mine, actual in zip(own, found, strict=True)
+        (np.isclose(actual, total) | np.isclose(actual, total + mine)).all()
+        for mine, actual in zip(own, found, strict=True)
     )
 
 
@@ -124,11 +126,11 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "Cut recvbuf into p blocks (np.array_split gives views). In every step each rank sends one block to the right and "
-        "receives another one from the left. First lap: add what arrives. Second lap: replace.",
-        "First lap, step s = 0 to p - 2: block rank - s goes out, block rank - s - 1 comes in and is added (all modulo p). "
-        "After it, block rank + 1 is complete here. Second lap: block rank + 1 - s goes out, block rank - s comes in, "
-        "straight into its place.",
+        "Cut recvbuf into p blocks (np.array_split gives views). In every step each rank sends one block to the "
+        "right and receives another one from the left. First lap: add what arrives. Second lap: replace.",
+        "First lap, step s = 0 to p - 2: block rank - s goes out, block rank - s - 1 comes in and is added (all "
+        "modulo p). After it, block rank + 1 is complete here. Second lap: block rank + 1 - s goes out, block rank - "
+        "s comes in, straight into its place.",
         "blocks = np.array_split(recvbuf, p)\n"
         "for s in range(p - 1):\n"
         "    into = blocks[(rank - s - 1) % p]\n"
@@ -147,13 +149,13 @@ exercise = Exercise(
             _has_changed_sendbuf,
         ),
         Slip(
-            "Every rank sends before it receives. A Send may wait for its receive, and then all ranks wait in a circle. "
-            "Use Sendrecv, or start the send with Isend and wait for it after the receive.",
+            "Every rank sends before it receives. A Send may wait for its receive, and then all ranks wait in a "
+            "circle. Use Sendrecv, or start the send with Isend and wait for it after the receive.",
             lambda f: f.status is Status.DEADLOCKED and f.case.unsafe_sends and "Send" in f.details,
         ),
         Slip(
-            "The last elements are wrong: n is no multiple of p, and blocks of n // p elements leave a rest. Give some blocks "
-            "one element more, as np.array_split does.",
+            "The last elements are wrong: n is no multiple of p, and blocks of n // p elements leave a rest. Give "
+            "some blocks one element more, as np.array_split does.",
             _sums_are(_drops_the_rest),
         ),
         Slip(
@@ -161,21 +163,23 @@ exercise = Exercise(
             _sums_are(_adds_in_the_second_lap),
         ),
         Slip(
-            "Only the first lap is there: each rank has one block of the sum. Send the finished blocks around once more.",
+            "Only the first lap is there: each rank has one block of the sum. Send the finished blocks around once "
+            "more.",
             _sums_are(_one_block_only),
         ),
         Slip(
-            "The second lap begins with the wrong block. After the first lap, block rank + 1 (modulo p) is complete here: that "
-            "is the first to be passed on.",
+            "The second lap begins with the wrong block. After the first lap, block rank + 1 (modulo p) is complete "
+            "here: that is the first to be passed on.",
             _sums_are(_own_block_starts_the_second_lap),
         ),
         Slip(
-            "Your blocks are too unequal: all ranks wait for the longest one. Let their sizes differ by at most one element, "
-            "and send to neighbours only.",
+            "Your blocks are too unequal: all ranks wait for the longest one. Let their sizes differ by at most one "
+            "element, and send to neighbours only.",
             lambda f: f.status is Status.OVER_BUDGET and f.case.network is not None,
         ),
         Slip(
-            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the block itself.",
+            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the "
+            "block itself.",
             lambda f: f.status is Status.OVER_BUDGET and bool(_called(f.source) & {"send", "isend", "sendrecv"}),
         ),
         Slip(
@@ -185,7 +189,8 @@ exercise = Exercise(
             and not _called(f.source) & {"Sendrecv", "Isend", "Irecv"},
         ),
         Slip(
-            "Too many bytes: it seems that whole vectors travel. Cut the vector into p blocks, and send one block in each step.",
+            "Too many bytes: it seems that whole vectors travel. Cut the vector into p blocks, and send one block in "
+            "each step.",
             lambda f: f.status is Status.OVER_BUDGET,
         ),
     ),

@@ -17,7 +17,8 @@ def case(num_ranks, num_elements, root=0, *, dtype=np.int64, data_seed=0, **opti
     return mpi_case(
         num_ranks, f"{num_ranks} rank{'s' * (num_ranks > 1)}, n = {num_elements}, root {root}",
         lambda rank: (buffers[rank].copy(), root), lambda rank: {0: buffers[root].copy()},
-        budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds), **options,
+        budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds),
+        **options,
     )
 
 
@@ -45,7 +46,8 @@ def cases():
 def _stops_at_a_message(failure):
     """Whether a rank raised in a call that sends or receives."""
     last = failure.details.rstrip().rpartition("\n")[2]
-    return failure.status is Status.CRASHED and any(f".{word}(" in last for word in ("Send", "Recv", "Sendrecv", "Isend", "Irecv"))
+    names = ("Send", "Recv", "Sendrecv", "Isend", "Irecv")
+    return failure.status is Status.CRASHED and any(f".{name}(" in last for name in names)
 
 
 def _is_wrong(failure):
@@ -75,7 +77,8 @@ def _loops_over_all_ranks(source):
 def _numbers(failure):
     """(p, root, what each rank began with, what it has now)."""
     arguments = failure.case.arguments
-    return len(arguments), arguments[0][1], [a[0] for a in arguments], [failure.actual(r, 0) for r in range(len(arguments))]
+    after = [failure.actual(rank, 0) for rank in range(len(arguments))]
+    return len(arguments), arguments[0][1], [own for own, _ in arguments], after
 
 
 def _has_ignored_the_root(failure):
@@ -99,7 +102,8 @@ def _has_left_ranks_out(failure):
 def _root_waits(failure):
     _, root, _, _ = _numbers(failure)
     lines = failure.details.replace(".", ";").split(";")
-    return failure.status is Status.DEADLOCKED and any(line.strip().startswith(f"rank {root} waits in Recv") for line in lines)
+    is_waiting = any(line.strip().startswith(f"rank {root} waits in Recv") for line in lines)
+    return failure.status is Status.DEADLOCKED and is_waiting
 
 
 exercise = Exercise(
@@ -110,11 +114,12 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "Count the ranks from the root on: me = (rank - root) % p. After k rounds, 2^k ranks have the buffer. Who shall be "
-        "the second to have it, so that both can go on at once?",
-        "Two parts. First, everybody but me = 0 receives once: from me without its lowest 1 bit (6 = 0b110 receives from "
-        "4 = 0b100). Then everybody sends to me + distance, for each power of two below that lowest bit, the largest "
-        "first, as long as me + distance < p. For me = 0, begin below the first power of two that is at least p.",
+        "Count the ranks from the root on: me = (rank - root) % p. After k rounds, 2^k ranks have the buffer. Who "
+        "shall be the second to have it, so that both can go on at once?",
+        "Two parts. First, everybody but me = 0 receives once: from me without its lowest 1 bit (6 = 0b110 receives "
+        "from 4 = 0b100). Then everybody sends to me + distance, for each power of two below that lowest bit, the "
+        "largest first, as long as me + distance < p. For me = 0, begin below the first power of two that is at "
+        "least p.",
         "distance = 1\n"
         "while distance < p and not me & distance:\n"
         "    distance *= 2\n"
@@ -132,28 +137,34 @@ exercise = Exercise(
             _has_ignored_the_root,
         ),
         Slip(
-            "This works for powers of two only: the ranks beyond the largest power of two get nothing. There are ceil(lg p) "
-            "rounds; in the last one, send only to ranks that exist.",
+            "This works for powers of two only: the ranks beyond the largest power of two get nothing. There are "
+            "ceil(lg p) rounds; in the last one, send only to ranks that exist.",
             _has_left_ranks_out,
         ),
         Slip(
-            "You send to, or receive from, a rank that does not exist. The rank of a number is (number + root) % p; and when "
-            "p is no power of two, the tree has gaps: send only if me + distance < p.",
+            "You send to, or receive from, a rank that does not exist. The rank of a number is (number + root) % p; "
+            "and when p is no power of two, the tree has gaps: send only if me + distance < p.",
             lambda f: _stops_at_a_message(f),
         ),
         Slip(
-            "The root waits for a message, but the root has the data: it must not receive. All others receive exactly once.",
+            "The root waits for a message, but the root has the data: it must not receive. All others receive "
+            "exactly once.",
             _root_waits,
         ),
         Slip(
-            "Here one rank does all the work: it sends to one after the other, in p - 1 rounds. Let ranks that have the "
-            "buffer pass it on while others do the same: ceil(lg p) rounds.",
+            "Here one rank does all the work: it sends to one after the other, in p - 1 rounds. Let ranks that have "
+            "the buffer pass it on while others do the same: ceil(lg p) rounds.",
             lambda f: f.status is Status.OVER_BUDGET and _loops_over_all_ranks(f.source),
         ),
         Slip(
             "Lower-case send pickles the array, and the messages are longer than the data. Use Send and Recv with the "
             "buffer itself.",
             lambda f: f.status is Status.OVER_BUDGET and "send" in _called(f.source),
+        ),
+        Slip(
+            "It costs more than a tree. Every rank but the root receives the buffer exactly once; and in each round "
+            "everybody who has it sends it to a rank that has not. In a chain, only one does.",
+            lambda f: f.status is Status.OVER_BUDGET,
         ),
     ),
 )

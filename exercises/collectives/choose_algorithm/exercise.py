@@ -31,19 +31,23 @@ def case(num_ranks, num_bytes, machine):
             return f"{chosen!r} is returned, which is none of {', '.join(map(repr, NAMES))}"
         if times[chosen] <= times[best] * (1 + 1e-9):
             return ""
-        return f"{chosen!r} is returned: it takes {times[chosen] * 1e6:.4g} us, but {best!r} takes {times[best] * 1e6:.4g} us"
+        return (
+            f"{chosen!r} is returned: it takes {times[chosen] * 1e6:.4g} us, "
+            f"but {best!r} takes {times[best] * 1e6:.4g} us"
+        )
 
     alpha, beta, gamma = machine
     return Case(
-        f"{num_ranks} rank{'s' * (num_ranks > 1)}, {num_bytes} bytes, alpha {alpha * 1e6:g} us, beta {beta * 1e9:g} ns, "
-        f"gamma {gamma * 1e9:g} ns",
+        f"{num_ranks} rank{'s' * (num_ranks > 1)}, {num_bytes} bytes, alpha {alpha * 1e6:g} us, "
+        f"beta {beta * 1e9:g} ns, gamma {gamma * 1e9:g} ns",
         ((num_ranks, num_bytes, *machine),), judge=judge,
     )
 
 
 def crossovers(num_ranks, machine):
     """Cases for p ranks: the shortest and the longest vector, and a pair wherever the best one changes."""
-    unit = math.lcm(num_ranks, 1 << (num_ranks.bit_length() - 1))  # divides into blocks for all ranks and for those that act
+    # Whatever is a multiple of it divides into blocks for all ranks, and for the power of two of them that act.
+    unit = math.lcm(num_ranks, 1 << (num_ranks.bit_length() - 1))
     sizes = [unit * 2**step for step in range(26 - unit.bit_length())]
     ranked = [sorted((time, name) for name, time in times_s(num_ranks, size, machine).items()) for size in sizes]
     clear = [
@@ -75,7 +79,8 @@ def cases():
 def _unused(source):
     """The positions of the arguments that the function never reads."""
     function = next(
-        node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef) and node.name == "choose_allreduce"
+        node for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.FunctionDef) and node.name == "choose_allreduce"
     )
     names = [argument.arg for argument in function.args.args]
     read = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
@@ -83,12 +88,13 @@ def _unused(source):
 
 
 def _chooses(costs_of):
-    """The choice is what the least time is by other costs: ``costs_of(p, n)`` gives rounds, bytes sent and added by name."""
+    """The choice is the cheapest by other costs: ``costs_of(p, n)`` gives rounds, bytes sent and added by name."""
 
     def applies(failure):
         num_ranks, num_bytes, *machine = failure.case.arguments[0]
         times = {
-            name: sum(map(float.__mul__, map(float, cost), machine)) for name, cost in costs_of(num_ranks, num_bytes).items()
+            name: sum(number * price for number, price in zip(cost, machine, strict=True))
+            for name, cost in costs_of(num_ranks, num_bytes).items()
         }
         return failure.status is Status.INCORRECT and failure.actual(0) == min(times, key=times.get)
 
@@ -116,7 +122,8 @@ def _is_no_power_of_two(failure):
 def _takes_the_most(failure):
     num_ranks, num_bytes, *machine = failure.case.arguments[0]
     times = times_s(num_ranks, num_bytes, machine)
-    return failure.status is Status.INCORRECT and failure.actual(0) == max(times, key=times.get) and "max(" in failure.source
+    is_most = failure.actual(0) == max(times, key=times.get)
+    return failure.status is Status.INCORRECT and is_most and "max(" in failure.source
 
 
 exercise = Exercise(
@@ -125,12 +132,14 @@ exercise = Exercise(
     points=6,
     cases=cases,
     hints=(
-        "Calculate the time of each algorithm from the table, and return the name of the smallest. Begin with powers of two, "
-        "where f = 0.",
-        "k = p.bit_length() - 1, m = 2**k, f = 1 if p > m else 0. Keep rounds, bytes sent and bytes added of each algorithm in "
-        "a dictionary by name; the time is their sum, times alpha, beta and gamma.",
-        'times = {"recursive_doubling": alpha_s * (k + 2 * f) + beta_s_per_byte * (k + 2 * f) * n + gamma_s_per_byte * (k + f) * n,\n'
-        '         "rabenseifner": ..., "ring": ...}\n'
+        "Calculate the time of each algorithm from the table, and return the name of the smallest. Begin with powers "
+        "of two, where f = 0.",
+        "k = p.bit_length() - 1, m = 2**k, f = 1 if p > m else 0. Keep rounds, bytes sent and bytes added of each "
+        "algorithm in a dictionary by name; the time is their sum, times alpha, beta and gamma.",
+        "costs = {'recursive_doubling': (k + 2 * f, (k + 2 * f) * n, (k + f) * n), 'rabenseifner': ..., 'ring': ...}\n"
+        "times = {}\n"
+        "for name, (rounds, sent, added) in costs.items():\n"
+        "    times[name] = alpha_s * rounds + beta_s_per_byte * sent + gamma_s_per_byte * added\n"
         "return min(times, key=times.get)",
     ),
     slips=(
@@ -139,8 +148,8 @@ exercise = Exercise(
             lambda f: f.status is Status.INCORRECT and f.actual(0) not in NAMES,
         ),
         Slip(
-            "A size alone does not decide: you do not look at alpha and beta, so the crossover stays where it is on every "
-            "machine. Calculate the times.",
+            "A size alone does not decide: you do not look at alpha and beta, so the crossover stays where it is on "
+            "every machine. Calculate the times.",
             lambda f: f.status is Status.INCORRECT and {2, 3} <= _unused(f.source),
         ),
         Slip(
@@ -148,8 +157,8 @@ exercise = Exercise(
             lambda f: f.status is Status.INCORRECT and 2 in _unused(f.source),
         ),
         Slip(
-            "You do not use gamma: recursive doubling adds whole vectors in every round, the others only blocks. Add gamma "
-            "times the bytes added.",
+            "You do not use gamma: recursive doubling adds whole vectors in every round, the others only blocks. Add "
+            "gamma times the bytes added.",
             lambda f: f.status is Status.INCORRECT and 4 in _unused(f.source),
         ),
         Slip(
@@ -157,8 +166,8 @@ exercise = Exercise(
             _takes_the_most,
         ),
         Slip(
-            "You leave out f: when p is no power of two, recursive doubling and Rabenseifner need two rounds more, and send "
-            "whole vectors in them.",
+            "You leave out f: when p is no power of two, recursive doubling and Rabenseifner need two rounds more, "
+            "and send whole vectors in them.",
             lambda f: _is_no_power_of_two(f) and _chooses(functools.partial(_costs, folds=0))(f),
         ),
         Slip(

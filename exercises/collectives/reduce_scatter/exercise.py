@@ -76,7 +76,8 @@ def cases():
 def _stops_at_a_message(failure):
     """Whether a rank raised in a call that sends or receives."""
     last = failure.details.rstrip().rpartition("\n")[2]
-    return failure.status is Status.CRASHED and any(f".{word}(" in last for word in ("Send", "Recv", "Sendrecv", "Isend", "Irecv"))
+    names = ("Send", "Recv", "Sendrecv", "Isend", "Irecv")
+    return failure.status is Status.CRASHED and any(f".{name}(" in last for name in names)
 
 
 def _is_wrong(failure):
@@ -97,7 +98,9 @@ def _sends_in_a_loop_over_ranks(source):
     """Whether a message is sent for each number of a range that involves no logarithm."""
     loops = [ast.unparse(node) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.For | ast.ListComp)]
     return any(
-        "range(" in loop and "log" not in loop and "bit_length" not in loop and _called(loop) & {"Send", "Isend", "Sendrecv"}
+        "range(" in loop
+        and not any(word in loop for word in ("log", "bit_length"))
+        and _called(loop) & {"Send", "Isend", "Sendrecv"}
         for loop in loops
     )
 
@@ -148,7 +151,8 @@ def _some_never_told(failure):
 
 def _has_changed_sendbuf(failure):
     return _is_wrong(failure) and any(
-        not np.array_equal(failure.actual(rank, 0), arguments[0]) for rank, arguments in enumerate(failure.case.arguments)
+        not np.array_equal(failure.actual(rank, 0), arguments[0])
+        for rank, arguments in enumerate(failure.case.arguments)
     )
 
 
@@ -164,12 +168,13 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "First solve it for powers of two: your partner is rank ^ (p / 2). Only one of you needs the lower blocks in the "
-        "end, so give away the half that is not yours, and keep the other. Then the same inside each half of the world.",
+        "First solve it for powers of two: your partner is rank ^ (p / 2). Only one of you needs the lower blocks in "
+        "the end, so give away the half that is not yours, and keep the other. Then the same inside each half of the "
+        "world.",
         "ends = [0, counts[0], counts[0] + counts[1], ...]. Work on a copy of sendbuf; you care for blocks first to "
-        "first + 2 half. Keep the half of them that contains your own block, send the other half to rank ^ half, and add "
-        "what comes to what you keep. Halve until half is 0. Other p: odd ranks below 2 r give their vector to rank - 1 "
-        "and get their block from there; the numbers of those who act are rank // 2 or rank - r.",
+        "first + 2 half. Keep the half of them that contains your own block, send the other half to rank ^ half, and "
+        "add what comes to what you keep. Halve until half is 0. Other p: odd ranks below 2 r give their vector to "
+        "rank - 1 and get their block from there; the numbers of those who act are rank // 2 or rank - r.",
         "rank_of = lambda number: 2 * number if number < r else number + r\n"
         "first, half = 0, m // 2\n"
         "while half:\n"
@@ -190,13 +195,13 @@ exercise = Exercise(
             _has_changed_sendbuf,
         ),
         Slip(
-            "Both partners send first. A Send may wait for its receive, and then both wait for ever. Use Sendrecv, or start "
-            "the send with Isend and wait for it after the receive.",
+            "Both partners send first. A Send may wait for its receive, and then both wait for ever. Use Sendrecv, "
+            "or start the send with Isend and wait for it after the receive.",
             lambda f: f.status is Status.DEADLOCKED and f.case.unsafe_sends and "Send" in f.details,
         ),
         Slip(
-            "You keep the half that your partner needs: rank 0 ends with the last block. Ranks in the lower half of a group "
-            "keep the lower blocks and give the upper ones away.",
+            "You keep the half that your partner needs: rank 0 ends with the last block. Ranks in the lower half of "
+            "a group keep the lower blocks and give the upper ones away.",
             lambda f: _by_rank(f, _other_half),
         ),
         Slip(
@@ -204,8 +209,8 @@ exercise = Exercise(
             _some_never_told,
         ),
         Slip(
-            "This works for powers of two only: your partner is rank ^ half, and for other p there is no such rank. Let p - m "
-            "ranks give their vectors away first, so that m = 2^k ranks are left.",
+            "This works for powers of two only: your partner is rank ^ half, and for other p there is no such rank. "
+            "Let p - m ranks give their vectors away first, so that m = 2^k ranks are left.",
             lambda f: _stops_at_a_message(f) and bool(f.case.num_ranks & (f.case.num_ranks - 1)),
         ),
         Slip(
@@ -215,22 +220,23 @@ exercise = Exercise(
             and not any(word in f.source for word in ("cumsum", "accumulate", "sum(counts[")),
         ),
         Slip(
-            "Parts of the sum are missing: some vectors have not been added. Pass on what you have added up so far, not "
-            "your own vector, and let every rank take part.",
+            "Parts of the sum are missing: some vectors have not been added. Pass on what you have added up so far, "
+            "not your own vector, and let every rank take part.",
             _partial_sums,
         ),
         Slip(
-            "Each rank sends every other rank its block: p - 1 rounds. Halving takes lg p: the half of the vector that you "
-            "give away belongs to half of the world at once.",
+            "Each rank sends every other rank its block: p - 1 rounds. Halving takes lg p: the half of the vector "
+            "that you give away belongs to half of the world at once.",
             lambda f: f.status is Status.OVER_BUDGET and _sends_in_a_loop_over_ranks(f.source),
         ),
         Slip(
-            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the array itself.",
+            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the "
+            "array itself.",
             lambda f: f.status is Status.OVER_BUDGET and bool(_called(f.source) & {"send", "isend", "sendrecv"}),
         ),
         Slip(
-            "You send more than is needed: in each round, give away only the half that your partner cares for, and go on "
-            "with the other. Whole vectors in every round make an all-reduce.",
+            "You send more than is needed: in each round, give away only the half that your partner cares for, and "
+            "go on with the other. Whole vectors in every round make an all-reduce.",
             lambda f: f.status is Status.OVER_BUDGET,
         ),
     ),

@@ -11,7 +11,9 @@ from labkit.grading.outcomes import Status
 from labkit.mpi.collectives.registry import find
 
 # Of determinant 1 or -1, so that no product becomes 0; that of 33 of them stays below 2^53.
-FACTORS = np.array([[[1, 1], [0, 1]], [[1, 0], [1, 1]], [[1, 1], [1, 0]], [[0, 1], [1, 1]], [[2, 1], [1, 1]], [[1, 0], [1, -1]]])
+FACTORS = np.array(
+    [[[1, 1], [0, 1]], [[1, 0], [1, 1]], [[1, 1], [1, 0]], [[0, 1], [1, 1]], [[2, 1], [1, 1]], [[1, 0], [1, -1]]]
+)
 
 
 def case(num_ranks, num_matrices, *, dtype=np.int64, data_seed=0, **options):
@@ -26,7 +28,8 @@ def case(num_ranks, num_matrices, *, dtype=np.int64, data_seed=0, **options):
         num_ranks, f"{num_ranks} rank{'s' * (num_ranks > 1)}, n = {num_matrices}",
         lambda rank: (own[rank].copy(), np.full_like(own[rank], -7)),
         lambda rank: {1: products[rank], 0: own[rank].copy()},
-        budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds), **options,
+        budget=Budget(num_messages=cost.num_messages, num_bytes=cost.total_bytes, num_rounds=cost.num_rounds),
+        **options,
     )
 
 
@@ -73,7 +76,7 @@ def _sends_in_a_loop_over_ranks(source):
 
 
 def _has_got(product_of):
-    """Every rank of a wrong case has ``product_of(rank, own matrices of all ranks)``; None stands for what was there."""
+    """Every rank has ``product_of(rank, own matrices of all ranks)``; None stands for what was there."""
 
     def applies(failure):
         if not _is_wrong(failure) or failure.case.num_ranks < 2:
@@ -125,7 +128,8 @@ def _powers_of_two_rounds(rank, own):
 
 def _has_changed_sendbuf(failure):
     return _is_wrong(failure) and any(
-        not np.array_equal(failure.actual(rank, 0), arguments[0]) for rank, arguments in enumerate(failure.case.arguments)
+        not np.array_equal(failure.actual(rank, 0), arguments[0])
+        for rank, arguments in enumerate(failure.case.arguments)
     )
 
 
@@ -137,11 +141,11 @@ exercise = Exercise(
     cases=cases,
     forbidden=COLLECTIVES,
     hints=(
-        "Keep in recvbuf the product over the ranks that end with you: at first one, then two, then four. What the rank two "
-        "places back has after round 1 is just what you lack to have four.",
-        "In the round of distance d = 1, 2, 4, ... below p: send recvbuf to rank + d if there is such a rank, receive into "
-        "another array from rank - d if there is one, and multiply. What comes from lower ranks stands on the left. "
-        "MPI.PROC_NULL as partner means: no message.",
+        "Keep in recvbuf the product over the ranks that end with you: at first one, then two, then four. What the "
+        "rank two places back has after round 1 is just what you lack to have four.",
+        "In the round of distance d = 1, 2, 4, ... below p: send recvbuf to rank + d if there is such a rank, "
+        "receive into another array from rank - d if there is one, and multiply. What comes from lower ranks stands "
+        "on the left. MPI.PROC_NULL as partner means: no message.",
         "recvbuf[...] = sendbuf\n"
         "while d < p:\n"
         "    dest = rank + d if rank + d < p else MPI.PROC_NULL\n"
@@ -159,38 +163,40 @@ exercise = Exercise(
             _has_changed_sendbuf,
         ),
         Slip(
-            "The factors stand in the wrong order: matrices of lower ranks belong on the left. What has arrived comes from "
-            "lower ranks: theirs @ mine, not mine @ theirs.",
+            "The factors stand in the wrong order: matrices of lower ranks belong on the left. What has arrived "
+            "comes from lower ranks: theirs @ mine, not mine @ theirs.",
             _has_got(_reversed_when_combined),
         ),
         Slip(
-            "The own matrix is missing: this is an exclusive scan. Rank k needs the product of ranks 0 to k, its own included.",
+            "The own matrix is missing: this is an exclusive scan. Rank k needs the product of ranks 0 to k, its own "
+            "included.",
             _has_got(lambda rank, own: reduce(np.matmul, own[:rank]) if rank else None),
         ),
         Slip(
-            "The ranks do not form a circle: rank 0 must get nothing from the last rank. Leave out messages beyond the ends, "
-            "for example with MPI.PROC_NULL as partner.",
+            "The ranks do not form a circle: rank 0 must get nothing from the last rank. Leave out messages beyond "
+            "the ends, for example with MPI.PROC_NULL as partner.",
             _has_got(_around_the_circle),
         ),
         Slip(
-            "In every round you send your own matrices only, so some factors are missing. Send what you have so far: the "
-            "product over all ranks that you have heard of.",
+            "In every round you send your own matrices only, so some factors are missing. Send what you have so far: "
+            "the product over all ranks that you have heard of.",
             _has_got(_own_matrices_only),
         ),
         Slip(
-            "A round is missing when p is no power of two: the last ranks have no factors from the first ones. There are "
-            "ceil(lg p) rounds: go on while the distance is less than p.",
+            "A round is missing when p is no power of two: the last ranks have no factors from the first ones. There "
+            "are ceil(lg p) rounds: go on while the distance is less than p.",
             _has_got(_powers_of_two_rounds),
         ),
         Slip(
-            "Your ranks form a chain: each waits for the one before, p - 1 rounds long. Let all ranks send in every round, "
-            "over distances 1, 2, 4, ...",
+            "Your ranks form a chain: each waits for the one before, p - 1 rounds long. Let all ranks send in every "
+            "round, over distances 1, 2, 4, ...",
             lambda f: f.status is Status.OVER_BUDGET and not any(
                 isinstance(node, ast.While | ast.For | ast.comprehension) for node in ast.walk(ast.parse(f.source))
             ),
         ),
         Slip(
-            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the array itself.",
+            "Lower-case calls pickle the array, and the messages are longer than the data. Use Sendrecv with the "
+            "array itself.",
             lambda f: f.status is Status.OVER_BUDGET and bool(_called(f.source) & {"send", "isend", "sendrecv"}),
         ),
         Slip(

@@ -4,8 +4,6 @@ status: crashed
 feedback: powers of two only
 """
 
-import numpy as np
-
 
 def allgather_bruck(comm, sendbuf, recvbuf):
     rank, size = comm.rank, comm.size

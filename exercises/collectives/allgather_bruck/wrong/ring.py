@@ -11,5 +11,6 @@ def allgather_bruck(comm, sendbuf, recvbuf):
     for step in range(1, size):
         out, k = (rank - step + 1) % size, (rank - step) % size
         comm.Sendrecv(
-            recvbuf[out * m : (out + 1) * m], (rank + 1) % size, recvbuf=recvbuf[k * m : (k + 1) * m], source=(rank - 1) % size
+            recvbuf[out * m : (out + 1) * m], (rank + 1) % size,
+            recvbuf=recvbuf[k * m : (k + 1) * m], source=(rank - 1) % size,
         )
