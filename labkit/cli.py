@@ -10,7 +10,7 @@ from labkit.errors import LabkitError, UsageError
 COMMANDS = {
     "lab": ("labkit.lab", "start JupyterLab with the first lesson"),
     "doctor": ("labkit.hardware.doctor", "say what this machine has and lacks, with remedies"),
-    "grade": ("labkit.grading.grade", "grade notebooks: a score sheet, reports, a class overview"),
+    "grade": ("labkit.grading.command", "grade notebooks: a score sheet, reports, a class overview"),
     "exercises": ("labkit.grading.notebooks", "build or check the notebooks of the exercises"),
     "release": ("labkit.grading.release", "write the tree for students, or an nbgrader course"),
     "bench": ("labkit.bench", "run the benchmarks and compare with their goals"),

@@ -1,4 +1,4 @@
-"""``labkit grade``: notebooks of a class, judged in parallel, into a score sheet.
+"""Notebooks of a class, judged in parallel, become the rows of a score sheet.
 
 ::
 
@@ -8,23 +8,18 @@
 
 from __future__ import annotations
 
-import argparse
 import functools
-import os
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 from labkit.errors import UsageError
 from labkit.grading.answers import SubmissionError, attempt, notebook_cells
-from labkit.grading.exercise import Exercise, exercise_names, exercises_folder, load_exercise
+from labkit.grading.exercise import Exercise, exercise_names, load_exercise
 from labkit.grading.journal import Journal, answer_key, exercise_digest
 from labkit.grading.outcomes import Verdict
-from labkit.grading.sheet import (
-    NOT_HANDED_IN, NOT_JUDGED, UNREADABLE, Row, rows_csv, rows_json, totals, totals_csv, totals_path, write_whole,
-)
+from labkit.grading.sheet import NOT_HANDED_IN, NOT_JUDGED, UNREADABLE, Row
 from labkit.grading.submissions import Submission, find_submissions, topics_of
 from labkit.grading.workers import Task, in_processes
 
@@ -63,6 +58,7 @@ class Question:
     row: Row
     key: str = ""  # of the verdict; "" if none is needed
     note: str = ""
+    missing: bool = False  # there is no answer
 
 
 def grade(
@@ -91,39 +87,37 @@ def grade(
     journal = journal or Journal()
     asked: list[Question] = []
     failed: dict[str, str] = {}
-    keys: dict[int, str] = {}  # of tasks under way, by identity
     num_students = num_judged = 0
 
     def tasks() -> Iterator[Task]:
         nonlocal num_students
         begun = set()
         for _, own in groupby(submissions, key=lambda submission: submission.student):
-            for question in _questions(list(own), course):
+            for question, source in _questions(list(own), course):
                 asked.append(question)
-                if question.key and question.key not in journal.verdicts and question.key not in begun:
-                    begun.add(question.key)
-                    task = Task(question.row.exercise, course.folder, question.row.source)
-                    keys[id(task)] = question.key
-                    yield task
+                key = question.key
+                if key and key not in journal.verdicts and key not in begun:
+                    begun.add(key)
+                    yield Task(question.row.exercise, course.folder, source, key)
             num_students += 1
             if progress is not None:
                 progress(num_students, num_judged)
 
     for task, result in run(tasks()):
-        key = keys.pop(id(task))
         if isinstance(result, Verdict):
-            journal.add(key, result)
+            journal.add(task.key, result)
         else:
-            failed[key] = result
+            failed[task.key] = result
         num_judged += 1
         if progress is not None:
             progress(num_students, num_judged)
     rows = [_row(question, journal.verdicts.get(question.key), failed.get(question.key, "")) for question in asked]
-    return rows + list(_not_handed_in(rows, course))
+    students, topics = list(dict.fromkeys(row.student for row in rows)), ["", *course.topics]
+    return sorted([*rows, *_not_handed_in(rows, course)], key=lambda row: (students.index(row.student), topics.index(row.topic)))
 
 
-def _questions(own: list[Submission], course: Course) -> Iterator[Question]:
-    """The questions of one student: all exercises of the topics of the files."""
+def _questions(own: list[Submission], course: Course) -> Iterator[tuple[Question, str | None]]:
+    """The questions of one student, with the answers: all exercises of the topics of the files."""
     files: dict[str, list[tuple[Submission, list[str] | None, str]]] = {}
     for submission in own:
         try:
@@ -140,10 +134,10 @@ def _questions(own: list[Submission], course: Course) -> Iterator[Question]:
             continue
         for submission, _, problem in found:
             message = problem or f"{submission.path.name} answers no exercise: none of their functions is defined in it"
-            yield Question(Row(submission.student, "", "", 0.0, 0.0, UNREADABLE, message=message, file=str(submission.path)))
+            yield Question(Row(submission.student, "", "", 0.0, 0.0, UNREADABLE, message=message, file=_shown(submission.path))), None
 
 
-def _of_topic(topic: str, found: list[tuple], course: Course) -> Iterator[Question]:
+def _of_topic(topic: str, found: list[tuple], course: Course) -> Iterator[tuple[Question, str | None]]:
     """The questions of a topic, from the newest file that can be read."""
     submission, cells, problem = max(found, key=lambda file: (file[1] is not None, _modified(file[0].path), str(file[0].path)))
     note = ""
@@ -152,32 +146,34 @@ def _of_topic(topic: str, found: list[tuple], course: Course) -> Iterator[Questi
         note = f"{submission.path.name} was taken, the newest of {len(found)} files that can be read (not {others})"
     functions = [name for names in course.functions.values() for name in names]
     for exercise in course.topics[topic]:
-        row = functools.partial(Row, submission.student, topic, exercise.name, 0.0, exercise.points, file=str(submission.path))
+        row = functools.partial(Row, submission.student, topic, exercise.name, 0.0, exercise.points, file=_shown(submission.path))
         if cells is None:
-            yield Question(row(status=UNREADABLE, message=problem), note=note)
+            yield Question(row(status=UNREADABLE, message=problem), note=note), None
             continue
         try:
             answer = attempt(cells, exercise, others=functions)
         except Exception as error:  # one odd notebook never stops the rest
-            yield Question(row(status=UNREADABLE, message=f"its code cannot be followed ({type(error).__name__})"), note=note)
+            message = f"its code cannot be followed ({type(error).__name__})"
+            yield Question(row(status=UNREADABLE, message=message), note=note), None
             continue
         notes = "; ".join(filter(None, [answer.problem.rstrip("."), note]))
         key = answer_key(exercise, course.digests[exercise.name], answer.source)
-        yield Question(row(status=NOT_JUDGED, source=answer.source), key, notes)
+        shown = answer.source[:MAX_SOURCE] if answer.source else None
+        yield Question(row(status=NOT_JUDGED, source=shown), key, notes, answer.source is None), answer.source
 
 
 def _row(question: Question, verdict: Verdict | None, failure: str) -> Row:
     """The row of a question whose answer has been judged, or could not be."""
     row = question.row
-    source = row.source[:MAX_SOURCE] if row.source else None
     if verdict is None:
         message = "; ".join(filter(None, [row.message or failure, question.note]))
-        return Row(**{**vars(row), "message": message, "source": source})
-    message = "; ".join(filter(None, [verdict.message.rstrip("."), question.note]))
-    return Row(**{
-        **vars(row), "points": verdict.points, "status": str(verdict.status), "seconds": verdict.seconds, "message": message,
-        "sandbox": verdict.sandbox, "source": source, "verdict": verdict,
-    })
+        return replace(row, message=message)
+    missing = question.missing and question.note  # which says more than that there is none
+    message = question.note if missing else "; ".join(filter(None, [verdict.message.rstrip("."), question.note]))
+    return replace(
+        row, points=verdict.points, status=str(verdict.status), seconds=verdict.seconds, message=message,
+        sandbox=verdict.sandbox, verdict=verdict,
+    )
 
 
 def _not_handed_in(rows: list[Row], course: Course) -> Iterator[Row]:
@@ -189,6 +185,11 @@ def _not_handed_in(rows: list[Row], course: Course) -> Iterator[Row]:
             if (student, topic) not in handed_in:
                 for exercise in course.topics[topic]:
                     yield Row(student, topic, exercise.name, 0.0, exercise.points, NOT_HANDED_IN)
+
+
+def _shown(path: Path) -> str:
+    """A path as it is best read: from here, if it is below."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _modified(path: Path) -> float:

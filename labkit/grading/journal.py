@@ -7,22 +7,34 @@ exercise, and the files it is judged by. So equal answers are judged once, and a
 from __future__ import annotations
 
 import fcntl
+import functools
 import hashlib
 import json
 from pathlib import Path
 from typing import Self
 
-from labkit import __version__
 from labkit.errors import UsageError
 from labkit.grading.exercise import Exercise
 from labkit.grading.outcomes import Verdict
 
 NOT_JUDGED_BY = ("reference.py",)
+JUDGE = ("grading", "comm")  # rooms of the package that points depend on
+
+
+@functools.cache
+def judge_digest() -> str:
+    """A digest of the code that judges: another one may judge otherwise."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for room in JUDGE:
+        for path in sorted((package / room).rglob("*.py")):
+            digest.update(str(path.relative_to(package)).encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def exercise_digest(exercise: Exercise) -> str:
-    """A digest of the files by which answers to an exercise are judged: its own Python files, and the topic's."""
-    digest = hashlib.sha256(__version__.encode())
+    """A digest of what answers to an exercise are judged by: its own Python files, the topic's, and the judge's."""
+    digest = hashlib.sha256(judge_digest().encode())
     for path in sorted([*exercise.folder.glob("*.py"), *exercise.folder.parent.glob("*.py")]):
         if path.name not in NOT_JUDGED_BY:
             data = path.read_bytes()

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit import __version__
 from labkit.grading.outcomes import Status, Verdict
 
 COLUMNS = ("student", "topic", "exercise", "points", "max", "status", "seconds", "message", "sandbox", "file")
@@ -152,7 +151,7 @@ def rows_json(rows: Sequence[Row]) -> str:
          "questions": t.num_questions, "topics": t.by_topic}
         for t in totals(rows)
     ]
-    return json.dumps({"labkit": __version__, "rows": listed, "totals": sums}, indent=1) + "\n"
+    return json.dumps({"rows": listed, "totals": sums}, indent=1) + "\n"
 
 
 def totals_path(out: Path) -> Path:

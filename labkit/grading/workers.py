@@ -41,11 +41,14 @@ class Task:
     folder : Path
         Of all exercises.
     source : str or None
+    key : str
+        Comes back with the verdict; see :func:`~labkit.grading.journal.answer_key`.
     """
 
     exercise: str
     folder: Path
     source: str | None
+    key: str = ""
 
 
 def in_turn(tasks: Iterable[Task], judge: Callable[[Exercise, str | None], Verdict]) -> Iterator[tuple[Task, Verdict | str]]:
