@@ -18,7 +18,7 @@ PROGRAMS = {
         own.Recv(room := np.zeros(3, int), 0)
         requests = [world.Irecv(other := np.zeros(3, int), left), world.Isend(room + rank, right)]
         MPI.Request.Waitall(requests)
-        names = [comm.name, own.name, repr(own), comm.Dup().name, comm.Split(0).name]
+        names = [comm.name, own.name, repr(comm), repr(comm.Dup()), comm.Dup().name, comm.Split(0).name]
         return other.tolist(), MPI.Wtime() > start, (own.rank, own.size), [isinstance(r, MPI.Request) for r in requests], names
     """,
     "reductions and computing": """
@@ -36,9 +36,9 @@ PROGRAMS = {
     """,
     "objects of all sizes in collectives": """
         found = []
-        for value in (None, rank, "x" * (rank + 1) * 100, [{"rank": rank}, (1.5, b"123")], {"a": [rank] * 50, rank: "b"}):
+        for value in (None, rank, "x" * (rank + 1) * 100, [{"rank": rank}, (1.5, b"123")], {"key": [rank] * 50, rank: "value"}):
             found += [comm.bcast(value, size - 1), comm.gather(value), comm.allgather(value), comm.alltoall([value] * size)]
-            found += [comm.scatter([value] * size if rank == 0 else None)]
+            found += [comm.scatter([f"{value}{r}" for r in range(size)] if rank == 0 else None)]
         return found, comm.allreduce(rank), comm.scan([rank]), comm.reduce({rank: 1}, op=lambda a, b: {**a, **b})
     """,
     "an operation started and never waited for": """
