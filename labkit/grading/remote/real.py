@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -123,17 +124,33 @@ class RealRanks:
             blocks: list = []
             with _problem_of(rank):
                 link.send(["run", rank, len(self.links), encode(list(arguments[rank]), blocks)], blocks)
-        results = []
-        for rank, link in enumerate(self.links):
-            with _problem_of(rank):
-                match link.receive():
-                    case ["result", value, _], got:
-                        results.append(decode(value, got))
-                    case ["raised", *words], _:
-                        raise raised_from(words)
-                    case _:
-                        raise WireError("no result")
+        return self._results(time.monotonic() + seconds)
+
+    def _results(self, deadline: float) -> list:
+        """What the ranks say, as it comes: the first problem is the cause of those that follow."""
+        results: list = [None] * len(self.links)
+        with selectors.DefaultSelector() as selector:
+            for rank, link in enumerate(self.links):
+                selector.register(link.sock, selectors.EVENT_READ, rank)
+            while selector.get_map():
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready:
+                    raise RankProblem(min(key.data for key in selector.get_map().values())) from Late()
+                for key, _ in ready:
+                    selector.unregister(key.fileobj)
+                    with _problem_of(key.data):
+                        results[key.data] = _result_of(self.links[key.data])
         return results
+
+
+def _result_of(link: Link):
+    match link.receive():
+        case ["result", value, _], got:
+            return decode(value, got)
+        case ["raised", *words], _:
+            raise raised_from(words)
+        case _:
+            raise WireError("no result")
 
 
 def _listening(path: str, number: int) -> socket.socket:

@@ -20,6 +20,7 @@ from labkit.grading.confinement.sandbox import find_sandbox
 from labkit.grading.exercise import Exercise, mpi_case
 from labkit.grading.judge import judge
 from labkit.grading.outcomes import Status
+from labkit.grading.remote.raised import AnswerRaised
 from labkit.grading.remote.ranks import RankProcesses, Zygote
 from labkit.grading.remote.real import RankProblem, RealRanks
 from labkit.grading.remote.wire import Closed, Late
@@ -46,7 +47,7 @@ def end_soon(processes: list[psutil.Process]) -> bool:
     return not [process for process in alive if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
 
 
-def start_and_leave(zygote_only: bool = False):
+def start_and_leave():
     """(Zygote, its processes) with two ranks that have run, and hang now."""
     zygote = Zygote()
     ranks = RankProcesses(zygote, 2, HANGS, "answer", **LIMITS)
@@ -80,10 +81,9 @@ def test_a_dead_zygote_is_reported_and_takes_its_ranks_along():
     inside = [p for p in processes if "labkit.grading.remote.zygote" in " ".join(p.cmdline())]
     with contextlib.ExitStack() as stack:
         stack.callback(zygote.close)
-        inside[-1].parent().children()  # the ranks are its children
-        zygote_process = next(p for p in inside if len(p.children()) >= 2)
+        zygote_process = next(p for p in inside if len(p.children()) >= 2)  # its children are the ranks
         zygote_process.kill()
-        assert end_soon(processes[:])
+        assert end_soon(processes)
         with pytest.raises(NotAvailableError, match="does not answer"):
             RankProcesses(zygote, 1, RING, "answer", **LIMITS)
         ranks.close()
@@ -210,8 +210,9 @@ def test_judges_in_threads(folder):
 @pytest.mark.mpi
 @pytest.mark.usefixtures("sandboxed")
 @pytest.mark.parametrize(("act", "problem"), [
-    ("while True: pass", Late), ("import os; os._exit(3)", Closed), ("import ctypes; ctypes.string_at(0)", None),
-    ("import os; os.abort()", Closed), ("comm.Recv(bytearray(1), 0)", Late), ("raise SystemExit(0)", None),
+    ("while True: pass", Late), ("import os; os._exit(3)", Closed), ("import faulthandler; faulthandler._sigsegv()", Closed),
+    ("import os; os.abort()", Closed), ("comm.Recv(bytearray(1), 0)", Late), ("raise SystemExit(0)", AnswerRaised),
+    ("1 / 0", AnswerRaised),
 ])
 def test_a_real_rank_that_ends_badly(act, problem):
     source = f"def answer(comm):\n    if comm.rank == 1:\n        {act}\n    comm.Barrier()\n    return comm.rank\n"
@@ -219,8 +220,9 @@ def test_a_real_rank_that_ends_badly(act, problem):
         started, folder = descendants(os.getpid()), ranks.folder.name
         assert len(started) >= 3
         with pytest.raises(RankProblem) as found:
-            ranks.run([(), ()], 3)
-        assert problem is None or isinstance(found.value.__cause__, (problem, Late, Closed))
+            ranks.run([(), ()], 3 if problem is Late else DEADLINE_S)
+        assert isinstance(found.value.__cause__, problem)
+        assert found.value.rank == 1 or problem is Late  # rank 0 is late, too
     assert end_soon(started) and not os.path.exists(folder)
 
 
