@@ -91,7 +91,8 @@ def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float) 
         return f"is {found[()]} instead of {wanted[()]}"
     where = tuple(int(i) for i in np.argwhere(wrong)[0])
     place = where[0] if len(where) == 1 else where
-    return f"element {place} is {found[where]} instead of {wanted[where]} ({count} of {wanted.size} differ{'s' if count == 1 else ''})"
+    words = f"{count} of {wanted.size} differ{'s' if count == 1 else ''}"
+    return f"element {place} is {found[where]} instead of {wanted[where]} ({words})"
 
 
 def _is_equal(wanted, found, rtol, atol) -> bool:
@@ -116,7 +117,7 @@ def _of_lists(expected, actual, rtol, atol) -> str:
     for number, (wanted, found) in enumerate(zip(expected, actual, strict=True)):
         problem = difference(wanted, found, rtol, atol)
         if problem:
-            return f"item {number} {problem}" if not problem.startswith(("element", "item")) else f"item {number}: {problem}"
+            return f"item {number}{':' * problem.startswith(('element', 'item'))} {problem}"
     return ""
 
 

@@ -15,6 +15,16 @@ A rank's ``comm`` turns every call into a message to the judge, where the same c
 simulated communicator; the reply brings what was received. So the answer can neither change a count
 nor see the arguments of another rank.
 
-``wire.py`` is the format, ``rank.py`` the rank's side, ``server.py`` the judge's, ``zygote.py`` the
-process that starts ranks quickly; ``real_rank.py`` runs the answer on real MPI ranks.
+===================  ==================================================================================
+both sides           ``wire.py``, the format; ``calls.py``, which calls there are; ``raised.py``, exceptions
+the rank's side      ``rank.py``, the communicator; ``requests.py``; ``arguments.py``
+the judge's side     ``server.py``, one rank's calls; ``given.py``, their arguments, checked; ``outgoing.py``;
+                     ``unopened.py``, objects and operations of the answer; ``ledger.py``, memory
+processes            ``ranks.py`` starts and ends them; ``zygote.py`` forks them
+real MPI ranks       ``real.py`` starts and ends them; ``real_rank.py`` is one of them
+===================  ==================================================================================
+
+The judge trusts nothing that arrives: frames that need too much memory are refused before they are read, every
+argument is checked for its kind, nothing is unpickled, and whatever does not fit raises WireError, which is a
+verdict. Operations that the answer has made are executed in the answer's process, when the judge asks.
 """

@@ -20,7 +20,9 @@ REFUSALS = {
         TypeError, ValueError, KeyError, IndexError, AttributeError, NotImplementedError, RuntimeError, OverflowError,
         BufferError,
     )
-} | {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.LabkitError)}
+} | {
+    name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.LabkitError)
+}
 PREDEFINED = {
     getattr(MPI, name).handle: name
     for name in ("SUM", "PROD", "MAX", "MIN", "LAND", "BAND", "LOR", "BOR", "LXOR", "BXOR", "MAXLOC", "MINLOC")
@@ -38,7 +40,7 @@ class Wires:
         self.failure: BaseException | None = None  # that one of them has raised
 
     def call(self, handle: int, method: str, args=(), blocks=(), rooms=((),), statuses=()):
-        """Make a call; fill buffers and statuses; return its value, the blocks it refers to, and requests that have ended.
+        """Make a call; fill buffers and statuses; return its value, its blocks, and which requests have ended.
 
         Parameters
         ----------
@@ -135,7 +137,9 @@ class Arguments:
         is_own = isinstance(op, Op) and getattr(op, "function", None) is not None
         if not of_objects and not is_own:
             if op.handle not in PREDEFINED:
-                raise MPIError(MPI.ERR_OP, f"{op!r} is no operation: pass one such as MPI.SUM, or make one with MPI.Op.Create")
+                raise MPIError(
+                    MPI.ERR_OP, f"{op!r} is no operation: pass one such as MPI.SUM, or make one with MPI.Op.Create"
+                )
             return PREDEFINED[op.handle]
         ops = self.wires.ops
         number = next((number for number, known in enumerate(ops) if known is op), len(ops))

@@ -27,9 +27,9 @@ RECEIVES = {
     "Sendrecv_replace": "xnnnn", "sendrecv": "onn_nn",
 }
 COLLECTIVES = {
-    "Barrier": "", "Bcast": "wn", "Scatter": "iwn", "Scatterv": "iwn", "Gather": "iwn", "Gatherv": "iwn", "Allgather": "iw",
-    "Allgatherv": "iw", "Alltoall": "iw", "Alltoallv": "iw", "Reduce": "iwpn", "Allreduce": "iwp", "Reduce_scatter": "iwsp",
-    "Reduce_scatter_block": "iwp", "Scan": "iwp", "Exscan": "iwp",
+    "Barrier": "", "Bcast": "wn", "Scatter": "iwn", "Scatterv": "iwn", "Gather": "iwn", "Gatherv": "iwn",
+    "Allgather": "iw", "Allgatherv": "iw", "Alltoall": "iw", "Alltoallv": "iw", "Reduce": "iwpn", "Allreduce": "iwp",
+    "Reduce_scatter": "iwsp", "Reduce_scatter_block": "iwp", "Scan": "iwp", "Exscan": "iwp",
 }
 NONBLOCKING = {f"I{name.lower()}": letters for name, letters in COLLECTIVES.items()}
 OBJECT_COLLECTIVES = {
@@ -43,8 +43,8 @@ OF_A_COMMUNICATOR = (
 )
 OF_A_MESSAGE = {"Recv": "r", "recv": "", "Irecv": "r", "irecv": ""}
 OF_REQUESTS = {
-    "Wait", "wait", "Test", "test", "Get_status", "Cancel", "Free", "Waitall", "waitall", "Waitany", "waitany", "Waitsome",
-    "waitsome", "Testall", "testall", "Testany", "testany", "Testsome", "testsome",
+    "Wait", "wait", "Test", "test", "Get_status", "Cancel", "Free", "Waitall", "waitall", "Waitany", "waitany",
+    "Waitsome", "waitsome", "Testall", "testall", "Testany", "testany", "Testsome", "testsome",
 }
 WITH_STATUS = {"Recv", "recv", "Sendrecv", "Sendrecv_replace", "sendrecv", *PROBES}
 

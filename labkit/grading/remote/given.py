@@ -13,7 +13,6 @@ OPS = {
     for name in ("SUM", "PROD", "MAX", "MIN", "LAND", "BAND", "LOR", "BOR", "LXOR", "BXOR", "MAXLOC", "MINLOC")
 }
 MAX_INT = 2**62
-MAX_OPS = 100_000
 
 
 class Given:
@@ -82,9 +81,7 @@ class Given:
 
     def _keep(self, array) -> None:
         self.rooms.append(array)
-        self.num_bytes += array.nbytes
-        if self.num_bytes > self.limit:
-            raise WireError(f"buffers of {self.num_bytes} bytes: there is room for {self.limit}")
+        self._keep_bytes(array.nbytes)
 
     def _o(self, arg):
         return Opaque(self._block(arg))
@@ -110,18 +107,14 @@ class Given:
         array = np.frombuffer(block, dtype).copy()
         self._keep_bytes(array.nbytes)
         counts, displacements = self._s(arg.get("counts")), self._s(arg.get("displacements"))
-        self._check_blocks(array.size, counts, displacements)
+        if displacements is not None and (counts is None or len(counts) != len(displacements)):
+            raise WireError("as many displacements as counts")
         return array if counts is None else [array, (counts, displacements)]
 
     def _keep_bytes(self, number: int) -> None:
         self.num_bytes += number
         if self.num_bytes > self.limit:
             raise WireError(f"buffers of {self.num_bytes} bytes: there is room for {self.limit}")
-
-    @staticmethod
-    def _check_blocks(size: int, counts, displacements) -> None:
-        if displacements is not None and (counts is None or len(counts) != len(displacements)):
-            raise WireError("as many displacements as counts")
 
     def _w(self, arg):
         if arg == "the same":

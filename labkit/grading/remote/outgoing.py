@@ -18,7 +18,7 @@ UNTOUCHED = -32_001  # a tag that no message has
 
 
 def told(value, out: list, keep):
-    """What a call returned, as JSON; bytes are appended to ``out``; ``keep(thing)`` gives the handle of what stays here."""
+    """What a call returned, as JSON; bytes go to ``out``, and ``keep(thing)`` gives the handle of what stays here."""
     if isinstance(value, Opaque):
         out.append(bytes(value))
         return {"object": len(out) - 1}

@@ -128,7 +128,8 @@ class RemoteComm:
     def Create_cart(self, dims, periods=None, reorder=False):
         dims = [int(extent) for extent in dims]
         if periods is not None:
-            periods = [bool(periods)] * len(dims) if isinstance(periods, (bool, int)) else [bool(wraps) for wraps in periods]
+            periods = [periods] * len(dims) if isinstance(periods, (bool, int)) else periods
+            periods = [bool(wraps) for wraps in periods]
         return self._make("Create_cart", [dims, periods])
 
     def Free(self):
@@ -153,7 +154,9 @@ class RemoteComm:
     def __getattr__(self, name):
         if name.startswith("_") or not hasattr(MPI.Intracomm, name):
             raise AttributeError(f"a communicator has no {name!r}")
-        raise NotSimulatedError(f"{name} is not simulated: run this on real ranks, or use the calls of labkit.comm.protocol.")
+        raise NotSimulatedError(
+            f"{name} is not simulated: run this on real ranks, or use the calls of labkit.comm.protocol."
+        )
 
 
 class RemoteCart(RemoteComm):
@@ -168,8 +171,8 @@ class RemoteCart(RemoteComm):
 
 
 for _name in (
-    "dims", "periods", "coords", "Get_topology", "Get_dim", "ndim", "dim", "Get_topo", "topo", "Get_coords", "Get_cart_rank",
-    "Shift", "_neighbor",
+    "dims", "periods", "coords", "Get_topology", "Get_dim", "ndim", "dim", "Get_topo", "topo", "Get_coords",
+    "Get_cart_rank", "Shift", "_neighbor",
 ):
     setattr(RemoteCart, _name, vars(SimulatedCartcomm)[_name])
 

@@ -48,11 +48,13 @@ class Zygote:
         ours, theirs = socket.socketpair()
         self.fds, their_fds = socket.socketpair()  # sockets of ranks travel here
         folders = json.dumps([[str(PACKAGE)], [str(path) for path in hidden_folders()]])
-        argv = [sys.executable, "-P", "-m", "labkit.grading.remote.zygote", str(theirs.fileno()), str(their_fds.fileno()), folders]
+        numbers = [theirs.fileno(), their_fds.fileno()]
+        argv = [sys.executable, "-P", "-m", "labkit.grading.remote.zygote", *map(str, numbers), folders]
+        scratch = Path(self.folder.name)
         self.process = subprocess.Popen(
-            command(argv, scratch=Path(self.folder.name), readable=[PACKAGE], hidden=hidden_folders(), sandbox=self.sandbox),
-            cwd=self.folder.name, pass_fds=[theirs.fileno(), their_fds.fileno()], stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+            command(argv, scratch=scratch, readable=[PACKAGE], hidden=hidden_folders(), sandbox=self.sandbox),
+            cwd=scratch, pass_fds=numbers, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            start_new_session=True,
         )
         theirs.close()
         their_fds.close()
@@ -103,7 +105,9 @@ class Zygote:
 class RankProcesses:
     """So many processes with the answer in them, good for any number of cases one after the other."""
 
-    def __init__(self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float):
+    def __init__(
+        self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float
+    ):
         self.zygote = zygote
         pairs = [socket.socketpair() for _ in range(number)]
         options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
@@ -129,9 +133,8 @@ class RankProcesses:
             except (Closed, Late, WireError):
                 message = ["unconfined", "it ended"]
             if message != ["confined"]:
-                raise NotAvailableError(
-                    f"a process for the answer could not be confined: {plain_text(message[-1], 500)}. Run labkit doctor."
-                )
+                words = plain_text(message[-1], 500)
+                raise NotAvailableError(f"a process for the answer could not be confined: {words}. Run labkit doctor.")
 
     def __enter__(self) -> RankProcesses:
         return self

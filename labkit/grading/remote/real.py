@@ -16,8 +16,8 @@ from pathlib import Path
 
 from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import Sandbox, command
-from labkit.grading.remote.ranks import PACKAGE, START_LIMIT_S, hidden_folders
 from labkit.grading.remote.raised import AnswerRaised, raised_from
+from labkit.grading.remote.ranks import PACKAGE, START_LIMIT_S, hidden_folders
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, encode
 from labkit.hardware.messages import find_mpiexec
 
@@ -31,16 +31,18 @@ class RealRanks:
         MPI does not start here.
     """
 
-    def __init__(self, number: int, source: str, function: str, sandbox: Sandbox, *, memory_bytes: int, cpu_seconds: float):
-        mpiexec = find_mpiexec()
+    def __init__(
+        self, number: int, source: str, function: str, sandbox: Sandbox, *, memory_bytes: int, cpu_seconds: float
+    ):
+        argv = [find_mpiexec(), "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.real_rank"]
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-real-", ignore_cleanup_errors=True)
         path, end_path = (str(Path(self.folder.name) / name) for name in ("judge", "end"))
         listening, ends = _listening(path, number), _listening(end_path, number)
-        argv = [mpiexec, "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.real_rank", path, end_path]
+        argv += [path, end_path]
+        scratch = Path(self.folder.name)
         self.process = subprocess.Popen(
-            command(argv, scratch=Path(self.folder.name), readable=[PACKAGE], hidden=hidden_folders(), sandbox=sandbox),
-            cwd=self.folder.name, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE, start_new_session=True,
+            command(argv, scratch=scratch, readable=[PACKAGE], hidden=hidden_folders(), sandbox=sandbox), cwd=scratch,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
         )
         self.links: list[Link] = [None] * number
         self.lifelines: list[socket.socket] = []  # a rank ends when its own is closed
@@ -57,7 +59,8 @@ class RealRanks:
             self._see_confined()
         except (Closed, Late, WireError, TimeoutError):
             self.close()
-            raise NotAvailableError(f"of {number} real ranks one has ended before it was confined. Run labkit doctor.") from None
+            words = f"of {number} real ranks one has ended before it was confined"
+            raise NotAvailableError(f"{words}. Run labkit doctor.") from None
         except BaseException:
             self.close()
             raise
@@ -81,14 +84,17 @@ class RealRanks:
                 if self.process.poll() is not None or time.monotonic() > deadline:
                     self._end()
                     words = self.process.stderr.read()[-1000:].decode(errors="replace").strip()
-                    raise NotAvailableError(f"mpiexec -n {number} did not start ranks: {words or 'no message'}") from None
+                    words = f"mpiexec -n {number} did not start ranks: {words or 'no message'}"
+                    raise NotAvailableError(words) from None
                 continue
             sock.settimeout(None)
             link = Link(sock)
             link.set_deadline(max(0.1, deadline - time.monotonic()))
             (_, rank, size), _ = link.receive()  # nothing of the answer runs yet
             if size != number or not 0 <= rank < number or self.links[rank] is not None:
-                raise NotAvailableError(f"mpiexec -n {number} started a world of {size} ranks: labkit doctor looks for the cause.")
+                raise NotAvailableError(
+                    f"mpiexec -n {number} started a world of {size} ranks: labkit doctor looks for the cause."
+                )
             self.links[rank] = link
 
     def __enter__(self) -> RealRanks:

@@ -51,8 +51,8 @@ class RemoteRequest:
         if not np.array_equal(np.frombuffer(arguments.blocks[0], np.uint8), sent):
             where = f" of line {self.line}" if self.line else ""
             raise UsageError(
-                f"the buffer of {self.words}{where} changed before the request was complete: wait for the send first, or "
-                "send from another array."
+                f"the buffer of {self.words}{where} changed before the request was complete: wait for the send first, "
+                "or send from another array."
             )
 
     def Wait(self, status=None):
@@ -199,7 +199,8 @@ def _of_nothing(method: str, requests):
     if word.endswith("any"):
         undefined = MPI.UNDEFINED
         return {
-            "Waitany": undefined, "waitany": (undefined, None), "Testany": (undefined, True), "testany": (undefined, True, None),
+            "Waitany": undefined, "waitany": (undefined, None), "Testany": (undefined, True),
+            "testany": (undefined, True, None),
         }[method]
     if word.endswith("some"):
         return None if method[0].isupper() else (None, None)

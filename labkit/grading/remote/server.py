@@ -22,7 +22,8 @@ from labkit.grading.remote.raised import ANSWER_FILE, MAX_LINE, AnswerRaised, Fo
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, plain_text
 
 REFUSED = (
-    LabkitError, MPI.Exception, TypeError, ValueError, KeyError, IndexError, AttributeError, NotImplementedError, BufferError,
+    LabkitError, MPI.Exception, TypeError, ValueError, KeyError, IndexError, AttributeError, NotImplementedError,
+    BufferError,
 )
 MAX_CHARGE = 2**53
 
@@ -114,7 +115,7 @@ class RankServer:
         """Let the time pass, and count the reductions, of what was computed since the last call."""
         for charge in charges if isinstance(charges, list) else [None]:
             match charge:
-                case [0, handle, amount, num_bytes] if type(amount) is type(num_bytes) is int and min(amount, num_bytes) >= 0 \
+                case [0, handle, int(amount), int(num_bytes)] if 0 <= min(amount, num_bytes) \
                         and max(amount, num_bytes) < MAX_CHARGE:
                     self._comm(handle).charge_reduction(amount, num_bytes)
                 case [1, handle, float(amount), _] if 0 <= amount < math.inf:

@@ -20,19 +20,10 @@ def ranks(zygote):
     """``ranks(number, source)``: processes with the answer in them, which end with the test."""
     with contextlib.ExitStack() as stack:
 
-        def start(number: int, source: str, *, function="answer", memory_bytes=1 << 30, cpu_seconds=SECONDS, seconds=SECONDS):
-            found = stack.enter_context(
-                RankProcesses(zygote, number, source, function, memory_bytes=memory_bytes, cpu_seconds=cpu_seconds)
-            )
-            found.set_deadline(seconds)
+        def start(number: int, source: str):
+            found = RankProcesses(zygote, number, source, "answer", memory_bytes=1 << 30, cpu_seconds=SECONDS)
+            stack.enter_context(found).set_deadline(SECONDS)
             return found
 
         yield start
 
-
-def results_of(simulation):
-    """What the ranks have returned; raises what went wrong."""
-    error = simulation.error()
-    if error is not None:
-        raise error
-    return [rank.result["return"] for rank in simulation.world.ranks]

@@ -6,17 +6,28 @@ import socket
 import struct
 import threading
 
+from hypothesis import strategies as st
+
 from labkit.grading.exercise import Case, Exercise
 from labkit.grading.judge import _run
 from labkit.grading.remote.ranks import RankProcesses
 from labkit.grading.remote.wire import Closed, Link
 
 LIMIT_S = 3.0
+WORDS = ["array", "type", "counts", "displacements", "at", "dict", "tuple", "object", "scalar", "int"]
+
+odd_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 6) | st.integers() | st.floats() | st.text(max_size=4)
+    | st.sampled_from(["in place", "the same", "SUM", "<f8", "|O8", 2**63, -(2**31)]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=12,
+)
 
 
 def frame(value, *blocks, header_size=None, body_size=None, sizes=None) -> bytes:
     """A frame; sizes that are given may be lies."""
-    header = value if isinstance(value, bytes) else json.dumps([value, [len(b) for b in blocks] if sizes is None else sizes]).encode()
+    sizes = [len(block) for block in blocks] if sizes is None else sizes
+    header = value if isinstance(value, bytes) else json.dumps([value, sizes]).encode()
     body = b"".join(blocks)
     lengths = (len(header) if header_size is None else header_size, len(body) if body_size is None else body_size)
     return struct.pack(">II", *lengths) + header + body
@@ -32,7 +43,7 @@ def result(value=1, charges=()) -> bytes:
 
 
 class FakeRanks(RankProcesses):
-    """Each rank sends its bytes as soon as it is asked to run, and reads what comes; a function gets the socket instead."""
+    """Each rank sends its bytes at once, and reads what comes; a function gets the socket instead."""
 
     def __init__(self, *scripts):
         pairs = [socket.socketpair() for _ in scripts]
