@@ -9,7 +9,6 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-
 SYSTEM = tuple(map(Path, ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/nix/store", "/gnu/store")))
 SYSTEM_FILES = tuple(Path("/etc", name) for name in (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "hosts", "nsswitch.conf", "passwd", "group",
