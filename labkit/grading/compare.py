@@ -11,11 +11,12 @@ from labkit.grading.remote.wire import Odd
 MAX_WIDTH = 160
 
 
-def difference(expected: Any, actual: Any, rtol: float = 1e-12, atol: float = 0.0) -> str:
+def difference(expected: Any, actual: Any, rtol: float = 1e-12, atol: float = 0.0, max_ulp: float | None = None) -> str:
     """What is wrong with ``actual``; "" if nothing is.
 
     Lists, tuples and arrays of equal shape and values are equal; integers, strings and truth values must be
-    exact, floating-point numbers within ``atol + rtol * abs(expected)``; a NaN equals a NaN.
+    exact, floating-point numbers within ``atol + rtol * abs(expected)``, or within ``max_ulp`` units in the last
+    place of ``expected`` (in its own type); a NaN equals a NaN.
 
     Examples
     --------
@@ -29,19 +30,19 @@ def difference(expected: Any, actual: Any, rtol: float = 1e-12, atol: float = 0.
     if expected is None or isinstance(expected, (str, bytes)):
         return "" if type(actual) is type(expected) and actual == expected else f"is {short(actual)}"
     if isinstance(expected, dict):
-        return _of_dicts(expected, actual, rtol, atol)
+        return _of_dicts(expected, actual, rtol, atol, max_ulp)
     if isinstance(expected, (list, tuple)) and not _is_numeric(expected):
-        return _of_lists(expected, actual, rtol, atol)
+        return _of_lists(expected, actual, rtol, atol, max_ulp)
     wanted = np.asarray(expected)
     if not _is_numeric(actual):
         return f"is {_kind(actual)} instead of {_kind(expected)}"
     found = np.asarray(actual)
     if found.shape != wanted.shape:
         return f"has the shape {found.shape} instead of {wanted.shape}"
-    return _of_arrays(wanted, found, rtol, atol)
+    return _of_arrays(wanted, found, rtol, atol, max_ulp)
 
 
-def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float) -> str:
+def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float, max_ulp: float | None) -> str:
     if wanted.dtype.kind == "b" and found.dtype.kind != "b":
         return "is a number instead of a truth value" if not wanted.shape else "has numbers instead of truth values"
     if wanted.dtype.kind in "iub" and found.dtype.kind in "iub":
@@ -49,6 +50,8 @@ def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float) 
     else:
         with np.errstate(all="ignore"):
             bound = atol + rtol * np.abs(wanted)
+            if max_ulp is not None and wanted.dtype.kind == "f":
+                bound = max_ulp * np.spacing(np.abs(wanted)).astype(np.float64)
             wrong = ~((wanted == found) | (np.abs(found - wanted) <= bound) | (np.isnan(wanted) & np.isnan(found)))
     count = int(np.count_nonzero(wrong))
     if not count:
@@ -60,25 +63,25 @@ def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float) 
     return f"element {place} is {found[where]} instead of {wanted[where]} ({count} of {wanted.size} differ{'s' if count == 1 else ''})"
 
 
-def _of_lists(expected, actual, rtol, atol) -> str:
+def _of_lists(expected, actual, rtol, atol, max_ulp) -> str:
     if not isinstance(actual, (list, tuple)):
         return f"is {_kind(actual)} instead of {_kind(expected)}"
     if len(actual) != len(expected):
         return f"has {len(actual)} items instead of {len(expected)}"
     for number, (wanted, found) in enumerate(zip(expected, actual, strict=True)):
-        problem = difference(wanted, found, rtol, atol)
+        problem = difference(wanted, found, rtol, atol, max_ulp)
         if problem:
             return f"item {number} {problem}" if not problem.startswith(("element", "item")) else f"item {number}: {problem}"
     return ""
 
 
-def _of_dicts(expected, actual, rtol, atol) -> str:
+def _of_dicts(expected, actual, rtol, atol, max_ulp) -> str:
     if not isinstance(actual, dict):
         return f"is {_kind(actual)} instead of {_kind(expected)}"
     if set(actual) != set(expected):
         return f"has the keys {sorted(map(str, actual))} instead of {sorted(map(str, expected))}"
     for key, wanted in expected.items():
-        problem = difference(wanted, actual[key], rtol, atol)
+        problem = difference(wanted, actual[key], rtol, atol, max_ulp)
         if problem:
             return f"{key!r}: {problem}"
     return ""

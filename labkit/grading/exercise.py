@@ -65,6 +65,11 @@ class Case:
         0 for a function without a communicator.
     rtol, atol : float
         For floating-point values; integers, strings and shapes must be equal.
+    max_ulp : float or None
+        Instead of them: the largest error in units in the last place of the expected value, in its own type.
+    repeats : int
+        For a function without a communicator: so many calls, all of which must be right. Where threads race, the
+        verdict tells how often which result came.
     judge : callable, optional
         ``judge(results) -> str``, instead of ``expected``, where many answers are right: ``results[rank]`` is
         ``{"return": value, 0: ..., 1: ..., COMPUTED_S: seconds}``; "" if all is well, else what is wrong.
@@ -84,6 +89,8 @@ class Case:
     num_ranks: int = 0
     rtol: float = 1e-12
     atol: float = 0.0
+    max_ulp: float | None = None
+    repeats: int = 1
     judge: Callable[[list[dict]], str] | None = None
     seed: int | None = None
     unsafe_sends: bool = False

@@ -6,6 +6,7 @@ import ast
 import contextlib
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
@@ -25,6 +26,7 @@ BUDGET_WORDS = {
 }
 NAMES = {RETURN: "what is returned", COMPUTED_S: "the time computed, in s,"}
 MAX_COST_RANKS = 8
+MAX_HISTOGRAM_ROWS = 8
 MAX_TIMELINE_RANKS = 16
 MAX_TIMELINE_SPANS = 3000
 
@@ -166,7 +168,10 @@ def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = 
     simulation = None
     try:
         if case.num_ranks == 0:
-            results = [ranks.call(case.arguments[0])]
+            repeated = [ranks.call(case.arguments[0]) for _ in range(case.repeats)]
+            outcomes = [judge_results(case, [result]) for result in repeated]
+            wrong = [outcome for outcome in outcomes if outcome.status is not Status.PASSED]
+            return (_with_histogram(wrong[0], repeated, len(wrong)) if wrong else outcomes[0]), None
         else:
             forbidden = frozenset(name.lower() for name in exercise.forbidden)
             simulation, servers = ranks.simulate(
@@ -207,7 +212,7 @@ def judge_results(case: Case, results: list) -> Outcome:
     for rank, expected in enumerate(case.expected):
         for key, wanted in expected.items():
             actual = results[rank].get(key)
-            problem = difference(wanted, actual, case.rtol, case.atol)
+            problem = difference(wanted, actual, case.rtol, case.atol, case.max_ulp)
             if problem:
                 what = NAMES[key] if key in NAMES else f"argument {key + 1 + (case.num_ranks > 0)}"
                 where = f"on {'real ' if case.real else ''}rank {rank}, " if case.num_ranks else ""
@@ -216,6 +221,19 @@ def judge_results(case: Case, results: list) -> Outcome:
                     expected=short(wanted), actual=short(actual), results=results,
                 )
     return Outcome(Status.PASSED, results=results)
+
+
+def _with_histogram(outcome: Outcome, results: list, num_wrong: int) -> Outcome:
+    """A wrong outcome of some repetitions of a call: how often, and which results came how often."""
+    if len(results) == 1:
+        return outcome
+    found = Counter(short(result.get(RETURN)) if isinstance(result, dict) else "nothing" for result in results)
+    rows = [f"  {count:>6} x  {value}" for value, count in found.most_common(MAX_HISTOGRAM_ROWS)]
+    rows += [f"  and {len(found) - MAX_HISTOGRAM_ROWS} more"] * (len(found) > MAX_HISTOGRAM_ROWS)
+    return dataclasses.replace(
+        outcome, message=f"wrong in {num_wrong} of {len(results)} calls: {outcome.message}",
+        details="results of the same call:\n" + "\n".join(rows),
+    )
 
 
 def _of_error(exercise, case, error, ranks, servers) -> Outcome:

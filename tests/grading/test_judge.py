@@ -161,6 +161,28 @@ def test_functions_without_a_communicator(exercise, zygote):
     assert "line 2" in judge(plain, "def f(a, b):\n    return a / 0\n", zygote=zygote).text()
 
 
+def test_repeated_calls_tell_how_often_which_result_came(exercise, zygote):
+    def cases():
+        return [PlainCase("200 calls", ((100,),), ({"return": 100},), repeats=200)]
+
+    plain = dataclasses.replace(exercise, function="f", cases=cases, forbidden=())
+    assert judge(plain, "def f(n):\n    return n\n", zygote=zygote).passed
+    sometimes = "calls = []\ndef f(n):\n    calls.append(1)\n    return n - (len(calls) % 50 == 0) - 2 * (len(calls) == 7)\n"
+    verdict = judge(plain, sometimes, zygote=zygote)
+    assert verdict.status is Status.INCORRECT and verdict.message.startswith("wrong in 5 of 200 calls")
+    assert [line.split() for line in verdict.details.splitlines()[1:]] == [["195", "x", "100"], ["4", "x", "99"], ["1", "x", "98"]]
+
+
+def test_errors_in_units_in_the_last_place(exercise, zygote):
+    def cases():
+        return [PlainCase("one third", ((1.0, 3.0),), ({"return": 1 / 3},), max_ulp=2)]
+
+    plain = dataclasses.replace(exercise, function="f", cases=cases, forbidden=())
+    ulp = float(np.spacing(1 / 3))
+    assert judge(plain, f"def f(a, b):\n    return a / b + 2 * {ulp!r}\n", zygote=zygote).passed
+    assert judge(plain, f"def f(a, b):\n    return a / b - 3 * {ulp!r}\n", zygote=zygote).status is Status.INCORRECT
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_nobody_is_fooled(exercise, zygote, folder, tmp_path, name):
     source, statuses = ATTACKS[name]
