@@ -11,7 +11,7 @@ COMMANDS = {
     "lab": ("labkit.lab", "start JupyterLab with the first lesson"),
     "doctor": ("labkit.hardware.doctor", "say what this machine has and lacks, with remedies"),
     "progress": ("labkit.grading.course_progress", "say how far you are in the course"),
-    "grade": ("labkit.grading.grade", "grade notebooks: a score sheet, reports, a class overview"),
+    "grade": ("labkit.grading.command", "grade notebooks: a score sheet, reports, a class overview"),
     "exercises": ("labkit.grading.notebooks", "build or check the notebooks of the exercises"),
     "release": ("labkit.grading.release", "write the tree for students, or an nbgrader course"),
     "bench": ("labkit.bench", "run the benchmarks and compare with their goals"),

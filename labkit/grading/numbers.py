@@ -68,7 +68,9 @@ def _combined(first: float, sign: str, second: float) -> float:
     if sign == "/":
         return first / second
     value = first**second
-    return math.inf if isinstance(value, complex) else value
+    if isinstance(value, complex):
+        raise UsageError(f"{first:g} to the power of {second:g} is no real number; check the sign.")
+    return value
 
 
 def _check_unit(text: str, given: str, wanted: str) -> None:

@@ -51,6 +51,7 @@ function drawQuiz(root, state, local, model, redraw) {
 
   const index = local.current, question = state.questions[index], answer = state.answers[index];
   const done = answer?.status === "passed";
+  if (local.focus === ".main" && answer?.status === "not attempted") local.focus = FIRST;
   local.given ??= {};
   const asAnswered = () => JSON.stringify(answer?.given) === JSON.stringify(local.given[index]);
   const wrongNow = () => answer?.status === "incorrect" && !local.dismissed && asAnswered();

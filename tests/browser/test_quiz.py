@@ -36,7 +36,7 @@ def notebook_text():
 def restart_kernel(page):
     page.page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.page.get_by_text("Restart Kernel and Clear Outputs of All Cells…", exact=True).click()
-    page.page.get_by_role("button", name="Restart", exact=True).click()
+    page.page.locator(".jp-Dialog .jp-mod-accept.jp-mod-warn, .jp-Dialog .jp-mod-accept").last.click()
     page.page.get_by_text("| Idle").wait_for(timeout=60_000)
 
 

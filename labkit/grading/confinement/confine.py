@@ -55,11 +55,12 @@ def prepare(
     python : bool
         Install the rules inside Python.
     """
+    hidden = tuple(Path(os.path.realpath(path)) for path in hidden)
     whole, listed = visible([*SYSTEM, *SYSTEM_FILES, *DEVICES, *python_folders(), *readable], hidden)
     with_landlock, with_seccomp = kernel_measures()
     return Confinement(
-        tuple(whole), tuple(listed), tuple(Path(os.path.realpath(path)) for path in hidden), tuple(blocked),
-        python, landlock.make_rules(whole, listed) if with_landlock else None,
+        tuple(whole), tuple(listed), hidden, tuple(blocked), python,
+        landlock.make_rules(whole, listed) if with_landlock else None,
         seccomp.compile_filter(level) if with_seccomp else None,
         limits.count_threads() + NUM_THREADS,
     )

@@ -129,7 +129,7 @@ def command(
     readable : sequence of Path
         More files or folders.
     hidden : sequence of Path
-        Files or folders that are empty for it, wherever they are.
+        Folders that are empty for it, and files that it cannot open, wherever they are.
     sandbox : Sandbox, optional
         Default: :func:`find_sandbox`.
 

@@ -1,0 +1,224 @@
+"""The questions, cards and summaries of the lessons: complete, and what they claim is so."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labkit.comm.network.model import alpha_beta
+from labkit.comm.reduction import compute_for
+from labkit.comm.simulated.run import simulate
+from labkit.errors import CollectiveMismatchError, DeadlockError
+from labkit.grading.cards import load_flashcards
+from labkit.grading.course import LESSONS, find_lesson, load_summary
+from labkit.grading.quiz_file import load_quiz
+from labkit.hardware.roofline import Roofline
+from labkit.mpi.collectives.registry import find
+from labkit.mpi.cost import COSTS
+from labkit.mpi.point_to_point.deadlocks import ring_shift_odd_even, ring_shift_sendrecv, ring_shift_unsafe
+from labkit.mpi.point_to_point.decomposition import block_range, process_grid
+
+WRITTEN = [lesson.name for lesson in LESSONS if lesson.exists]
+
+
+@pytest.mark.parametrize("lesson", WRITTEN)
+def test_a_lesson_has_what_it_should(lesson):
+    quiz = load_quiz(lesson)
+    assert 5 <= len(quiz.questions) <= 10
+    assert {question.kind for question in quiz.questions} == {"choice", "number", "order"}
+    places = [question.choices.index(question.right) for question in quiz.questions if question.kind == "choice"]
+    assert max(places.count(place) for place in places) <= max(1, len(places) // 2)
+    assert all(len(question.wrong) >= 3 for question in quiz.questions if question.kind == "choice")
+    assert len(load_flashcards(lesson)) >= 8
+    lengths = [len(text) for text in load_summary(lesson).values()]
+    assert lengths == sorted(lengths) and lengths[0] < 700
+
+
+def test_the_lessons_with_notebooks_are_those_that_have_questions():
+    notebooks = Path(__file__).parents[2] / "notebooks"
+    assert {path.stem for path in notebooks.glob("*.ipynb")} == set(WRITTEN)
+    assert [int(lesson.number) for lesson in LESSONS] == list(range(13))
+    assert find_lesson("05_collectives").topic == "collectives"
+
+
+def cost(name, *arguments):
+    return COSTS[name](*arguments)
+
+
+def roofline():
+    return Roofline(100e9, 200e9, (("DRAM", 48e9),)).attainable(2 / 24) / 1e9
+
+
+def one_message():
+    return alpha_beta(2e-6, 1 / 10e9).cost.message_s(1_000_000) * 1e6
+
+
+def pack():
+    def program(comm, count, num_bytes):
+        for _ in range(count):
+            if comm.rank == 0:
+                comm.Send(np.zeros(num_bytes, np.uint8), 1)
+            else:
+                comm.Recv(np.empty(num_bytes, np.uint8), 0)
+
+    return simulated(2, program, 100, 80).time_s / simulated(2, program, 1, 8000).time_s
+
+
+def simulated(num_ranks, program, *arguments, **options):
+    options = {"network": alpha_beta(1e-6, 1e-9)} | options
+    return simulate(num_ranks, lambda comm: program(comm, *arguments), **options)
+
+
+def largest_that_passes():
+    def passes(count):
+        try:
+            simulated(
+                4, lambda comm: ring_shift_unsafe(comm, np.zeros(count), np.empty(count)),
+                network=alpha_beta(1e-6, 1e-9, eager_limit_bytes=65536),
+            )
+        except DeadlockError:
+            return False
+        return True
+
+    good, bad = 1, 100_000
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if passes(middle) else (good, middle)
+    return good
+
+
+def halo_numbers():
+    rows, columns = process_grid(64, (1024, 1024))
+    edges = [end - start for parts in (rows, columns) for start, end in [block_range(1024, parts, parts // 2)]]
+    return 2 * sum(edges)
+
+
+def doubling_time():
+    return simulated(16, lambda comm: find("allreduce_recursive_doubling").function(comm, np.ones(125), np.empty(125))).time_s * 1e6
+
+
+BIG = 64 * 10**4
+ORACLES = {
+    ("00_start_here", "roofline"): roofline,
+    ("04_point_to_point", "one-message"): one_message,
+    ("04_point_to_point", "pack"): pack,
+    ("04_point_to_point", "eager-count"): largest_that_passes,
+    ("04_point_to_point", "halo-64"): halo_numbers,
+    ("05_collectives", "dissemination-100"): lambda: cost("barrier_dissemination", 100, 0).num_rounds,
+    ("05_collectives", "ring-bytes"): lambda: cost("allreduce_ring", 64, 8 * 10**6).path_bytes / 1e6,
+    ("05_collectives", "doubling-time"): doubling_time,
+    ("05_collectives", "six-ranks"): lambda: cost("allreduce_recursive_doubling", 6, 100).num_rounds,
+    ("05_collectives", "broadcast-ratio"): lambda: (
+        cost("broadcast_binomial", 64, BIG).path_bytes / cost("broadcast_scatter_allgather", 64, BIG).path_bytes
+    ),
+}
+
+
+def test_every_number_is_calculated_here_by_other_means():
+    questions = {(lesson, q.name): q for lesson in WRITTEN for q in load_quiz(lesson).questions if q.kind == "number"}
+    assert set(questions) == set(ORACLES)
+    for key, question in questions.items():
+        assert question.agrees(question.answer, ORACLES[key]()), (key, ORACLES[key]())
+
+
+def test_numbers_in_the_explanations_are_so():
+    assert cost("allreduce_ring", 64, 8 * 10**6).num_rounds == 126
+    assert cost("allreduce_recursive_doubling", 64, 8 * 10**6).path_bytes == 384e6
+    assert [cost(f"barrier_{name}", 100, 0).num_rounds for name in ("central", "tree", "dissemination")] == [198, 14, 7]
+    assert cost("allreduce_recursive_doubling", 8, 1).num_rounds == 3
+
+
+# -- what the choices claim -------------------------------------------------------------------------
+
+
+def test_the_late_rank_delays_its_right_neighbour_only():
+    def program(comm, barrier):
+        compute_for(comm, 50e-3 if comm.rank == 2 else 1e-3)
+        comm.send(comm.rank, (comm.rank + 1) % comm.size)
+        comm.recv(source=(comm.rank - 1) % comm.size)
+        if barrier:
+            comm.Barrier()
+
+    late = [time > 10e-3 for time in simulated(5, program, False).times_s]
+    assert late == [False, False, True, True, False]  # 2 itself computes, 3 waits
+    assert all(time > 50e-3 for time in simulated(5, program, True).times_s)
+
+
+def test_a_ring_in_which_one_sends_first_ends_with_any_size():
+    def program(comm):
+        right, left, mine, theirs = (comm.rank + 1) % 3, (comm.rank - 1) % 3, np.ones(1000), np.empty(1000)
+        if comm.rank == 0:
+            comm.Send(mine, dest=right)
+            comm.Recv(theirs, source=left)
+        else:
+            comm.Recv(theirs, source=left)
+            comm.Send(mine, dest=right)
+        return theirs[0]
+
+    run = simulated(3, program, check_unsafe_sends=True)
+    assert run.results == [1, 1, 1] and run.times_s[1] < run.times_s[2] <= run.times_s[0] and run.counts.num_rounds == 3
+
+
+def test_a_barrier_cures_nothing_and_the_others_do():
+    def irecv_first(comm, mine, theirs):
+        request = comm.Irecv(theirs, (comm.rank - 1) % comm.size)
+        comm.Send(mine, (comm.rank + 1) % comm.size)
+        request.Wait()
+
+    def barrier_first(comm, mine, theirs):
+        comm.Barrier()
+        ring_shift_unsafe(comm, mine, theirs)
+
+    def shift(comm, how):
+        theirs = np.empty(10)
+        how(comm, np.full(10, float(comm.rank)), theirs)
+        return theirs[0]
+
+    for p in (4, 5):
+        for cure in (ring_shift_odd_even, ring_shift_sendrecv, irecv_first):
+            assert simulated(p, shift, cure, check_unsafe_sends=True).results == [(r - 1) % p for r in range(p)]
+        with pytest.raises(DeadlockError):
+            simulated(p, shift, barrier_first, check_unsafe_sends=True)
+    message_s = 1e-6 + 80e-9
+    for p, steps in ((4, 2), (5, 3)):
+        run = simulated(p, shift, ring_shift_odd_even, check_unsafe_sends=True)
+        assert run.time_s == pytest.approx(steps * message_s), p
+
+
+def test_which_all_reduce_is_fastest_for_a_number_and_whose_time_doubles():
+    names = ("recursive_doubling", "ring", "rabenseifner", "reduce_broadcast")
+    alpha, beta = 1.2e-6, 1 / 24e9
+    small = {name: cost(f"allreduce_{name}", 1024, 1).time_s(alpha, beta) for name in names}
+    assert min(small, key=small.get) == "recursive_doubling"
+    large = {
+        name: [cost(f"allreduce_{name}", p, 2**17).time_s(alpha, beta) for p in (512, 1024)] for name in names
+    }
+    growth = {name: after / before for name, (before, after) in large.items()}
+    assert growth["ring"] > 1.9 and all(growth[name] < 1.15 for name in names if name != "ring")
+    rounds = [cost(f"allreduce_{name}", p, 2**17).num_rounds for name in names[1:3] for p in (512, 1024)]
+    assert rounds == [1022, 2046, 18, 20]
+    assert cost("allreduce_ring", 1024, 2**17).path_bytes * beta == pytest.approx(87e-6, rel=0.01)
+
+
+def test_collectives_in_another_order_are_an_error():
+    def program(comm):
+        x = np.zeros(1)
+        calls = [lambda: comm.Bcast(x, root=0), comm.Barrier]
+        for call in calls if comm.rank == 0 else calls[::-1]:
+            call()
+
+    with pytest.raises(CollectiveMismatchError):
+        simulated(4, program)
+
+
+def test_bits_are_equal_on_all_ranks_and_differ_between_algorithms():
+    rng = np.random.default_rng(1)
+    numbers = (rng.standard_normal((7, 50)) * 10.0 ** rng.integers(-8, 8, (7, 50))).astype(np.float32)
+
+    def program(comm, name):
+        total = np.empty(50, np.float32)
+        find(name).function(comm, numbers[comm.rank].copy(), total)
+        return total.tobytes()
+
+    ring, doubling = (set(simulated(7, program, f"allreduce_{name}").results) for name in ("ring", "recursive_doubling"))
+    assert len(ring) == len(doubling) == 1 and ring != doubling
