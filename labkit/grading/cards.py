@@ -94,7 +94,6 @@ class CardRun:
         """The next round."""
         self.number += 1
         self._queue = deque(due_cards(self.cards, self.boxes, self.number))
-        self._missed: set[str] = set()
 
     @property
     def current(self) -> Card | None:
@@ -112,16 +111,15 @@ class CardRun:
         return sum(box > 0 for box in self.boxes.values())
 
     def known(self) -> None:
-        """The card on top was known: it moves up a box, unless it was missed earlier in this round."""
+        """The card on top was known: it moves up a box."""
         if self.current is not None:
             card = self._queue.popleft()
-            self._keep(card, 1 if card.term in self._missed else min(TOP_BOX, self.boxes[card.term] + 1))
+            self._keep(card, min(TOP_BOX, self.boxes[card.term] + 1))
 
     def again(self) -> None:
         """The card on top was not known: it goes to the first box, and comes again soon."""
         if self.current is not None:
             card = self._queue.popleft()
-            self._missed.add(card.term)
             self._queue.insert(min(AGAIN_AFTER, len(self._queue)), card)
             self._keep(card, 0)
 
