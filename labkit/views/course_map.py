@@ -89,7 +89,7 @@ def course_map_layout(stations: Sequence[Station]) -> CourseMapLayout:
 def _bars(station: Station) -> tuple[Bar, ...]:
     pairs = [("quiz", station.quiz), ("cards", station.cards), ("exercises", station.exercises)]
     return tuple(
-        Bar(kind, 0.42 - 0.17 * k, min(1.0, done / whole), f"{done:.3g}/{whole:.3g}")
+        Bar(kind, 0.48 - 0.165 * k, min(1.0, done / whole), f"{done:.3g}/{whole:.3g}")
         for k, (kind, (done, whole)) in enumerate(pair for pair in pairs if pair[1][1])
     )
 
