@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from labkit.comm.simulated.run import Counts, Simulation
-from labkit.errors import DeadlockError, NotAvailableError, RankFailedError
+from labkit.errors import CellInterruptedError, DeadlockError, NotAvailableError, RankFailedError
 from labkit.grading.compare import difference, short
 from labkit.grading.exercise import RETURN, Budget, Case, Exercise, Failure
 from labkit.grading.outcomes import Status, Verdict
@@ -65,6 +65,8 @@ def judge(
     ------
     NotAvailableError
         Answers cannot be run on this machine.
+    KeyboardInterrupt
+        The Stop button; the processes have been ended.
     """
     start = time.monotonic()
     cases = exercise.all_cases()
@@ -87,7 +89,9 @@ def judge(
         sandbox = zygote.sandbox.text
         over = cost = None
         passed, not_run = 0, ""
-        for case, outcome in _outcomes(exercise, source, cases, zygote):
+        # Closed here, not when it is collected: real ranks end with it, whatever stops the judge.
+        outcomes = stack.enter_context(contextlib.closing(_outcomes(exercise, source, cases, zygote)))
+        for case, outcome in outcomes:
             if case is None:  # no real ranks here
                 not_run = f"; real ranks were not used: {outcome}"
                 continue
@@ -213,6 +217,8 @@ def judge_results(case: Case, results: list) -> Outcome:
 
 def _of_error(exercise, case, error, ranks, servers) -> Outcome:
     """A simulation that did not end well."""
+    if isinstance(error, CellInterruptedError):  # the Stop button is no fault of the answer
+        raise error
     if isinstance(error, DeadlockError):
         words = "the ranks called different collectives" if "collective" in type(error).__name__.lower() else (
             "every rank waits, and nothing can move any more"
