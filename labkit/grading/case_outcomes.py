@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from labkit.comm.simulated.run import Counts, Simulation
-from labkit.errors import CollectiveMismatchError, DeadlockError, NotAvailableError, RankFailedError
+from labkit.errors import CellInterruptedError, CollectiveMismatchError, DeadlockError, NotAvailableError, RankFailedError
 from labkit.grading.compare import difference, short
 from labkit.grading.exercise import COMPUTED_S, RETURN, Budget, Case
 from labkit.grading.outcomes import Status
@@ -91,6 +91,8 @@ def with_histogram(outcome: Outcome, results: list, num_wrong: int) -> Outcome:
 
 def of_error(exercise, case, error, ranks, servers) -> Outcome:
     """A simulation that did not end well."""
+    if isinstance(error, CellInterruptedError):  # the Stop button is no fault of the answer
+        raise error
     if isinstance(error, DeadlockError):
         is_mismatch = isinstance(error, CollectiveMismatchError)
         words = "the ranks called different collectives" if is_mismatch else "every rank waits, and nothing can move any more"
