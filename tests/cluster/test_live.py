@@ -136,11 +136,13 @@ def test_reports_of_waiting_are_counted_apart_from_parts(cells):
 
     class Future:
         class output:
-            metadata = {"data": {"wait": None, "live 0": "part"}}
+            metadata = {"data": {"wait": "a report", "live 0": "part"}}
 
     cell.futures = {0: Future}
     cell._handle(0, {"header": {"msg_type": "data_message"}, "content": {"keys": ["live 0"]}})
     assert cell.num_reports[0] == 0 and "live 0" not in Future.output.metadata["data"]
+    cell._handle(0, {"header": {"msg_type": "data_message"}, "content": {"keys": ["wait"]}})
+    assert cell.num_reports[0] == 1
 
 
 def test_the_time_limit(cells):
