@@ -55,6 +55,8 @@ def judge(
     ------
     NotAvailableError
         Answers cannot be run on this machine.
+    KeyboardInterrupt
+        The Stop button; the processes have been ended.
     """
     start = time.monotonic()
     cases = exercise.all_cases()
@@ -77,7 +79,9 @@ def judge(
         sandbox = zygote.sandbox.text
         over = cost = None
         passed, not_run = 0, ""
-        for case, outcome in _outcomes(exercise, source, cases, zygote):
+        # Closed here, not when it is collected: real ranks end with it, whatever stops the judge.
+        outcomes = stack.enter_context(contextlib.closing(_outcomes(exercise, source, cases, zygote)))
+        for case, outcome in outcomes:
             if case is None:  # no real ranks here
                 not_run = f"; real ranks were not used: {outcome}"
                 continue
