@@ -11,13 +11,16 @@ COMMANDS = {
     "lab": ("labkit.lab", "start JupyterLab with the first lesson"),
     "doctor": ("labkit.hardware.doctor", "say what this machine has and lacks, with remedies"),
     "progress": ("labkit.grading.course_progress", "say how far you are in the course"),
+    "grade": ("labkit.grading.command", "grade notebooks: a score sheet, reports, a class overview"),
+    "exercises": ("labkit.grading.notebooks", "build or check the notebooks of the exercises"),
+    "release": ("labkit.grading.release", "write the tree for students, or an nbgrader course"),
     "bench": ("labkit.bench", "run the benchmarks and compare with their goals"),
 }
 
 
 def usage() -> str:
     """The help text."""
-    lines = [f"  {name:8} {text}" for name, (_, text) in COMMANDS.items()]
+    lines = [f"  {name:10} {text}" for name, (_, text) in COMMANDS.items()]
     return "usage: labkit COMMAND [OPTIONS]\n\n" + "\n".join(lines) + "\n\nlabkit COMMAND --help says more."
 
 

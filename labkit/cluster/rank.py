@@ -11,6 +11,7 @@ import platform
 import sys
 import types
 from collections import deque
+from contextlib import nullcontext
 from pathlib import Path
 
 from labkit.cluster.death import ABORT_NOTE, DEATH_NOTES
@@ -84,6 +85,7 @@ def run_cell(
     *,
     ranks: list[int] | None = None,
     trace: bool = False,
+    live: bool = False,
     check_unsafe_sends: bool = False,
 ) -> dict:
     """Run one cell on this rank and tell how it ended.
@@ -124,13 +126,22 @@ def run_cell(
         return {"status": "absent"}
     MPI.COMM_WORLD = comm
     state.shell.user_ns["comm"] = comm
-    outcome = _execute(state.shell, source, number)
+    with _live(comm) if trace and live else nullcontext():
+        outcome = _execute(state.shell, source, number)
     outcome["left_over"] = _clean_up(monitor)
     outcome["collectives"] = monitor.collective_logs(4096)
     outcome["damaged"] = monitor.damaged
     if trace:
         outcome["record"] = comm.recorder.record()
     return outcome
+
+
+def _live(comm):
+    """While the cell runs, tell the notebook what ``comm`` has recorded so far."""
+    from labkit.comm.interruptible.live import MAX_CALLS, LiveRecord
+
+    monitor = _state.monitor
+    return LiveRecord(comm.recorder, monitor, monitor.publish, max_calls=max(100, MAX_CALLS // comm.size))
 
 
 def _note_abort(errorcode: int) -> None:

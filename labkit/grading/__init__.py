@@ -14,6 +14,7 @@ An exercise is a folder, ``exercises/<topic>/<name>/``::
 ``exercise.py``         ``Exercise``, ``Case``, ``Budget``, ``Slip``, and loading a folder
 ``answers.py``          the source of an answer, from a notebook's cells or a file
 ``judge.py``            ``judge(exercise, source)`` returns a ``Verdict``
+``case_outcomes.py``    what came of one case, in a sentence
 ``compare.py``          a value against the expected one
 ``confinement/``        what a process that runs an answer may do
 ``remote/``             ranks in processes of their own, on the simulator of this process

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import inspect
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +15,7 @@ from labkit.comm.network.model import Network
 from labkit.errors import UsageError
 
 RETURN = "return"
+COMPUTED_S = "computed_s"
 COLLECTIVES = (
     "Barrier", "Bcast", "Scatter", "Scatterv", "Gather", "Gatherv", "Allgather", "Allgatherv", "Alltoall", "Alltoallv",
     "Reduce", "Allreduce", "Reduce_scatter", "Reduce_scatter_block", "Scan", "Exscan",
@@ -57,14 +59,20 @@ class Case:
         (``num_ranks = 0``) one tuple: all its arguments.
     expected : tuple of dict
         By rank: ``{"return": value, 1: value}``, what is returned and what argument 1 (counted from 0, without
-        ``comm``) must hold afterwards. Arguments that are not named may hold anything.
+        ``comm``) must hold afterwards. Arguments that are not named may hold anything. ``COMPUTED_S`` is the virtual
+        time that a simulated rank has computed, in s.
     num_ranks : int
         0 for a function without a communicator.
     rtol, atol : float
         For floating-point values; integers, strings and shapes must be equal.
+    max_ulp : float or None
+        Instead of them: the largest error in units in the last place of the expected value, in its own type.
+    repeats : int
+        For a function without a communicator: so many calls, all of which must be right. Where threads race, the
+        verdict tells how often which result came.
     judge : callable, optional
         ``judge(results) -> str``, instead of ``expected``, where many answers are right: ``results[rank]`` is
-        ``{"return": value, 0: ..., 1: ...}``; "" if all is well, else what is wrong.
+        ``{"return": value, 0: ..., 1: ..., COMPUTED_S: seconds}``; "" if all is well, else what is wrong.
     seed : int or None
         Simulated delays and wildcard matching are shuffled by it.
     unsafe_sends : bool
@@ -81,6 +89,8 @@ class Case:
     num_ranks: int = 0
     rtol: float = 1e-12
     atol: float = 0.0
+    max_ulp: float | None = None
+    repeats: int = 1
     judge: Callable[[list[dict]], str] | None = None
     seed: int | None = None
     unsafe_sends: bool = False
@@ -126,6 +136,8 @@ class Failure:
     case : Case or None
     results : list of dict
         By rank, as in ``Case.judge``; empty if there are none.
+    message : str
+        What the verdict says in one sentence.
     details : str
         Verdict or traceback.
     source : str
@@ -135,6 +147,7 @@ class Failure:
     status: Any
     case: Case | None
     results: list[dict]
+    message: str
     details: str
     source: str
 
@@ -209,12 +222,14 @@ class Exercise:
         return (self.folder / "starter.py").read_text(encoding="utf-8")
 
     def all_cases(self) -> list[Case]:
-        """The cases, and the hidden ones where this tree has them."""
+        """The cases, and the hidden ones where this tree has them; those for equal numbers of ranks together."""
         found = list(self.cases())
         hidden = self.folder / "hidden.py"
         if hidden.exists():
-            found += _load(hidden, f"{self.name} (hidden)").cases()
-        return found
+            cases = _load(hidden, f"{self.name} (hidden)").cases
+            found += cases(_load(self.folder / "exercise.py", self.name)) if inspect.signature(cases).parameters else cases()
+        groups = list(dict.fromkeys((case.num_ranks, case.real) for case in found))  # they share processes
+        return sorted(found, key=lambda case: groups.index((case.num_ranks, case.real)))
 
 
 def exercises_folder() -> Path:

@@ -51,7 +51,7 @@ class Verdict:
     seconds : float
         Wall time of the check.
     timeline : dict or None
-        Of the failing case: :meth:`labkit.trace.timeline.Timeline.to_dict`.
+        Of the failing case, as :func:`labkit.trace.chrome.chrome_trace` gives it.
     """
 
     exercise: str

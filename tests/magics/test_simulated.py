@@ -1,5 +1,7 @@
 """``%%mpi --sim`` in an IPython shell."""
 
+import contextlib
+import os
 import re
 import signal
 import threading
@@ -9,6 +11,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from labkit.errors import (
+    CellError,
     CellInterruptedError,
     CellTimeoutError,
     CollectiveMismatchError,
@@ -154,6 +157,17 @@ def test_a_simulation_leaves_mpi4py_as_it_was(shell):
         run(shell, "--sim 3", "1 / 0")
     assert (MPI.COMM_WORLD, MPI.Request, MPI.Wtime) == before
     assert MPI.COMM_WORLD.size == 1
+
+
+@pytest.mark.parametrize("ending", ["", "1 / 0", "comm.recv(source=comm.rank)"])
+def test_a_simulation_leaves_the_notebook_where_it_works(shell, tmp_path, monkeypatch, ending):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    cell = f"import os\nos.chdir('elsewhere') if comm.rank == 0 else None\nprint(os.path.basename(os.getcwd()))\n{ending}"
+    with pytest.raises(CellError) if ending else contextlib.nullcontext(), capture_output() as captured:
+        shell.run_cell_magic("mpi", "--sim 2", cell)
+    assert "elsewhere" in captured.stdout  # the cell did move
+    assert os.getcwd() == str(tmp_path)
 
 
 def test_objects_of_a_class_of_the_cell_travel(shell):

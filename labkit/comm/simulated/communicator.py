@@ -224,6 +224,7 @@ class SimulatedComm(PointToPoint, Collectives, NonblockingCollectives):
         """Let virtual time pass, as if the rank computed."""
         me = self.me
         start = me.now
+        me.computed_s += seconds
         me.advance_to(me.now + seconds)
         if me.recorder is not None:
             me.recorder.span("compute", "compute", start, self)

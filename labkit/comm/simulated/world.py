@@ -41,7 +41,7 @@ class SimulatedRank:
         "world", "rank", "now", "token", "waiting", "waiting_call", "waiting_any", "num_unknown", "until", "num_polls",
         "sent_round", "received_round", "depth", "num_sent", "bytes_sent", "num_received", "bytes_received", "num_reduced",
         "bytes_reduced", "reduced_in_round", "reducing_round", "posted", "collectives", "members", "recorder", "inside",
-        "own", "state", "result", "failure", "stopped_at", "greenlet",
+        "own", "computed_s", "state", "result", "failure", "stopped_at", "greenlet",
     )
 
     def __init__(self, world: World, rank: int):
@@ -64,6 +64,7 @@ class SimulatedRank:
         self.recorder = None
         self.inside = None  # the hidden communicator of the collective it is in
         self.own = None  # its COMM_SELF
+        self.computed_s = 0  # virtual time that it has computed, in s
         self.state, self.result, self.failure = "computing", None, None
         self.stopped_at = None  # the traceback, if the Stop button hit this rank
         self.greenlet: greenlet.greenlet | None = None

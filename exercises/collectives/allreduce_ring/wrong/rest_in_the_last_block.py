@@ -1,0 +1,25 @@
+"""Blocks have n // p elements, and the last one has all the rest besides.
+
+status: over budget
+feedback: too unequal
+"""
+
+import numpy as np
+
+
+def allreduce_ring(comm, sendbuf, recvbuf):
+    rank, size = comm.rank, comm.size
+    right, left = (rank + 1) % size, (rank - 1) % size
+    recvbuf[:] = sendbuf
+    length = sendbuf.size // size
+    blocks = [recvbuf[k * length : (k + 1) * length if k < size - 1 else None] for k in range(size)]
+    theirs = np.empty_like(blocks[-1])
+    for step in range(size - 1):
+        leaving, arriving = blocks[(rank - step) % size], blocks[(rank - step - 1) % size]
+        room = theirs[: arriving.size]
+        comm.Sendrecv(leaving, right, recvbuf=room, source=left)
+        arriving += room  # the sum over step + 2 ranks that end with this one
+    # Now block rank + 1 is complete here.
+    for step in range(size - 1):
+        leaving, arriving = blocks[(rank - step + 1) % size], blocks[(rank - step) % size]
+        comm.Sendrecv(leaving, right, recvbuf=arriving, source=left)

@@ -1,0 +1,27 @@
+"""It exchanges the frames and never does the work.
+
+status: incorrect
+feedback: the work was left out
+"""
+
+from mpi4py import MPI
+
+UP, DOWN = 1, 2  # which way a message moves: two ranks may be neighbours on both sides
+
+
+def halo_exchange(comm, block, width, periodic, work_s):
+    """Post the receives, start the sends, work, then wait for all four."""
+    above, below = comm.rank - 1, comm.rank + 1
+    if periodic:
+        above, below = above % comm.size, below % comm.size
+    else:
+        above = above if above >= 0 else MPI.PROC_NULL
+        below = below if below < comm.size else MPI.PROC_NULL
+    end = len(block) - width
+    requests = [
+        comm.Irecv(block[:width], above, DOWN),
+        comm.Irecv(block[end:], below, UP),
+        comm.Isend(block[width : 2 * width], above, UP),
+        comm.Isend(block[end - width : end], below, DOWN),
+    ]
+    MPI.Request.Waitall(requests)

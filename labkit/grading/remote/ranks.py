@@ -1,0 +1,162 @@
+"""Starting, using and ending the processes of ranks."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from labkit.comm.network.model import Network
+from labkit.comm.simulated.run import DEFAULT_NETWORK, Simulation
+from labkit.errors import NotAvailableError
+from labkit.grading.confinement.sandbox import Sandbox, command, find_sandbox
+from labkit.grading.remote.server import RankServer
+from labkit.grading.remote.wire import Closed, Late, Link, encode
+
+START_LIMIT_S = 60.0
+PACKAGE = Path(__file__).parents[2]
+HIDDEN = ("mpi",)  # where the course's own solutions are
+
+
+def hidden_folders() -> list[Path]:
+    """What an answer may not read: solutions in the package, and the exercises."""
+    return [PACKAGE / name for name in HIDDEN if (PACKAGE / name).exists()] + [PACKAGE.parent / "exercises"]
+
+
+class Zygote:
+    """The process in the sandbox that forks ranks; one for any number of answers.
+
+    Use it as a context manager; everything it has started ends with it.
+    """
+
+    def __init__(self, sandbox: Sandbox | None = None):
+        self.sandbox = sandbox or find_sandbox()
+        self.folder = tempfile.TemporaryDirectory(prefix="labkit-answer-", ignore_cleanup_errors=True)
+        ours, theirs = socket.socketpair()
+        self.fds, their_fds = socket.socketpair()  # sockets of ranks travel here
+        folders = json.dumps([[str(PACKAGE)], [str(path) for path in hidden_folders()]])
+        argv = [sys.executable, "-P", "-m", "labkit.grading.remote.zygote", str(theirs.fileno()), str(their_fds.fileno()), folders]
+        self.process = subprocess.Popen(
+            command(argv, scratch=Path(self.folder.name), readable=[PACKAGE], hidden=hidden_folders(), sandbox=self.sandbox),
+            cwd=self.folder.name, pass_fds=[theirs.fileno(), their_fds.fileno()], stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
+        )
+        theirs.close()
+        their_fds.close()
+        self.link = Link(ours)
+
+    def __enter__(self) -> Zygote:
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        """End it and all its ranks."""
+        self.link.close()
+        self.fds.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        self.process.stderr.close()
+        self.folder.cleanup()
+
+    def ask(self, order: list, *, fds: list[int] = ()) -> list:
+        """An order and its reply.
+
+        Raises
+        ------
+        NotAvailableError
+            The process is not there any more.
+        """
+        self.link.set_deadline(START_LIMIT_S)
+        try:
+            self.link.send(order)
+            if fds:
+                socket.send_fds(self.fds, [b"f"], fds)
+            if order[0] == "end":
+                return []
+            return self.link.receive()[0]
+        except (Closed, Late, OSError):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            words = self.process.stderr.read()[-2000:].decode(errors="replace").strip()
+            raise NotAvailableError(
+                f"the process that runs answers does not answer ({self.sandbox.text}). Run labkit doctor."
+                + (f" It said: {words}" if words else "")
+            ) from None
+
+
+class RankProcesses:
+    """So many processes with the answer in them, good for any number of cases one after the other."""
+
+    def __init__(self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float):
+        self.zygote = zygote
+        pairs = [socket.socketpair() for _ in range(number)]
+        options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
+        reply = zygote.ask(["ranks", number, source, function, options], fds=[theirs.fileno() for _, theirs in pairs])
+        self.pids = reply[1]
+        for _, theirs in pairs:
+            theirs.close()
+        self.links = [Link(ours) for ours, _ in pairs]
+
+    def __enter__(self) -> RankProcesses:
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        """End the processes."""
+        for link in self.links:
+            link.close()
+        with contextlib.suppress(NotAvailableError):
+            self.zygote.ask(["end", self.pids])
+
+    def exit_statuses(self) -> list[int | None]:
+        """How each process ended, as ``subprocess`` says it; None if it runs."""
+        time.sleep(0.01)
+        return self.zygote.ask(["status", self.pids])[1]
+
+    def set_deadline(self, seconds: float) -> None:
+        """Whatever the ranks do must be done within so many seconds from now."""
+        for link in self.links:
+            link.set_deadline(seconds)
+
+    def call(self, arguments: tuple):
+        """Call a function that has no communicator; return its results."""
+        return RankServer(self.links[0], _NoComm(), frozenset()).run(*_packed(arguments))
+
+    def simulate(
+        self, arguments: tuple, *, network: Network | None = None, seed: int | None = None, unsafe_sends: bool = False,
+        forbidden: frozenset[str] = frozenset(), trace: bool = False,
+    ) -> tuple[Simulation, list[RankServer]]:
+        """Run the answer on simulated ranks; what came of it is in the simulation."""
+        simulation = Simulation(
+            len(self.links), network=network or DEFAULT_NETWORK, seed=seed, check_unsafe_sends=unsafe_sends, trace=trace
+        )
+        servers = [RankServer(link, comm, forbidden) for link, comm in zip(self.links, simulation.comms, strict=True)]
+
+        def serve(comm):
+            return servers[comm.rank].run(*_packed(arguments[comm.rank]))
+
+        simulation.run(serve)
+        return simulation, servers
+
+
+class _NoComm:
+    """Stands for the communicator of a function that has none."""
+
+    rank = size = 0
+
+
+def _packed(arguments: tuple) -> tuple:
+    blocks: list = []
+    return encode(list(arguments), blocks), blocks

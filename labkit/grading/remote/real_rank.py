@@ -1,0 +1,40 @@
+"""A real MPI rank that runs an answer: ``mpiexec -n P python -m labkit.grading.remote.real_rank SOCKET``.
+
+Every rank connects to the judge, hears the answer and its own arguments, and nothing of the others'.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from pathlib import Path
+
+import numpy as np  # noqa: F401
+from mpi4py import MPI
+
+from labkit.grading.confinement.confine import confine
+from labkit.grading.confinement.seccomp import Level
+from labkit.grading.remote.wire import Link
+from labkit.grading.remote.zygote import serve
+
+
+def main(path: str) -> None:
+    """Connect, be confined, and answer the judge's orders."""
+    comm = MPI.COMM_WORLD.Dup()
+    sock = socket.socket(socket.AF_UNIX)
+    sock.connect(path)
+    link = Link(sock)
+    link.send(["hello", comm.rank, comm.size])
+    (_, source, function, options), _ = link.receive()
+    comm.Barrier()  # the library has opened what it needs
+    confine(
+        Level.REAL_RANK, readable=[Path(p) for p in options["readable"]], hidden=[Path(p) for p in options["hidden"]],
+        memory_bytes=options["memory_bytes"], cpu_seconds=options["cpu_seconds"],
+    )
+    serve(link, source, function, comm_of=lambda rank, size: comm)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,164 @@
+"""The process in the sandbox that starts ranks: it imports once, and forks for every rank.
+
+Run as ``python -m labkit.grading.remote.zygote CONTROL CHANNEL FOLDERS``. The control socket brings frames
+``["ranks", number, source, function, options]``, the channel a socket for every rank; the reply names their
+processes.
+Until a rank is confined, nothing of the answer has been executed in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import linecache
+import os
+import socket
+import sys
+import traceback
+from pathlib import Path
+
+import numpy as np  # noqa: F401  imported once, here, for all ranks
+from mpi4py import MPI  # noqa: F401
+
+from labkit.comm import reduction  # noqa: F401
+from labkit.comm.source_lines import CELL_FILENAME
+from labkit.grading.confinement.confine import Confinement, prepare
+from labkit.grading.confinement.seccomp import Level
+from labkit.grading.remote.rank import RemoteComm, Wires, stand_in_names
+from labkit.grading.remote.wire import Closed, Link, WireError, decode, encode
+
+ANSWER_FILE = f"{CELL_FILENAME}answer>"
+MAX_WORDS = 4000
+
+
+def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -> None:
+    """Fork ranks until the judge closes the connection."""
+    confinement = prepare(Level.ANSWER, readable=[Path(p) for p in readable], hidden=[Path(p) for p in hidden])
+    sink = os.open(os.devnull, os.O_RDWR)
+    control, channel = socket.socket(fileno=control_fd), socket.socket(fileno=fds_fd)
+    link = Link(control)
+    gc.freeze()  # pages that are not touched stay shared
+    while True:
+        try:
+            order, _ = link.receive()
+        except Closed:
+            os._exit(0)
+        if order[0] == "ranks":
+            _, number, source, function, options = order
+            fds = []
+            while len(fds) < number:
+                _, got, _, _ = socket.recv_fds(channel, 1, number)
+                fds += got
+            pids = []
+            for fd in fds:
+                pid = os.fork()
+                if pid == 0:
+                    be_a_rank(fd, sink, source, function, confinement, options)
+                pids.append(pid)
+            for fd in fds:
+                os.close(fd)
+            link.send(["pids", pids])
+        elif order[0] == "status":
+            link.send(["status", [_ended(pid) for pid in order[1]]])
+        elif order[0] == "end":
+            for pid in order[1]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, 9)
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(pid, 0)
+
+
+def _ended(pid: int) -> int | None:
+    """How a rank's process ended, as ``subprocess`` says it; None if it has not."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return os.waitstatus_to_exitcode(status) if found else None
+
+
+def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confinement, options: dict) -> None:
+    """Confine this process, then call the answer whenever the judge asks."""
+    code = 1
+    try:
+        for standard in (0, 1, 2):
+            os.dup2(sink, standard)
+        link = Link(socket.socket(fileno=fd))
+        linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
+        try:
+            confinement.apply(keep_fds={fd}, **options)
+        except Exception as error:  # not the answer's fault: say so instead of running it unconfined
+            link.send(["unconfined", f"{type(error).__name__}: {error}"])
+            os._exit(code)
+        serve(link, source, function)
+        code = 0
+    except BaseException:
+        code = 3
+    finally:
+        os._exit(code)
+
+
+def serve(link: Link, source: str, function: str, comm_of=None) -> None:
+    """Answer the judge's orders ``["run", rank, size, arguments]`` until it closes the connection."""
+    names: dict = {"__name__": "answer", "__file__": ANSWER_FILE}
+    loaded = False
+    while True:
+        try:
+            (_, rank, size, arguments), blocks = link.receive()
+        except Closed:
+            return
+        wires = Wires(link)
+        try:
+            given = decode(arguments, blocks)
+            if size and comm_of is None:
+                comm = RemoteComm(wires, 1, rank, size)
+                stand_in_names(comm)
+            else:
+                comm = comm_of(rank, size) if size else None
+            if not loaded:
+                exec(compile(source, ANSWER_FILE, "exec"), names)
+                loaded = True
+            found = names[function](*([comm] if size else []), *given)
+            results = {"return": found} | dict(enumerate(given))
+        except BaseException as error:
+            link.send(_raised(error))
+            continue
+        reply: list = []
+        value = {"dict": [[key, _encoded(item, reply)] for key, item in results.items()]}
+        try:
+            link.send(["result", value, wires.charges], reply)
+        except (ValueError, TypeError, RecursionError) as error:
+            link.send(_raised(error))
+
+
+def _encoded(value, blocks):
+    kept = len(blocks)
+    try:
+        return encode(value, blocks)
+    except (WireError, RecursionError, ValueError, OverflowError):
+        del blocks[kept:]
+        return {"odd": type(value).__name__}
+
+
+def _raised(error: BaseException) -> list:
+    """What the judge hears of an exception: type, words, and the traceback with lines of the answer only."""
+    try:
+        words = str(error)[:MAX_WORDS]
+    except BaseException:
+        words = "(its message could not be made)"
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == ANSWER_FILE]
+    lines = []
+    for frame in frames[-12:]:
+        text = linecache.getline(ANSWER_FILE, frame.lineno).strip()
+        lines.append(f"  line {frame.lineno}, in {frame.name}\n    {text}")
+    line = frames[-1].lineno if frames else None
+    if isinstance(error, SyntaxError) and error.filename == ANSWER_FILE:
+        line = error.lineno
+        lines.append(f"  line {line}\n    {(error.text or '').strip()}")
+        words = error.msg
+    return ["raised", type(error).__name__, words, "\n".join(lines), line]
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), *json.loads(sys.argv[3]))

@@ -1,0 +1,201 @@
+"""Processes that judge answers, side by side: ``python -m labkit.grading.workers`` is one of them.
+
+The simulator changes what ``MPI.COMM_WORLD`` means while it runs, so one process judges one answer at a time. A
+worker reads a line of JSON for every answer and writes one for the verdict; it keeps the process that starts ranks.
+A worker that dies or hangs costs its answer a second try, and no more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.grading.exercise import Exercise, load_exercise
+from labkit.grading.outcomes import Verdict
+
+LIMIT_S = 900.0  # of one answer, all its cases: far above the limits that the judge keeps itself
+ANSWERS_A_PROCESS = 200  # then a fresh one takes over, so that no memory can pile up
+MAX_TRIES = 2
+END_S = 5.0
+WORDS = 300
+
+
+@dataclass(frozen=True)
+class Task:
+    """An answer to judge.
+
+    Attributes
+    ----------
+    exercise : str
+        ``"topic/name"``.
+    folder : Path
+        Of all exercises.
+    source : str or None
+    key : str
+        Comes back with the verdict; see :func:`~labkit.grading.journal.answer_key`.
+    """
+
+    exercise: str
+    folder: Path
+    source: str | None
+    key: str = ""
+
+
+def in_turn(tasks: Iterable[Task], judge: Callable[[Exercise, str | None], Verdict]) -> Iterator[tuple[Task, Verdict | str]]:
+    """Judge in this process, one after the other: (task, verdict), or (task, why there is none)."""
+    for task in tasks:
+        try:
+            yield task, judge(load_exercise(task.exercise, task.folder), task.source)
+        except Exception as error:  # of the judge or the exercise: an answer cannot raise here
+            yield task, f"{type(error).__name__}: {error}"
+
+
+def in_processes(tasks: Iterable[Task], jobs: int = 1) -> Iterator[tuple[Task, Verdict | str]]:
+    """Judge in ``jobs`` processes; results come as they are ready, tasks are taken when somebody is free.
+
+    Whatever ends the iteration, also an interrupt, ends the processes.
+    """
+    waiting: list[tuple[Task, int]] = []
+    tasks = iter(tasks)
+    workers = [Worker() for _ in range(jobs)]
+    selector = selectors.DefaultSelector()
+    try:
+        while True:
+            for worker in workers:
+                if worker.task is None:
+                    task, tries = waiting.pop() if waiting else (next(tasks, None), 0)
+                    if task is None:
+                        break
+                    worker.begin(task, tries + 1)
+                    selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
+            busy = [worker for worker in workers if worker.task is not None]
+            if not busy:
+                return
+            ready = {key.data for key, _ in selector.select(timeout=max(0.0, min(w.deadline for w in busy) - time.monotonic()))}
+            for worker in busy:
+                late = time.monotonic() > worker.deadline
+                if worker not in ready and not late:
+                    continue
+                selector.unregister(worker.process.stdout)
+                task, tries = worker.task, worker.tries
+                result, is_final = worker.result() if worker in ready else worker.give_up(f"no verdict after {LIMIT_S:g} s")
+                if is_final or tries >= MAX_TRIES:
+                    yield task, result
+                else:
+                    waiting.append((task, tries))
+    finally:
+        selector.close()
+        for worker in workers:
+            worker.end()
+
+
+class Worker:
+    """One process, started when there is something to do."""
+
+    def __init__(self):
+        self.process: subprocess.Popen | None = None
+        self.log = None
+        self.task: Task | None = None
+        self.tries = 0
+        self.deadline = 0.0
+        self.num_done = 0
+
+    def begin(self, task: Task, tries: int) -> None:
+        """Hand over an answer."""
+        if self.process is None:
+            self._start()
+        self.task, self.tries, self.deadline = task, tries, time.monotonic() + LIMIT_S
+        line = json.dumps([task.exercise, str(task.folder), task.source])
+        with contextlib.suppress(BrokenPipeError):  # it has died: the reading side will see
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+
+    def result(self) -> tuple[Verdict | str, bool]:
+        """The verdict, or why there is none, and whether trying again is pointless."""
+        line = self.process.stdout.readline()
+        if not line.endswith(b"\n"):
+            return self.give_up("the process that judges has died")
+        found = json.loads(line)
+        self.task = None
+        self.num_done += 1
+        if self.num_done >= ANSWERS_A_PROCESS:
+            self.end()
+        return (found, False) if isinstance(found, str) else (Verdict.from_dict(found), True)
+
+    def give_up(self, reason: str) -> tuple[str, bool]:
+        """End the process; why, with its last words."""
+        self.task = None
+        self.log.seek(0)
+        lines = self.log.read().decode(errors="replace").strip().splitlines()
+        self.end()
+        return f"{reason}: {lines[-1][:WORDS]}" if lines else reason, False
+
+    def end(self) -> None:
+        """End the process and, through it, all that it has started."""
+        process, self.process = self.process, None
+        self.task, self.num_done = None, 0
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            process.stdin.close()
+        process.stdout.close()
+        self.log.close()
+
+    def _start(self) -> None:
+        package = str(Path(__file__).parents[2])
+        path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "labkit.grading.workers"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=self.log, env={**os.environ, "PYTHONPATH": path},
+            start_new_session=True,  # Ctrl-C is for the process that reads the results
+        )
+
+
+def serve() -> None:
+    """Read tasks, write verdicts, until the other side closes the pipe or sends SIGTERM."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever an exercise prints must not get between the verdicts
+    from labkit.grading.judge import judge
+    from labkit.grading.remote.ranks import Zygote
+
+    zygote = None
+    try:
+        for line in sys.stdin.buffer:
+            name, folder, source = json.loads(line)
+            try:
+                if source is not None and zygote is None:
+                    zygote = Zygote()
+                verdict = judge(load_exercise(name, Path(folder)), source, zygote=zygote)
+                found = verdict.to_dict(timeline=False)
+            except Exception as error:  # of the exercise or this machine
+                found = f"{type(error).__name__}: {error}"
+                if zygote is not None:
+                    zygote.close()
+                    zygote = None
+            results.write(json.dumps(found, default=str).encode() + b"\n")
+            results.flush()
+    finally:
+        if zygote is not None:
+            zygote.close()
+
+
+if __name__ == "__main__":
+    serve()
