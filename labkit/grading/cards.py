@@ -59,8 +59,10 @@ def due_cards(cards: tuple[Card, ...], boxes: dict[str, int], number: int) -> li
     Examples
     --------
     >>> cards = (Card("a", "1"), Card("b", "2"), Card("c", "3"))
-    >>> [card.term for card in due_cards(cards, {"a": 2, "b": 1}, 1)], [c.term for c in due_cards(cards, {"a": 2, "b": 1}, 2)]
-    (['c', 'b'], ['c', 'b', 'a'])
+    >>> [card.term for card in due_cards(cards, {"a": 2, "b": 1}, 1)]
+    ['c', 'b']
+    >>> [card.term for card in due_cards(cards, {"a": 2, "b": 1}, 2)]
+    ['c', 'b', 'a']
     """
     def box(card):
         return boxes.get(card.term, 0)

@@ -10,7 +10,9 @@ import traitlets
 from labkit.views.theme import KIND_COLOURS, SERIES
 
 FOLDER = Path(__file__).parent
-COLOURS = {"accent": SERIES[0], "right": KIND_COLOURS["recv"], "wrong": KIND_COLOURS["window"], "open": KIND_COLOURS["wait"]}
+COLOURS = {
+    "accent": SERIES[0], "right": KIND_COLOURS["recv"], "wrong": KIND_COLOURS["window"], "open": KIND_COLOURS["wait"],
+}
 
 
 def style_sheet() -> str:
