@@ -5,8 +5,11 @@ import sys
 
 import pytest
 
-from labkit.grading.answers import attempt, collect
+from IPython.core.interactiveshell import InteractiveShell
+
+from labkit.grading.answers import attempt, cells_of_session, collect, notebook_cells
 from labkit.grading.exercise import load_exercise
+from tests.grading.conftest import notebook
 
 
 def run(answer, name="f"):
@@ -159,3 +162,28 @@ def test_the_starter_is_no_attempt(course):
     assert attempt(["import math", starter], exercise).source is None
     assert attempt([starter.replace("raise", "# soon\n    raise")], exercise).problem == "square is as in the starter."
     assert attempt([starter.replace("raise NotImplementedError", "return n * n")], exercise).source is not None
+
+
+def test_a_session_and_its_file_give_the_same_answer(course, tmp_path):
+    """What check takes from the running notebook is what labkit grade takes from the saved one."""
+    cells = [
+        "import math\n%config Application.verbose_crash = False\nprint('noise')",
+        "def helper(n):\n    return math.prod((n, n))",
+        "def square(n):\n    return n\n\nsquare(3)",
+        "%%capture\ndef square(n):\n    return helper(n)",
+        "def broken(:",
+        "files = !echo hello\nsquare(2)",
+    ]
+    path = tmp_path / "numbers.ipynb"
+    path.write_text(notebook(*cells))
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    try:
+        for cell in cells:
+            shell.run_cell(cell, store_history=True)
+        exercise = load_exercise("numbers/square", course)
+        live = attempt(cells_of_session(shell.user_ns["square"]), exercise)
+    finally:
+        InteractiveShell.clear_instance()
+    assert live == attempt(notebook_cells(path), exercise)
+    assert run(live, "square")(3) == 9
