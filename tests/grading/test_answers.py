@@ -4,7 +4,6 @@ import subprocess
 import sys
 
 import pytest
-
 from IPython.core.interactiveshell import InteractiveShell
 
 from labkit.grading.answers import attempt, cells_of_session, collect, notebook_cells
@@ -78,6 +77,13 @@ def test_names_of_locals_are_not_taken_for_globals():
 ])
 def test_kinds_of_definitions(before, body, value):
     assert run(collect([before, f"def f():\n    {body}"], "f"))() == value
+
+
+def test_statements_that_share_a_line_are_taken_apart():
+    shared = "a = 'é'; print(a); b = '''\nx'''; print(b); c = 3"
+    answer = collect(["def g():\n    return 1", shared, "def f():\n    return b, c"], "f")
+    assert run(answer)() == ("\nx", 3)
+    assert "print" not in answer.source and "é" not in answer.source
 
 
 def test_decorators_and_defaults():
