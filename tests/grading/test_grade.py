@@ -11,6 +11,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit.cli import main
@@ -225,8 +226,11 @@ def test_an_interrupt_keeps_what_is_done(course, tmp_path):
     while not (journal.exists() and journal.read_text().count("\n") == 2):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) >= 2  # a worker, and in its sandbox what runs the endless answer
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130
+    assert psutil.wait_procs(started, timeout=20)[1] == []
     assert "2 verdicts are kept" in process.stderr.read()
     process.stderr.close()
     assert not out.exists() and journal.read_text().count("\n") == 2
