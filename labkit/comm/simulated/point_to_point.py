@@ -12,7 +12,6 @@ from labkit.comm.simulated.matching import Message
 from labkit.comm.simulated.requests import Prequest, Request, fill_status, posted_line
 
 ANY_SOURCE, ANY_TAG, PROC_NULL = MPI.ANY_SOURCE, MPI.ANY_TAG, MPI.PROC_NULL
-_dumps = MPI.pickle.dumps
 
 
 class MatchedMessage:
@@ -68,13 +67,13 @@ class PointToPoint:
         self._send("Bsend", buf, dest, tag, False, buffered=True)
 
     def send(self, obj, dest, tag=0):
-        self._send("send", _dumps(obj), dest, tag, self.world.check_unsafe_sends)
+        self._send("send", self.world.pickle.dumps(obj), dest, tag, self.world.check_unsafe_sends)
 
     def ssend(self, obj, dest, tag=0):
-        self._send("ssend", _dumps(obj), dest, tag, True)
+        self._send("ssend", self.world.pickle.dumps(obj), dest, tag, True)
 
     def bsend(self, obj, dest, tag=0):
-        self._send("bsend", _dumps(obj), dest, tag, False, buffered=True)
+        self._send("bsend", self.world.pickle.dumps(obj), dest, tag, False, buffered=True)
 
     def Recv(self, buf, source=ANY_SOURCE, tag=ANY_TAG, status=None):
         me = self.me
@@ -109,7 +108,7 @@ class PointToPoint:
     def sendrecv(
         self, sendobj, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None
     ):
-        data = _dumps(sendobj)
+        data = self.world.pickle.dumps(sendobj)
         return self._sendrecv("sendrecv", data, dest, sendtag, None, source, recvtag, status, 0, True)
 
     # -- nonblocking and persistent -------------------------------------------------------------
@@ -127,13 +126,13 @@ class PointToPoint:
         return self._isend("Ibsend", buf, dest, tag, False, buffered=True)
 
     def isend(self, obj, dest, tag=0):
-        return self._isend("isend", _dumps(obj), dest, tag, self.world.check_unsafe_sends)
+        return self._isend("isend", self.world.pickle.dumps(obj), dest, tag, self.world.check_unsafe_sends)
 
     def issend(self, obj, dest, tag=0):
-        return self._isend("issend", _dumps(obj), dest, tag, True)
+        return self._isend("issend", self.world.pickle.dumps(obj), dest, tag, True)
 
     def ibsend(self, obj, dest, tag=0):
-        return self._isend("ibsend", _dumps(obj), dest, tag, False, buffered=True)
+        return self._isend("ibsend", self.world.pickle.dumps(obj), dest, tag, False, buffered=True)
 
     def Irecv(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
         request = self._post("Irecv", buf, source, tag, room_of(buf), False)

@@ -73,7 +73,7 @@ class Request:
 
     def _unpack(self, message):
         if self.pickled:
-            return MPI.pickle.loads(message.data)
+            return self.comm.world.pickle.loads(message.data)
         data = message.data
         if type(data) is bytes:
             data = np.frombuffer(data, np.uint8)

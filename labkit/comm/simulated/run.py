@@ -183,9 +183,13 @@ class Simulation:
             for rank in self.world.ranks:
                 rank.recorder = Recorder(rank)
 
-    def run(self, function: Callable) -> None:
-        """Run it; what went wrong is raised by :meth:`outcome` or told by :meth:`error`."""
-        with simulated_names(self.world, self.comms):
+    def run(self, function: Callable, *, own_names: bool = True) -> None:
+        """Run it; what went wrong is raised by :meth:`outcome` or told by :meth:`error`.
+
+        With ``own_names``, names of mpi4py's module mean the simulated forms meanwhile, for the whole process;
+        without, several simulations can run at a time, each in a thread of its own.
+        """
+        with simulated_names(self.world, self.comms) if own_names else contextlib.nullcontext():
             try:
                 self.world.run(function, self.comms)
                 self.states = [_state_of(rank) for rank in self.world.ranks]
@@ -366,7 +370,7 @@ def simulated_names(world: World, comms):
     replaced = {
         "Op": Op, "Request": Request, "Prequest": Prequest, "Wtime": lambda: float(world.current.now),
         "COMM_WORLD": _CurrentComm(lambda: comms[world.current.rank]),
-        "COMM_SELF": _CurrentComm(lambda: _self_comm(world)), "Win": _NoWindows, "labkit_simulation": world,
+        "COMM_SELF": _CurrentComm(lambda: self_comm(world, world.current)), "Win": _NoWindows, "labkit_simulation": world,
     }
     missing = object()
     before = {name: getattr(MPI, name, missing) for name in replaced}
@@ -392,8 +396,8 @@ class _CurrentComm:
         return getattr(self._find(), name)
 
 
-def _self_comm(world: World):
-    me = world.current
+def self_comm(world: World, me: SimulatedRank):
+    """The communicator of a rank alone."""
     if me.own is None:
         me.own = Shared(world, (me.rank,), f"{WHOLE_WORLD}/COMM_SELF#{me.rank}").comm_of(0)
     return me.own

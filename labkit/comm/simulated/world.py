@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from itertools import count
 
 import greenlet
+from mpi4py import MPI
 
 from labkit.comm.network.model import Network
 from labkit.comm.simulated.transport import Transport
@@ -249,6 +250,7 @@ class World:
     ):
         self.num_ranks, self.network = num_ranks, network
         self.seed = seed
+        self.pickle = MPI.pickle  # dumps and loads the objects of messages
         self.random = random.Random(seed) if seed is not None else None
         self.transport = Transport(network, num_ranks, self.random, jitter)
         self.check_unsafe_sends = check_unsafe_sends

@@ -5,300 +5,30 @@ This runs in the process of the answer. What it says is believed about the answe
 
 from __future__ import annotations
 
-import functools
+import inspect
 import sys
 from operator import index
 
-import numpy as np
 from mpi4py import MPI
 
-import labkit.comm.simulated.buffers as buffers
-from labkit import errors
 from labkit.comm.mpi_errors import MPIError
-from labkit.comm.source_lines import cell_line
-from labkit.grading.remote.wire import Link, decode, encode
+from labkit.comm.simulated.cartesian import SimulatedCartcomm
+from labkit.comm.simulated.communicator import _FREED, COMM_SELF, NotSimulatedError, SimulatedComm
+from labkit.comm.simulated.operations import Op
+from labkit.comm.simulated.run import _NoWindows
+from labkit.grading.remote.arguments import Arguments, Wires
+from labkit.grading.remote.calls import COLLECTIVES, NONBLOCKING, OBJECT_COLLECTIVES, SELF, WORLD
+from labkit.grading.remote.requests import RemotePrequest, RemoteRequest, returned
 
-REFUSALS = {
-    kind.__name__: kind
-    for kind in (TypeError, ValueError, KeyError, IndexError, AttributeError, NotImplementedError, RuntimeError)
-} | {name: kind for name, kind in vars(errors).items() if isinstance(kind, type) and issubclass(kind, errors.LabkitError)}
-
-
-class Wires:
-    """What all communicators and requests of a rank share: the connection, and buffers that wait to be filled."""
-
-    def __init__(self, link: Link):
-        self.link = link
-        self.waiting: dict[int, object] = {}  # buffers by number
-        self.num_buffers = 0
-        self.charges: list = []  # reductions and computing since the last call
-
-    def keep(self, buffer) -> int:
-        """Remember a buffer that a call, or a wait later on, will fill."""
-        self.num_buffers += 1
-        self.waiting[self.num_buffers] = buffer
-        return self.num_buffers
-
-    def call(self, handle: int, method: str, args: list, blocks: list, statuses=(), *, keeps: bool = False):
-        """Make a call; fill buffers and statuses; return its value and the blocks that it refers to."""
-        charges, self.charges = self.charges, []
-        self.link.send(["call", handle, method, args, cell_line(), charges], blocks)
-        reply, got = self.link.receive()
-        if reply[0] == "error":
-            _, kind, error_class, text = reply
-            raise MPIError(error_class, text) if kind == "MPIError" else REFUSALS.get(kind, RuntimeError)(text)
-        _, value, found, filled = reply
-        for number, block in filled:
-            buffer = self.waiting[number] if keeps else self.waiting.pop(number)
-            _fill(buffer, np.frombuffer(got[block], np.uint8))
-        for status, words in zip(statuses, found, strict=False):
-            if status is not None and words is not None:
-                status.source, status.tag = words[0], words[1]
-                status.Set_elements(MPI.BYTE, words[2])
-                status.Set_cancelled(words[3])
-        return value, got
-
-
-def _fill(buffer, data) -> None:
-    if isinstance(buffer, np.ndarray):
-        if buffer.flags.c_contiguous:
-            buffer.reshape(-1).view(np.uint8)[: data.size] = data
-        else:
-            buffers.put(data, buffer)
-    else:
-        buffers.put(data, buffer)
-
-
-class _Arguments:
-    """Arguments of a call on their way: JSON, and blocks of bytes."""
-
-    def __init__(self, wires: Wires):
-        self.wires, self.blocks, self.kept = wires, [], []
-
-    def block(self, data) -> int:
-        self.blocks.append(data)
-        return len(self.blocks) - 1
-
-    def data(self, buf):
-        """What a send sends."""
-        taken = buffers.taken(buf)
-        return {"data": self.block(taken.reshape(-1).view(np.uint8) if taken.size else b"")}
-
-    def room(self, buf):
-        """Where a receive puts it."""
-        size = buffers.room_of(buf)
-        number = self.wires.keep(buf)
-        self.kept.append(number)
-        return {"room": size, "out": number}
-
-    def array(self, buf, *, out: bool):
-        """A buffer of a collective, with its type, counts and displacements."""
-        if buf is None:
-            return None
-        if isinstance(buf, type(MPI.IN_PLACE)) and not isinstance(buf, (list, tuple, np.ndarray)):
-            return {"place": 1}
-        if isinstance(buf, (list, tuple)):
-            return {"parts": [self._part(item, out) for item in buf]}
-        if not isinstance(buf, np.ndarray):
-            buf = np.asarray(buf) if hasattr(buf, "__array__") else np.frombuffer(buf, np.uint8)
-        if not buf.flags.c_contiguous:
-            raise ValueError("ndarray is not contiguous")
-        found = {"array": self.block(buf.reshape(-1).view(np.uint8) if buf.size else b""), "type": buf.dtype.str, "shape": buf.shape}
-        if out:
-            number = self.wires.keep(buf)
-            self.kept.append(number)
-            found["out"] = number
-        return found
-
-    def _part(self, item, out):
-        if item is None or isinstance(item, (int, np.integer)):
-            return item if item is None else int(item)
-        if isinstance(item, MPI.Datatype):
-            return {"datatype": _datatype_name(item)}
-        if isinstance(item, str):
-            return {"datatype": _datatype_name(MPI.Datatype.fromcode(item))}
-        if isinstance(item, (list, tuple)):
-            if all(number is None or isinstance(number, (list, tuple, np.ndarray)) for number in item):
-                return {"pair": [None if number is None else [int(n) for n in number] for number in item]}
-            return [int(number) for number in item]
-        if isinstance(item, np.ndarray) and item.dtype.kind in "iu" and self.blocks:  # counts, behind the data
-            return [int(number) for number in item]
-        return self.array(item, out=out)
-
-    def object(self, value):
-        """A pickled object; the judge passes it on unopened."""
-        return {"object": self.block(MPI.pickle.dumps(value))}
-
-    def op(self, op):
-        for name in ("SUM", "PROD", "MAX", "MIN", "LAND", "BAND", "LOR", "BOR", "LXOR", "BXOR", "MAXLOC", "MINLOC"):
-            if op == getattr(MPI, name):
-                return {"op": name}
-        raise NotImplementedError("operations made by MPI.Op.Create are not known to the judge's collectives; use reduce_local")
-
-
-def _datatype_name(datatype) -> str:
-    if not datatype.is_predefined:
-        raise errors.NotAvailableError("derived datatypes in collectives are not simulated: copy to a contiguous buffer.")
-    return datatype.Get_name().removeprefix("MPI_")
-
-
-class RemoteRequest:
-    """Stands for a request that the judge holds."""
-
-    def __init__(self, wires: Wires, handle: int, *, buffer=None, sent=None, words="", is_persistent=False):
-        self.wires, self.handle, self.buffer, self.is_persistent = wires, handle, buffer, is_persistent
-        self.sent, self.words, self.line = sent, words, cell_line()  # sent: what the buffer of a send held
-
-    def _check_unchanged(self) -> None:
-        """A buffer that is being sent may not change before the request is complete."""
-        if self.sent is None:
-            return
-        sent, self.sent = self.sent, None
-        if not np.array_equal(buffers.taken(self.buffer).reshape(-1).view(np.uint8), sent):
-            where = f" of line {self.line}" if self.line else ""
-            raise errors.UsageError(
-                f"the buffer of {self.words}{where} changed before the request was complete: wait for the send first, or "
-                "send from another array."
-            )
-
-    def Wait(self, status=None):
-        _family("Wait", [self], [status])
-        return True
-
-    def wait(self, status=None):
-        return _family("wait", [self], [status])
-
-    def Test(self, status=None):
-        return _family("Test", [self], [status])
-
-    def test(self, status=None):
-        return tuple(_family("test", [self], [status]))
-
-    def Get_status(self, status=None):
-        return _family("Get_status", [self], [status])
-
-    def Cancel(self):
-        _family("Cancel", [self], ())
-
-    cancel = Cancel
-
-    def Free(self):
-        _family("Free", [self], ())
-
-    def Start(self):
-        arguments = _Arguments(self.wires)
-        content = None
-        if self.words.startswith("send"):
-            content = arguments.data(self.buffer)
-            self.sent = np.array(arguments.blocks[0], np.uint8, copy=True) if len(arguments.blocks[0]) else None
-        self.wires.call(self.handle, "Start", [content], arguments.blocks)
-
-    @classmethod
-    def Startall(cls, requests):
-        for request in requests:
-            request.Start()
-
-    def __eq__(self, other):
-        return self is other
-
-    __hash__ = object.__hash__
-
-
-def _family(method: str, requests, statuses=()):
-    """A wait or test on requests, at the judge."""
-    live = [request for request in requests if isinstance(request, RemoteRequest)]
-    if not live:
-        return _of_nothing(method, requests)
-    if method.lower().startswith("wait"):
-        for request in live:
-            request._check_unchanged()
-    handles = [request.handle if isinstance(request, RemoteRequest) else -1 for request in requests]
-    value, got = live[0].wires.call(0, "requests", [method, handles], [], statuses, keeps=True)
-    return _value(live[0].wires, value, got)
-
-
-def _of_nothing(method: str, requests):
-    """What MPI says when no request of a family is active."""
-    word = method.lower()
-    if word.endswith("any"):
-        return {"Waitany": MPI.UNDEFINED, "Testany": [MPI.UNDEFINED, True], "testany": [MPI.UNDEFINED, True, None]}.get(
-            method, [MPI.UNDEFINED, None]
-        )
-    if word.endswith("some"):
-        return None if method[0].isupper() else [None, None]
-    objects = [None] * len(requests)
-    return {"waitall": objects, "testall": [True, objects], "wait": None, "test": [True, None]}.get(method, True)
-
-
-def _statuses_of(requests, statuses):
-    if statuses is None:
-        return ()
-    statuses += [MPI.Status() for _ in range(len(requests) - len(statuses))]
-    return statuses
-
-
-for _name in ("Waitall", "waitall", "Testall", "testall", "Waitsome", "waitsome", "Testsome", "testsome"):
-
-    def _method(cls, requests, statuses=None, *, _name=_name):
-        found = _family(_name, requests, _statuses_of(requests, statuses))
-        return tuple(found) if _name in ("testall", "waitsome", "testsome") else found
-
-    setattr(RemoteRequest, _name, classmethod(_method))
-for _name in ("Waitany", "waitany", "Testany", "testany"):
-
-    def _method(cls, requests, status=None, *, _name=_name):
-        found = _family(_name, requests, [status])
-        return found if _name == "Waitany" else tuple(found)
-
-    setattr(RemoteRequest, _name, classmethod(_method))
-
-
-class RemoteMessage:
-    """Stands for a message that ``Mprobe`` has found."""
-
-    def __init__(self, wires: Wires, handle: int):
-        self.wires, self.handle = wires, handle
-
-    def Recv(self, buf, status=None):
-        arguments = _Arguments(self.wires)
-        self.wires.call(self.handle, "Recv", [arguments.room(buf)], arguments.blocks, [status])
-
-    def recv(self, status=None):
-        return _value(self.wires, *self.wires.call(self.handle, "recv", [], [], [status]))
-
-    def Irecv(self, buf):
-        arguments = _Arguments(self.wires)
-        return _value(self.wires, *self.wires.call(self.handle, "Irecv", [arguments.room(buf)], arguments.blocks))
-
-    def irecv(self):
-        return _value(self.wires, *self.wires.call(self.handle, "irecv", [], []))
-
-
-def _value(wires: Wires, value, got):
-    """What a call returns."""
-    if isinstance(value, dict):
-        ((word, content),) = value.items()
-        if word == "request":
-            return RemoteRequest(wires, content)
-        if word == "message":
-            return RemoteMessage(wires, content)
-        if word == "comm":
-            handle, rank, size, is_cart = content
-            return (RemoteCart if is_cart else RemoteComm)(wires, handle, rank, size)
-        if word == "null":
-            return MPI.COMM_NULL
-        if word == "object":
-            return MPI.pickle.loads(got[content])
-        if word == "items":
-            return [_value(wires, item, got) for item in content]
-    return decode(value, got)
+ANY_SOURCE, ANY_TAG = MPI.ANY_SOURCE, MPI.ANY_TAG
 
 
 class RemoteComm:
     """Stands for a communicator of the judge's simulation; names and meaning are mpi4py's."""
 
-    def __init__(self, wires: Wires, handle: int, rank: int, size: int):
-        self._wires, self._handle, self.rank, self.size = wires, handle, rank, size
+    def __init__(self, wires: Wires, handle: int, rank: int, size: int, where: str = "", context: str = "comm"):
+        self._wires, self._handle, self._freed = wires, handle, False
+        self.rank, self.size, self.where, self.context = rank, size, where, context
 
     def Get_rank(self):
         return self.rank
@@ -306,108 +36,79 @@ class RemoteComm:
     def Get_size(self):
         return self.size
 
-    def _make(self, method, args, blocks=(), statuses=()):
-        return _value(self._wires, *self._wires.call(self._handle, method, args, list(blocks), statuses))
+    def Get_name(self):
+        return self.context
 
-    def _plain(self, method, *args):
-        return self._make(method, [encode(arg, []) for arg in args])
+    name = property(Get_name)
+
+    def Is_inter(self):
+        return False
+
+    def Is_intra(self):
+        return True
+
+    is_inter, is_intra = property(Is_inter), property(Is_intra)
+
+    def Get_topology(self):
+        return MPI.UNDEFINED
+
+    def Get_attr(self, keyval):
+        return COMM_SELF.Get_attr(keyval)
+
+    def Set_errhandler(self, errhandler):
+        """Nothing: errors are raised."""
+
+    def __repr__(self):
+        return f"<{self.where.removeprefix(' on ') or 'comm'}: simulated rank {self.rank} of {self.size}>"
+
+    def _make(self, method, args, arguments: Arguments | None = None, statuses=()):
+        blocks, rooms = (arguments.blocks, arguments.rooms) if arguments is not None else ((), ())
+        value, got, _ = self._wires.call(self._handle, method, args, blocks, [rooms], statuses)
+        if value is None:
+            return None
+        if isinstance(value, dict):
+            if "comm" in value:
+                return _comm_of(self._wires, *value["comm"])
+            if "null" in value:
+                return MPI.COMM_NULL
+        return returned(self._wires, value, got, rooms)
 
     # -- point to point -------------------------------------------------------------------------
 
-    def Recv(self, buf, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
-        arguments = _Arguments(self._wires)
-        self._make("Recv", [arguments.room(buf), index(source), index(tag)], arguments.blocks, [status])
+    def Recv(self, buf, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        arguments = Arguments(self._wires)
+        self._make("Recv", [arguments.room(buf), index(source), index(tag)], arguments, [status])
 
-    def recv(self, buf=None, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
-        return self._make("recv", [None, index(source), index(tag)], (), [status])
+    def recv(self, buf=None, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        return self._make("recv", [None, index(source), index(tag)], None, [status])
 
-    def Irecv(self, buf, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG):
-        arguments = _Arguments(self._wires)
-        return self._make("Irecv", [arguments.room(buf), index(source), index(tag)], arguments.blocks)
+    def Irecv(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
+        arguments = Arguments(self._wires)
+        return self._make("Irecv", [arguments.room(buf), index(source), index(tag)], arguments)
 
-    def irecv(self, buf=None, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG):
+    def irecv(self, buf=None, source=ANY_SOURCE, tag=ANY_TAG):
         return self._make("irecv", [None, index(source), index(tag)])
 
-    def Recv_init(self, buf, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG):
-        arguments = _Arguments(self._wires)
-        request = self._make("Recv_init", [arguments.room(buf), index(source), index(tag)], arguments.blocks)
-        request.buffer, request.is_persistent, request.words = buf, True, "recv"
-        return request
+    def Recv_init(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
+        arguments = Arguments(self._wires)
+        return self._make("Recv_init", [arguments.room(buf), index(source), index(tag)], arguments)
 
-    def Sendrecv(
-        self, sendbuf, dest, sendtag=0, recvbuf=None, source=MPI.ANY_SOURCE, recvtag=MPI.ANY_TAG, status=None
-    ):
-        arguments = _Arguments(self._wires)
-        data = arguments.data(sendbuf)
-        args = [data, index(dest), index(sendtag), arguments.room(recvbuf), index(source), index(recvtag)]
-        self._make("Sendrecv", args, arguments.blocks, [status])
+    def Sendrecv(self, sendbuf, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
+        arguments = Arguments(self._wires)
+        room = arguments.room(recvbuf)
+        args = [arguments.data(sendbuf), index(dest), index(sendtag), room, index(source), index(recvtag)]
+        self._make("Sendrecv", args, arguments, [status])
 
-    def Sendrecv_replace(self, buf, dest, sendtag=0, source=MPI.ANY_SOURCE, recvtag=MPI.ANY_TAG, status=None):
-        self.Sendrecv(buf, dest, sendtag, buf, source, recvtag, status)
+    def Sendrecv_replace(self, buf, dest, sendtag=0, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
+        arguments = Arguments(self._wires)
+        arguments.room(buf)
+        args = [arguments.data(buf), index(dest), index(sendtag), index(source), index(recvtag)]
+        self._make("Sendrecv_replace", args, arguments, [status])
 
-    def sendrecv(
-        self, sendobj, dest, sendtag=0, recvbuf=None, source=MPI.ANY_SOURCE, recvtag=MPI.ANY_TAG, status=None
-    ):
-        arguments = _Arguments(self._wires)
+    def sendrecv(self, sendobj, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
+        arguments = Arguments(self._wires)
         args = [arguments.object(sendobj), index(dest), index(sendtag), None, index(source), index(recvtag)]
-        return self._make("sendrecv", args, arguments.blocks, [status])
-
-    def Probe(self, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
-        return self._make("Probe", [index(source), index(tag)], (), [status])
-
-    def Iprobe(self, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
-        return self._make("Iprobe", [index(source), index(tag)], (), [status])
-
-    def Mprobe(self, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
-        return self._make("Mprobe", [index(source), index(tag)], (), [status])
-
-    def Improbe(self, source=MPI.ANY_SOURCE, tag=MPI.ANY_TAG, status=None):
-        return self._make("Improbe", [index(source), index(tag)], (), [status])
-
-    probe, iprobe, mprobe, improbe = Probe, Iprobe, Mprobe, Improbe
-
-    # -- objects --------------------------------------------------------------------------------
-
-    def barrier(self):
-        self._make("barrier", [])
-
-    def bcast(self, obj, root=0):
-        return self._with_object("bcast", obj if self.rank == root else None, root)
-
-    def gather(self, sendobj, root=0):
-        return self._with_object("gather", sendobj, root)
-
-    def allgather(self, sendobj):
-        return self._with_object("allgather", sendobj)
-
-    def scatter(self, sendobj, root=0):
-        return self._with_objects("scatter", sendobj if self.rank == root else None, root)
-
-    def alltoall(self, sendobj):
-        return self._with_objects("alltoall", sendobj)
-
-    def reduce(self, sendobj, op=MPI.SUM, root=0):
-        found = self.gather(sendobj, root)
-        return functools.reduce(op, found) if found is not None else None
-
-    def allreduce(self, sendobj, op=MPI.SUM):
-        return functools.reduce(op, self._with_object("allgather", sendobj))
-
-    def scan(self, sendobj, op=MPI.SUM):
-        return functools.reduce(op, self._with_object("allgather", sendobj)[: self.rank + 1])
-
-    def exscan(self, sendobj, op=MPI.SUM):
-        before = self._with_object("allgather", sendobj)[: self.rank]
-        return functools.reduce(op, before) if before else None
-
-    def _with_object(self, method, obj, *root):
-        arguments = _Arguments(self._wires)
-        return self._make(method, [arguments.object(obj), *map(index, root)], arguments.blocks)
-
-    def _with_objects(self, method, objects, *root):
-        arguments = _Arguments(self._wires)
-        items = None if objects is None else {"list": [arguments.object(item) for item in objects]}
-        return self._make(method, [items, *map(index, root)], arguments.blocks)
+        return self._make("sendrecv", args, arguments, [status])
 
     # -- making communicators, and the rest -----------------------------------------------------
 
@@ -423,22 +124,19 @@ class RemoteComm:
         return self._make("Split_type", [index(split_type), index(key)])
 
     def Create_cart(self, dims, periods=None, reorder=False):
-        periods = None if periods is None else [bool(p) for p in np.atleast_1d(periods)]
-        return self._make("Create_cart", [[int(d) for d in np.atleast_1d(dims)], periods])
+        dims = [int(extent) for extent in dims]
+        if periods is not None:
+            periods = [bool(periods)] * len(dims) if isinstance(periods, (bool, int)) else [bool(wraps) for wraps in periods]
+        return self._make("Create_cart", [dims, periods])
 
     def Free(self):
         self._make("Free", [])
+        self.__class__ = FreedComm
 
     free = Free
 
     def Abort(self, errorcode=0):
-        self._make("Abort", [int(errorcode)])
-
-    def Is_inter(self):
-        return False
-
-    def Set_errhandler(self, errhandler):
-        """Nothing: errors are raised."""
+        self._make("Abort", [index(errorcode)])
 
     def charge_reduction(self, num_elements: int, num_bytes: int) -> None:
         """Counted with the next call."""
@@ -451,47 +149,58 @@ class RemoteComm:
     def __getattr__(self, name):
         if name.startswith("_") or not hasattr(MPI.Intracomm, name):
             raise AttributeError(f"a communicator has no {name!r}")
-        raise errors.NotAvailableError(f"{name} is not simulated: use the calls of labkit.comm.protocol.")
+        raise NotSimulatedError(f"{name} is not simulated: run this on real ranks, or use the calls of labkit.comm.protocol.")
 
 
 class RemoteCart(RemoteComm):
-    """Stands for ranks on a grid."""
+    """Stands for ranks on a grid; what follows from its extents is computed here."""
 
-    def Get_coords(self, rank):
-        return self._plain("Get_coords", index(rank))
-
-    def Get_cart_rank(self, coords):
-        return self._plain("Get_cart_rank", [int(c) for c in coords])
-
-    def Shift(self, direction, disp):
-        return tuple(self._plain("Shift", index(direction), index(disp)))
-
-    def Get_topo(self):
-        return tuple(self._plain("Get_topo"))
-
-    def Get_dim(self):
-        return self._plain("Get_dim")
+    def __init__(self, wires, handle, rank, size, where, context, extents, wraps):
+        super().__init__(wires, handle, rank, size, where, context)
+        self.extents, self.wraps = tuple(extents), tuple(wraps)
 
     def Sub(self, remain_dims):
-        return self._plain("Sub", [bool(keep) for keep in remain_dims])
-
-    coords = property(lambda self: self.Get_coords(self.rank))
-    dims = property(lambda self: self.Get_topo()[0])
-    periods = property(lambda self: self.Get_topo()[1])
-    topo = property(Get_topo)
-    dim = ndim = property(Get_dim)
+        return self._make("Sub", [[bool(keep) for keep in remain_dims]])
 
 
-def _sends(name: str, *, starts: bool, prepares: bool = False):
+for _name in (
+    "dims", "periods", "coords", "Get_topology", "Get_dim", "ndim", "dim", "Get_topo", "topo", "Get_coords", "Get_cart_rank",
+    "Shift", "_neighbor",
+):
+    setattr(RemoteCart, _name, vars(SimulatedCartcomm)[_name])
+
+
+class FreedComm(RemoteComm):
+    """What a communicator is after ``Free``."""
+
+    def __getattribute__(self, name):
+        if name in _FREED:
+            rank, where = (object.__getattribute__(self, word) for word in ("rank", "where"))
+            raise MPIError(MPI.ERR_COMM, f"rank {rank}: {name}{where}: this communicator has been freed")
+        return super().__getattribute__(name)
+
+    def __eq__(self, other):
+        return self is other or other == MPI.COMM_NULL
+
+    __hash__ = object.__hash__
+
+
+def _comm_of(wires, handle, rank, size, where, context, extents, wraps):
+    if extents is None:
+        return RemoteComm(wires, handle, rank, size, where, context)
+    return RemoteCart(wires, handle, rank, size, where, context, extents, wraps)
+
+
+def _sends(name: str):
+    is_persistent, is_started = name.endswith("_init"), name.startswith("I")
+
     def method(self, buf, dest, tag=0):
-        arguments = _Arguments(self._wires)
-        data = arguments.data(buf)
-        found = self._make(name, [data, index(dest), index(tag)], arguments.blocks)
-        if starts:
-            found.buffer, found.words = buf, f"{name}(dest={dest}, tag={tag})"
-            found.sent = np.array(np.frombuffer(arguments.blocks[0], np.uint8))
-        elif prepares:
-            found.buffer, found.words, found.is_persistent = buf, "send", True
+        arguments = Arguments(self._wires)
+        found = self._make(name, [arguments.data(buf), index(dest), index(tag)], arguments)
+        if is_started:
+            found.note_sent(f"{name}(dest={dest}, tag={tag})", buf, arguments.blocks[0])
+        elif is_persistent:
+            found.words, found.buffer = f"{name}(dest={dest}, tag={tag})", buf
         return found
 
     return method
@@ -499,62 +208,71 @@ def _sends(name: str, *, starts: bool, prepares: bool = False):
 
 def _sends_object(name: str):
     def method(self, obj, dest, tag=0):
-        arguments = _Arguments(self._wires)
-        return self._make(name, [arguments.object(obj), index(dest), index(tag)], arguments.blocks)
+        arguments = Arguments(self._wires)
+        return self._make(name, [arguments.object(obj), index(dest), index(tag)], arguments)
 
     return method
 
 
-for _name in ("Send", "Ssend", "Rsend", "Bsend"):
-    setattr(RemoteComm, _name, _sends(_name, starts=False))
-    setattr(RemoteComm, "I" + _name.lower(), _sends("I" + _name.lower(), starts=True))
-    setattr(RemoteComm, _name + "_init", _sends(_name + "_init", starts=False, prepares=True))
-for _name in ("send", "ssend", "bsend", "isend", "issend", "ibsend"):
-    setattr(RemoteComm, _name, _sends_object(_name))
+def _probes(name: str):
+    def method(self, source=ANY_SOURCE, tag=ANY_TAG, status=None):
+        return self._make(name, [index(source), index(tag)], None, [status])
 
-# Buffer collectives: how each argument travels. i: read, o: written too, k: a number, n: counts, p: an operation.
-COLLECTIVES = {
-    "Barrier": "", "Bcast": "ok", "Scatter": "iok", "Scatterv": "iok", "Gather": "iok", "Gatherv": "iok", "Allgather": "io",
-    "Allgatherv": "io", "Alltoall": "io", "Alltoallv": "io", "Reduce": "iopk", "Allreduce": "iop", "Reduce_scatter": "ionp",
-    "Reduce_scatter_block": "iop", "Scan": "iop", "Exscan": "iop",
-}
-NAMES = {"i": "sendbuf", "o": "recvbuf", "k": "root", "n": "recvcounts", "p": "op"}
-DEFAULTS = {"k": 0, "n": None, "p": MPI.SUM}
+    return method
 
 
 def _collective(name: str, letters: str):
-    words = ["buf" if name.lower().endswith("bcast") and letter == "o" else NAMES[letter] for letter in letters]
+    """A collective whose parameters are those of the simulated one, each of which travels by its letter."""
+    parameters = list(inspect.signature(getattr(SimulatedComm, name)).parameters.values())[1:]
+    words = [parameter.name for parameter in parameters]
+    defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
 
     def method(self, *args, **kwargs):
-        given = dict(zip(words, args, strict=False)) | kwargs
-        if len(args) > len(words) or set(given) - set(words):
+        given = defaults | dict(zip(words, args, strict=False)) | kwargs
+        if len(args) > len(words) or len(given) != len(words) or given.keys() - set(words):
             raise TypeError(f"{name}() takes {', '.join(words) or 'no arguments'}")
-        arguments = _Arguments(self._wires)
-        travelling = []
-        for letter, word in zip(letters, words, strict=True):
-            if word not in given and letter not in DEFAULTS:
-                raise TypeError(f"{name}() is called without {word}")
-            value = given.get(word, DEFAULTS.get(letter))
-            if letter in "io":
-                travelling.append(arguments.array(value, out=letter == "o"))
-            elif letter == "p":
-                travelling.append(arguments.op(value))
-            else:
-                travelling.append(None if value is None else index(value) if letter == "k" else [int(n) for n in value])
-        return self._make(name, travelling, arguments.blocks)
+        arguments, travelling = Arguments(self._wires), []
+        for word, letter in zip(words, letters, strict=True):
+            travelling.append(_travelling(self, name, letter, given[word], arguments, travelling, given))
+        return self._make(name, travelling, arguments)
 
     method.__name__ = name
     return method
 
 
-for _name, _letters in COLLECTIVES.items():
+def _travelling(comm, name, letter, value, arguments, before, given):
+    if letter in "iw":
+        return arguments.array(value, written=letter == "w", beside=before[0] if before else None)
+    if letter == "p":
+        return arguments.op(value, of_objects=name.islower())
+    if letter == "s":
+        return None if value is None else [int(number) for number in value]
+    if letter == "n":
+        return index(value)
+    if name in ("bcast", "scatter") and comm.rank != given["root"]:  # only the root's counts
+        return arguments.object(None) if letter == "o" else None
+    if letter == "O":
+        return None if value is None else [arguments.object(item) for item in value]
+    return arguments.object(value)
+
+
+for _word in ("send", "ssend", "rsend", "bsend"):
+    for _name in (_word.capitalize(), f"I{_word}", f"{_word.capitalize()}_init"):
+        setattr(RemoteComm, _name, _sends(_name))
+for _name in ("send", "ssend", "bsend", "isend", "issend", "ibsend"):
+    setattr(RemoteComm, _name, _sends_object(_name))
+for _name in ("Probe", "Iprobe", "Mprobe", "Improbe", "probe", "iprobe", "mprobe", "improbe"):
+    setattr(RemoteComm, _name, _probes(_name))
+for _name, _letters in (COLLECTIVES | NONBLOCKING | OBJECT_COLLECTIVES).items():
     setattr(RemoteComm, _name, _collective(_name, _letters))
-    setattr(RemoteComm, "I" + _name.lower(), _collective("I" + _name.lower(), _letters))
 
 
-def stand_in_names(comm: RemoteComm) -> None:
-    """In this process, names of mpi4py's module mean the remote forms."""
+def world_of(wires: Wires, rank: int, size: int) -> RemoteComm:
+    """The communicator of all ranks. In this process, names of mpi4py's module mean the remote forms from now on."""
+    comm = RemoteComm(wires, WORLD, rank, size)
     MPI.COMM_WORLD = comm
-    MPI.Request = MPI.Prequest = RemoteRequest
-    MPI.Wtime = lambda: comm._plain("wtime")
+    MPI.COMM_SELF = RemoteComm(wires, SELF, 0, 1, f" on COMM_SELF of ranks {rank}", f"comm/COMM_SELF#{rank}")
+    MPI.Request, MPI.Prequest, MPI.Op, MPI.Win = RemoteRequest, RemotePrequest, Op, _NoWindows
+    MPI.Wtime = lambda: wires.call(WORLD, "wtime")[0]
     sys.modules["mpi4py.MPI"] = MPI
+    return comm

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import linecache
 import os
 import signal
 import socket
@@ -15,14 +17,18 @@ from pathlib import Path
 
 from labkit.comm.network.model import Network
 from labkit.comm.simulated.run import DEFAULT_NETWORK, Simulation
+from labkit.comm.source_lines import CELL_FILENAME
 from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import Sandbox, command, find_sandbox
+from labkit.grading.remote.ledger import Ledger
 from labkit.grading.remote.server import RankServer
-from labkit.grading.remote.wire import Closed, Late, Link, encode
+from labkit.grading.remote.unopened import Unopened
+from labkit.grading.remote.wire import Closed, Late, Link, WireError, encode, plain_text
 
 START_LIMIT_S = 60.0
 PACKAGE = Path(__file__).parents[2]
 HIDDEN = ("mpi",)  # where the course's own solutions are
+_numbers = itertools.count(1)
 
 
 def hidden_folders() -> list[Path]:
@@ -106,6 +112,26 @@ class RankProcesses:
         for _, theirs in pairs:
             theirs.close()
         self.links = [Link(ours) for ours, _ in pairs]
+        self.file = f"{CELL_FILENAME}answer {next(_numbers)}>"  # verdicts quote its lines
+        linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
+        try:
+            self._see_confined()
+        except BaseException:
+            self.close()
+            raise
+
+    def _see_confined(self) -> None:
+        """Every process says that it is confined, before anything of the answer is executed in it."""
+        self.set_deadline(START_LIMIT_S)
+        for link in self.links:
+            try:
+                message, _ = link.receive()
+            except (Closed, Late, WireError):
+                message = ["unconfined", "it ended"]
+            if message != ["confined"]:
+                raise NotAvailableError(
+                    f"a process for the answer could not be confined: {plain_text(message[-1], 500)}. Run labkit doctor."
+                )
 
     def __enter__(self) -> RankProcesses:
         return self
@@ -115,6 +141,7 @@ class RankProcesses:
 
     def close(self) -> None:
         """End the processes."""
+        linecache.cache.pop(self.file, None)
         for link in self.links:
             link.close()
         with contextlib.suppress(NotAvailableError):
@@ -132,7 +159,7 @@ class RankProcesses:
 
     def call(self, arguments: tuple):
         """Call a function that has no communicator; return its results."""
-        return RankServer(self.links[0], _NoComm(), frozenset()).run(*_packed(arguments))
+        return RankServer(self.links[0], _NoComm(), frozenset(), Ledger([])).run(*_packed(arguments))
 
     def simulate(
         self, arguments: tuple, *, network: Network | None = None, seed: int | None = None, unsafe_sends: bool = False,
@@ -142,12 +169,17 @@ class RankProcesses:
         simulation = Simulation(
             len(self.links), network=network or DEFAULT_NETWORK, seed=seed, check_unsafe_sends=unsafe_sends, trace=trace
         )
-        servers = [RankServer(link, comm, forbidden) for link, comm in zip(self.links, simulation.comms, strict=True)]
+        simulation.world.pickle = Unopened()
+        ledger = Ledger(simulation.world.ranks)
+        servers = [
+            RankServer(link, comm, forbidden, ledger, self.file)
+            for link, comm in zip(self.links, simulation.comms, strict=True)
+        ]
 
         def serve(comm):
             return servers[comm.rank].run(*_packed(arguments[comm.rank]))
 
-        simulation.run(serve)
+        simulation.run(serve, own_names=False)
         return simulation, servers
 
 

@@ -15,7 +15,7 @@ from mpi4py import MPI
 
 from labkit.grading.confinement.confine import confine
 from labkit.grading.confinement.seccomp import Level
-from labkit.grading.remote.wire import Link
+from labkit.grading.remote.wire import UNLIMITED, Link
 from labkit.grading.remote.zygote import serve
 
 
@@ -24,7 +24,7 @@ def main(path: str) -> None:
     comm = MPI.COMM_WORLD.Dup()
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(path)
-    link = Link(sock)
+    link = Link(sock, UNLIMITED)
     link.send(["hello", comm.rank, comm.size])
     (_, source, function, options), _ = link.receive()
     comm.Barrier()  # the library has opened what it needs
@@ -32,6 +32,7 @@ def main(path: str) -> None:
         Level.REAL_RANK, readable=[Path(p) for p in options["readable"]], hidden=[Path(p) for p in options["hidden"]],
         memory_bytes=options["memory_bytes"], cpu_seconds=options["cpu_seconds"],
     )
+    link.send(["confined"])
     serve(link, source, function, comm_of=lambda rank, size: comm)
     os._exit(0)
 

@@ -3,59 +3,251 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 
-import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError
-from labkit.comm.simulated.cartesian import SimulatedCartcomm
-from labkit.comm.simulated.communicator import SimulatedComm
+from labkit.comm.simulated.communicator import Aborted, SimulatedComm
 from labkit.comm.simulated.point_to_point import MatchedMessage
 from labkit.comm.simulated.requests import Prequest, Request
-from labkit.comm.source_lines import CELL_FILENAME
-from labkit.errors import LabkitError, NotAvailableError
-from labkit.grading.remote.rank import COLLECTIVES
-from labkit.grading.remote.wire import Link, WireError, decode, encode
+from labkit.comm.simulated.run import self_comm
+from labkit.errors import LabkitError
+from labkit.grading.remote.calls import NULL, OF_A_COMMUNICATOR, OF_A_MESSAGE, OF_REQUESTS, SELF, WITH_STATUS, WORLD
+from labkit.grading.remote.given import Given
+from labkit.grading.remote.ledger import MAX_THINGS, Ledger
+from labkit.grading.remote.outgoing import block_of, cell_of, fresh_statuses, told, words_of
+from labkit.grading.remote.raised import ANSWER_FILE, MAX_LINE, AnswerRaised, ForbiddenCall, raised_from
+from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, plain_text
 
-ANSWER_FILE = f"{CELL_FILENAME}answer>"
-REFUSED = (LabkitError, MPI.Exception, TypeError, ValueError, KeyError, IndexError, AttributeError, NotImplementedError)
-OPS = {name: getattr(MPI, name) for name in ("SUM", "PROD", "MAX", "MIN", "LAND", "BAND", "LOR", "BOR", "LXOR", "BXOR", "MAXLOC", "MINLOC")}
-REQUEST_CALLS = {
-    "Wait", "wait", "Test", "test", "Get_status", "Cancel", "Free", "Waitall", "waitall", "Waitany", "waitany", "Waitsome",
-    "waitsome", "Testall", "testall", "Testany", "testany", "Testsome", "testsome",
-}
-RECEIVES = {"Recv", "Irecv", "Recv_init", "Sendrecv"}
-WITH_STATUS = {"Recv", "recv", "Sendrecv", "sendrecv", "Probe", "Iprobe", "Mprobe", "Improbe"}
-COMM_CALLS = (
-    {f"{prefix}{name}" for name in ("Send", "Ssend", "Rsend", "Bsend") for prefix in ("",)}
-    | {"Isend", "Issend", "Irsend", "Ibsend", "Send_init", "Ssend_init", "Rsend_init", "Bsend_init"}
-    | {"send", "ssend", "bsend", "isend", "issend", "ibsend", "recv", "irecv", "sendrecv", "Probe", "Iprobe", "Mprobe", "Improbe"}
-    | {"barrier", "bcast", "gather", "scatter", "allgather", "alltoall"} | RECEIVES
-    | {"Dup", "Split", "Split_type", "Create_cart", "Free", "Abort", "Get_coords", "Get_cart_rank", "Shift", "Get_topo", "Get_dim", "Sub"}
-    | set(COLLECTIVES) | {"I" + name.lower() for name in COLLECTIVES}
+REFUSED = (
+    LabkitError, MPI.Exception, TypeError, ValueError, KeyError, IndexError, AttributeError, NotImplementedError, BufferError,
 )
-MAX_ROOM_BYTES = 1 << 28
+MAX_CHARGE = 2**53
 
 
-class AnswerRaised(Exception):
-    """The answer raised an exception: its type, its words, and its traceback as text."""
+class RankServer:
+    """Makes the calls of one rank in one simulation.
 
-    def __init__(self, kind: str, words: str, trace: str, line: int | None):
-        super().__init__(f"{kind}: {words}")
-        self.kind, self.words, self.trace, self.line = kind, words, trace, line
+    Parameters
+    ----------
+    link : Link
+        To the rank's process.
+    comm : SimulatedComm
+        Its communicator.
+    forbidden : frozenset of str
+        Calls that end the simulation, in lower case.
+    ledger : Ledger
+        Of the simulation.
+    file : str
+        Name of the answer's source in :mod:`linecache`.
 
+    Attributes
+    ----------
+    line : int or None
+        Of the answer, where its last call was.
+    """
 
-class ForbiddenCall(Exception):
-    """The answer made a call that the exercise forbids."""
+    def __init__(self, link: Link, comm, forbidden: frozenset[str], ledger: Ledger, file: str = ANSWER_FILE):
+        self.link, self.comm, self.forbidden, self.ledger, self.file = link, comm, forbidden, ledger, file
+        self.things: dict[int, object] = {WORLD: comm}
+        self.num_things = SELF
+        self.rooms: dict[int, tuple[list, int]] = {}  # request -> (arrays that it fills, bytes that it holds)
+        self.line: int | None = None
 
-    def __init__(self, name: str, line: int | None):
-        super().__init__(name)
-        self.name, self.line = name, line
+    def run(self, arguments: list, blocks: list) -> dict:
+        """Let the rank call the answer; return ``{"return": ..., 0: ..., ...}``.
 
+        Raises
+        ------
+        AnswerRaised, ForbiddenCall, Closed, Late, WireError
+        """
+        self.link.send(["run", self.comm.rank, self.comm.size, arguments], blocks)
+        while True:
+            match self._receive():
+                case ["call", handle, method, args, line, charges], got:
+                    self.line = line if type(line) is int and 0 < line < MAX_LINE else None
+                    cost = self.link.cost
+                    self.ledger.held += cost
+                    try:
+                        reply, out = self._answer(handle, method, args, charges, got)
+                    finally:
+                        self.ledger.held -= cost
+                    self.link.send(reply, out)
+                case ["result", value, charges], got:
+                    self._charge(charges)
+                    self.ledger.held += self.link.cost
+                    found = decode(value, got)
+                    if not isinstance(found, dict):
+                        raise WireError("a result that is none")
+                    return found
+                case ["raised", *words], _:
+                    raise raised_from(words)
+                case _:
+                    raise WireError("not a message of a rank")
 
-class Opaque(bytes):
-    """A pickled object of the answer, which is passed on unopened."""
+    def _receive(self):
+        self.link.max_bytes = self.ledger.room()
+        return self.link.receive()
+
+    def combined(self, number: int, code: str | None, blocks: list) -> bytes | memoryview:
+        """Two values combined by an operation of the answer, in its process.
+
+        Raises
+        ------
+        AnswerRaised
+            The operation raised.
+        """
+        self.link.send(["combine", number, code], blocks)
+        match self._receive():
+            case ["combined"], [found]:
+                if code is not None and len(found) != len(blocks[1]):
+                    raise WireError(f"{len(found)} bytes of {len(blocks[1])} were combined")
+                return found
+            case ["failed", *words], _:
+                raise raised_from(words)
+            case _:
+                raise WireError("no combined values")
+
+    def _charge(self, charges) -> None:
+        """Let the time pass, and count the reductions, of what was computed since the last call."""
+        for charge in charges if isinstance(charges, list) else [None]:
+            match charge:
+                case [0, handle, amount, num_bytes] if type(amount) is type(num_bytes) is int and min(amount, num_bytes) >= 0 \
+                        and max(amount, num_bytes) < MAX_CHARGE:
+                    self._comm(handle).charge_reduction(amount, num_bytes)
+                case [1, handle, float(amount), _] if 0 <= amount < math.inf:
+                    self._comm(handle).charge_compute(amount)
+                case _:
+                    raise WireError(f"{charge!r:.80} is neither a reduction nor a computation")
+
+    def _thing(self, handle):
+        if handle == SELF and isinstance(self.comm, SimulatedComm):
+            self.things.setdefault(SELF, self_comm(self.comm.world, self.comm.me))
+        if type(handle) is not int or handle not in self.things:
+            raise WireError(f"there is nothing with the handle {handle!r:.40}")
+        return self.things[handle]
+
+    def _comm(self, handle) -> SimulatedComm:
+        found = self._thing(handle)
+        if not isinstance(found, SimulatedComm):
+            raise WireError(f"{handle} is no communicator")
+        return found
+
+    def _keep(self, thing) -> int:
+        if len(self.things) >= MAX_THINGS:
+            raise WireError(f"more than {MAX_THINGS} requests, messages and communicators at a time")
+        self.num_things += 1
+        self.things[self.num_things] = thing
+        return self.num_things
+
+    def _answer(self, handle, method, args, charges, got):
+        """The reply to a call, ``[word, value, statuses, filled, ended]``, and its blocks."""
+        out: list = []
+        try:
+            self._charge(charges)
+            if handle == 0:
+                return self._of_requests(method, args, out), out
+            value, statuses, filled = self._of_thing(handle, method, args, got, out)
+            return ["ok", value, statuses, filled, []], out
+        except AnswerRaised:  # an operation of the answer, whose process knows the exception itself
+            return ["error", ["raised", 0, ""], [], [], []], []
+        except (ForbiddenCall, Aborted, WireError, Closed, Late):
+            raise
+        except REFUSED as error:
+            return ["error", _refusal(error), [], [], []], []
+        except Exception as error:  # what no call of a communicator does
+            raise WireError(f"{plain_text(str(method), 40)}: {type(error).__name__}: {str(error):.200}") from None
+
+    def _from_line(self, call: Callable):
+        if self.line is None:
+            return call()
+        names = {"call": call}
+        exec(cell_of(self.file, self.line), names)
+        return names["found"]
+
+    def _of_thing(self, handle, method, args, got, out):
+        """A call of a communicator, a matched message or a persistent request."""
+        thing = self._thing(handle)
+        if method == "wtime":
+            return float(self._comm(WORLD).me.now), [], []
+        if isinstance(thing, Prequest) and method == "Start":
+            return self._start(thing, args, got)
+        table = OF_A_COMMUNICATOR if isinstance(thing, SimulatedComm) else (
+            OF_A_MESSAGE if isinstance(thing, MatchedMessage) else {}
+        )
+        if not isinstance(method, str) or method not in table:
+            raise WireError(f"a {type(thing).__name__} has no {method!r:.40}")
+        self._check_allowed(method)
+        given = Given(self, table[method], args, got, self.ledger.room())
+        values = given.values
+        statuses = fresh_statuses(1) if method in WITH_STATUS else []
+        options = {"status": statuses[0]} if statuses else {}
+        if table is OF_A_MESSAGE:
+            del self.things[handle]  # nobody else receives it
+        value = self._from_line(lambda: getattr(thing, method)(*values, **options))
+        answer = told(value, out, self._keep)
+        filled = []
+        if isinstance(value, Request):
+            number = next(iter(answer.values()))
+            self.rooms[number] = given.rooms, given.num_bytes + self.link.cost
+            self.ledger.held += self.rooms[number][1]
+        else:
+            for number, array in enumerate(given.rooms):
+                part = array[: statuses[0].Get_count(MPI.BYTE)] if statuses else array
+                filled.append([0, number, block_of(part, out)])
+        return answer, [words_of(status) for status in statuses], filled
+
+    def _start(self, request: Prequest, args, got):
+        given = Given(self, "d" if request.kind == "send" else "_", args, got, self.ledger.room())
+        if request.kind == "send":
+            (content,) = given.values
+            if content.size != request.num_bytes:
+                raise WireError(f"{content.size} bytes for a request of {request.num_bytes}")
+            request.buffer = content
+        self._from_line(request.Start)
+        return None, [], []
+
+    def _check_allowed(self, method: str) -> None:
+        plain = method.lower()
+        if plain in self.forbidden or (plain[:1] == "i" and plain[1:] in self.forbidden):
+            raise ForbiddenCall(method, self.line)
+
+    def _of_requests(self, method, handles, out):
+        """A wait or test on requests: the whole reply."""
+        if method not in OF_REQUESTS or not isinstance(handles, list) or not handles:
+            raise WireError(f"{method!r:.40} of {handles!r:.40}")
+        requests = [self._thing(handle) if handle != NULL else _Inactive(self.comm) for handle in handles]
+        if not all(isinstance(request, (Request, _Inactive)) for request in requests):
+            raise WireError(f"{method}: these are no requests")
+        was_active = [request.active for request in requests]
+        statuses = fresh_statuses(len(requests))
+        word, value = "ok", None
+        try:
+            value = told(self._from_line(functools.partial(_wait_or_test, method, requests, statuses)), out, self._keep)
+        except MPIError as error:  # others of them may be complete
+            word, value, statuses = "error", _refusal(error), []
+        filled, ended = [], []
+        for index, (handle, request, was) in enumerate(zip(handles, requests, was_active, strict=True)):
+            if handle == NULL or request.active:
+                continue
+            if was:
+                filled += [[index, number, block_of(part, out)] for number, part in self._received(handle, request)]
+            if was or method == "Free":
+                ended.append(index)
+            if handle in self.things and (not isinstance(request, Prequest) or method == "Free"):
+                del self.things[handle]
+                self.ledger.held -= self.rooms.pop(handle, ((), 0))[1]
+        return [word, value, [words_of(status) for status in statuses], filled, ended]
+
+    def _received(self, handle, request):
+        """(Number, array) of the buffers that a request which is complete has filled."""
+        for number, array in enumerate(self.rooms.get(handle, ((), 0))[0]):
+            if request.kind == "collective":
+                yield number, array
+            elif request.message is not None and request.message.num_bytes <= array.nbytes:
+                yield number, array[: request.message.num_bytes]
 
 
 class _Inactive:
@@ -70,221 +262,19 @@ class _Inactive:
         return None
 
 
-@functools.lru_cache(maxsize=4096)
-def _at_line(line: int):
-    """Code that makes a call from this line of the answer, so that verdicts and timelines name it."""
-    return compile("\n" * (line - 1) + "found = call()", ANSWER_FILE, "exec")
+def _wait_or_test(method: str, requests: list, statuses: list):
+    word = method.lower()
+    if word in ("cancel", "free"):
+        return getattr(requests[0], method)()
+    if word in ("wait", "test", "get_status"):
+        return getattr(requests[0], method)(statuses[0])
+    if word.endswith("any"):
+        return getattr(Request, method)(requests, statuses[0])
+    return getattr(Request, method)(requests, statuses)
 
 
-class RankServer:
-    """Makes the calls of one rank in one simulation."""
-
-    def __init__(self, link: Link, comm: SimulatedComm, forbidden: frozenset[str]):
-        self.link, self.comm, self.forbidden = link, comm, forbidden
-        self.things: dict[int, object] = {1: comm}
-        self.rooms: dict[int, list] = {}  # request handle -> [(number of the rank's buffer, array)]
-        self.line: int | None = None
-
-    def run(self, arguments: list, blocks: list):
-        """Let the rank call the answer; return ``{"return": ..., 0: ..., ...}``.
-
-        Raises
-        ------
-        AnswerRaised, ForbiddenCall, Closed, Late, WireError
-        """
-        self.link.send(["run", self.comm.rank, self.comm.size, arguments], blocks)
-        while True:
-            message, got = self.link.receive()
-            try:
-                kind = message[0]
-                if kind == "call":
-                    _, handle, method, args, line, charges = message
-                elif kind == "result":
-                    self._charge(message[2])
-                    return decode(message[1], got)
-                elif kind == "raised":
-                    raise AnswerRaised(str(message[1]), str(message[2])[:4000], str(message[3])[:20000], message[4])
-                elif kind == "unconfined":
-                    raise NotAvailableError(f"a process could not be confined: {str(message[1])[:500]}. Run labkit doctor.")
-                else:
-                    raise ValueError(kind)
-            except (ValueError, TypeError, IndexError, KeyError) as error:
-                raise WireError(f"not a message of a rank: {error}") from None
-            self.line = line if isinstance(line, int) and 0 < line < 100_000 else None
-            reply, out = self._answer(handle, method, args, charges, got)
-            self.link.send(reply, out)
-
-    def _charge(self, charges) -> None:
-        for kind, handle, amount, num_bytes in charges:
-            comm = self.things[handle]
-            if kind == 0:
-                comm.charge_reduction(max(0, int(amount)), max(0, int(num_bytes)))
-            elif 0 <= amount < 1e9:
-                comm.charge_compute(float(amount))
-
-    def _answer(self, handle, method, args, charges, got):
-        """The reply to a call: its value, or the error that it raised."""
-        out: list = []
-        try:
-            self._charge(charges)
-            value, statuses, filled = self._from_line(lambda: self._make(handle, method, args, got, out))
-        except ForbiddenCall:
-            raise
-        except REFUSED as error:
-            if isinstance(error, MPI.Exception):
-                text = error.text if isinstance(error, MPIError) else str(error)
-                return ["error", "MPIError", error.Get_error_class(), text], []
-            return ["error", type(error).__name__, 0, str(error)], []
-        return ["ok", value, statuses, filled], out
-
-    def _from_line(self, call: Callable):
-        if self.line is None:
-            return call()
-        names = {"call": call}
-        exec(_at_line(self.line), names)
-        return names["found"]
-
-    def _make(self, handle, method, args, got, out):
-        if method == "requests":
-            return self._requests(*args, out)
-        if method == "wtime":
-            return float(self.comm.me.now), [], []
-        thing = self.things[handle]
-        self._check_allowed(method)
-        statuses = []
-        if isinstance(thing, Prequest) and method == "Start":
-            if args[0] is not None:
-                thing.buffer[:] = np.frombuffer(got[args[0]["data"]], np.uint8)
-            thing.Start()
-            return None, [], []
-        if isinstance(thing, MatchedMessage):
-            allowed = {"Recv", "recv", "Irecv", "irecv"}
-        else:
-            allowed = COMM_CALLS if isinstance(thing, SimulatedComm) else set()
-        if method not in allowed:
-            raise AttributeError(f"a {type(thing).__name__} has no {method!r}")
-        rooms: list = []
-        given = [self._argument(arg, got, rooms) for arg in args]
-        if method in WITH_STATUS:
-            statuses = [MPI.Status()]
-            value = getattr(thing, method)(*given, status=statuses[0])
-        else:
-            value = getattr(thing, method)(*given)
-        told = self._value(value, out)
-        filled = []
-        if isinstance(value, Request):
-            self.rooms[told["request"]] = rooms
-        else:
-            for number, array in rooms:
-                part = array
-                if method in RECEIVES:
-                    part = array[: statuses[0].Get_count(MPI.BYTE)]
-                filled.append([number, _block(part, out)])
-        return told, [_words(status) for status in statuses], filled
-
-    def _check_allowed(self, method: str) -> None:
-        plain = method.lower()
-        if plain in self.forbidden or (plain[:1] == "i" and plain[1:] in self.forbidden):
-            raise ForbiddenCall(method, self.line)
-
-    def _requests(self, method, handles, out):
-        """A wait or test on requests."""
-        if method not in REQUEST_CALLS:
-            raise AttributeError(f"a request has no {method!r}")
-        requests = [self.things[handle] if handle != -1 else _Inactive(self.comm) for handle in handles]
-        if not all(isinstance(request, (Request, _Inactive)) for request in requests):
-            raise TypeError(f"{method}: these are no requests")
-        was_active = [request.active for request in requests]
-        statuses = [MPI.Status() for _ in requests]
-        word = method.lower()
-        if word in ("cancel", "free"):
-            value = getattr(requests[0], method)()
-        elif word in ("wait", "test", "get_status"):
-            value = getattr(requests[0], method)(statuses[0])
-        elif word.endswith("any"):
-            value = getattr(Request, method)(requests, statuses[0])
-        else:
-            value = getattr(Request, method)(requests, statuses)
-        filled = []
-        for handle, request, was in zip(handles, requests, was_active, strict=True):
-            if was and not request.active:
-                for number, array in self.rooms.get(handle, ()):
-                    message = request.message
-                    part = array if request.kind == "collective" else array[: message.num_bytes if message is not None else 0]
-                    filled.append([number, _block(part, out)])
-        return self._value(value, out), [_words(status) for status in statuses], filled
-
-    def _argument(self, arg, got, rooms):
-        """An argument of a call."""
-        if not isinstance(arg, dict):
-            return arg
-        if "data" in arg:
-            return np.frombuffer(got[arg["data"]], np.uint8).copy()
-        if "room" in arg:
-            room = np.empty(_checked_size(arg["room"]), np.uint8)
-            rooms.append((arg["out"], room))
-            return room
-        if "array" in arg:
-            dtype = np.dtype(arg["type"])
-            if dtype.kind not in "biufc":
-                raise TypeError(f"arrays of {dtype} cannot be sent")
-            array = np.frombuffer(got[arg["array"]], dtype).reshape(arg["shape"]).copy()
-            if "out" in arg:
-                rooms.append((arg["out"], array))
-            return array
-        if "parts" in arg:
-            return [self._argument(part, got, rooms) for part in arg["parts"]]
-        if "pair" in arg:
-            return tuple(arg["pair"])
-        if "list" in arg:
-            return [self._argument(part, got, rooms) for part in arg["list"]]
-        if "object" in arg:
-            return Opaque(got[arg["object"]])
-        if "place" in arg:
-            return MPI.IN_PLACE
-        if "op" in arg:
-            return OPS[arg["op"]]
-        if "datatype" in arg:
-            datatype = getattr(MPI, str(arg["datatype"]), None)
-            if not isinstance(datatype, MPI.Datatype):
-                raise TypeError(f"there is no datatype {arg['datatype']!r}")
-            return datatype
-        raise WireError(f"an argument of an unknown kind: {list(arg)[:3]}")
-
-    def _value(self, value, out):
-        """What a call returned, for the rank."""
-        if isinstance(value, Opaque):
-            out.append(bytes(value))
-            return {"object": len(out) - 1}
-        if isinstance(value, Request):
-            return {"request": self._handle(value)}
-        if isinstance(value, MatchedMessage):
-            return {"message": self._handle(value)}
-        if isinstance(value, SimulatedComm):
-            return {"comm": [self._handle(value), value.rank, value.size, isinstance(value, SimulatedCartcomm)]}
-        if isinstance(value, MPI.Comm):
-            return {"null": 1}
-        if isinstance(value, (list, tuple)):
-            return {"items": [self._value(item, out) for item in value]}
-        return encode(value, out)
-
-    def _handle(self, thing) -> int:
-        number = len(self.things) + 1
-        self.things[number] = thing
-        return number
-
-
-def _checked_size(size) -> int:
-    if not isinstance(size, int) or not 0 <= size <= MAX_ROOM_BYTES:
-        raise ValueError(f"a receive buffer of {size} bytes: at most {MAX_ROOM_BYTES} are simulated")
-    return size
-
-
-def _block(array, out) -> int:
-    out.append(array.reshape(-1).view(np.uint8) if array.size else b"")
-    return len(out) - 1
-
-
-def _words(status) -> list:
-    """What a status says."""
-    return [status.source, status.tag, status.Get_count(MPI.BYTE), bool(status.Is_cancelled())]
+def _refusal(error: Exception) -> list:
+    """An error as the rank hears it."""
+    if isinstance(error, MPI.Exception):
+        return ["MPIError", error.Get_error_class(), error.text if isinstance(error, MPIError) else str(error)]
+    return [type(error).__name__, 0, str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)]

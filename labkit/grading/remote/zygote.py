@@ -15,21 +15,18 @@ import linecache
 import os
 import socket
 import sys
-import traceback
 from pathlib import Path
 
 import numpy as np  # noqa: F401  imported once, here, for all ranks
 from mpi4py import MPI  # noqa: F401
 
 from labkit.comm import reduction  # noqa: F401
-from labkit.comm.source_lines import CELL_FILENAME
 from labkit.grading.confinement.confine import Confinement, prepare
 from labkit.grading.confinement.seccomp import Level
-from labkit.grading.remote.rank import RemoteComm, Wires, stand_in_names
-from labkit.grading.remote.wire import Closed, Link, WireError, decode, encode
-
-ANSWER_FILE = f"{CELL_FILENAME}answer>"
-MAX_WORDS = 4000
+from labkit.grading.remote.arguments import Wires
+from labkit.grading.remote.raised import ANSWER_FILE, raised
+from labkit.grading.remote.rank import world_of
+from labkit.grading.remote.wire import UNLIMITED, Closed, Link, WireError, decode, encode
 
 
 def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -> None:
@@ -37,7 +34,7 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
     confinement = prepare(Level.ANSWER, readable=[Path(p) for p in readable], hidden=[Path(p) for p in hidden])
     sink = os.open(os.devnull, os.O_RDWR)
     control, channel = socket.socket(fileno=control_fd), socket.socket(fileno=fds_fd)
-    link = Link(control)
+    link = Link(control, UNLIMITED)
     gc.freeze()  # pages that are not touched stay shared
     while True:
         try:
@@ -84,13 +81,14 @@ def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confi
     try:
         for standard in (0, 1, 2):
             os.dup2(sink, standard)
-        link = Link(socket.socket(fileno=fd))
+        link = Link(socket.socket(fileno=fd), UNLIMITED)
         linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
         try:
             confinement.apply(keep_fds={fd}, **options)
         except Exception as error:  # not the answer's fault: say so instead of running it unconfined
             link.send(["unconfined", f"{type(error).__name__}: {error}"])
             os._exit(code)
+        link.send(["confined"])
         serve(link, source, function)
         code = 0
     except BaseException:
@@ -103,17 +101,21 @@ def serve(link: Link, source: str, function: str, comm_of=None) -> None:
     """Answer the judge's orders ``["run", rank, size, arguments]`` until it closes the connection."""
     names: dict = {"__name__": "answer", "__file__": ANSWER_FILE}
     loaded = False
+    wires = Wires(link)
     while True:
         try:
-            (_, rank, size, arguments), blocks = link.receive()
+            order, blocks = link.receive()
         except Closed:
             return
+        if order[0] == "combine":  # for a collective that this rank has started and not waited for
+            wires.combine(order, blocks)
+            continue
+        _, rank, size, arguments = order
         wires = Wires(link)
         try:
             given = decode(arguments, blocks)
             if size and comm_of is None:
-                comm = RemoteComm(wires, 1, rank, size)
-                stand_in_names(comm)
+                comm = world_of(wires, rank, size)
             else:
                 comm = comm_of(rank, size) if size else None
             if not loaded:
@@ -122,14 +124,14 @@ def serve(link: Link, source: str, function: str, comm_of=None) -> None:
             found = names[function](*([comm] if size else []), *given)
             results = {"return": found} | dict(enumerate(given))
         except BaseException as error:
-            link.send(_raised(error))
+            link.send(["raised", *raised(error)])
             continue
         reply: list = []
         value = {"dict": [[key, _encoded(item, reply)] for key, item in results.items()]}
         try:
             link.send(["result", value, wires.charges], reply)
         except (ValueError, TypeError, RecursionError) as error:
-            link.send(_raised(error))
+            link.send(["raised", *raised(error)])
 
 
 def _encoded(value, blocks):
@@ -139,25 +141,6 @@ def _encoded(value, blocks):
     except (WireError, RecursionError, ValueError, OverflowError):
         del blocks[kept:]
         return {"odd": type(value).__name__}
-
-
-def _raised(error: BaseException) -> list:
-    """What the judge hears of an exception: type, words, and the traceback with lines of the answer only."""
-    try:
-        words = str(error)[:MAX_WORDS]
-    except BaseException:
-        words = "(its message could not be made)"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == ANSWER_FILE]
-    lines = []
-    for frame in frames[-12:]:
-        text = linecache.getline(ANSWER_FILE, frame.lineno).strip()
-        lines.append(f"  line {frame.lineno}, in {frame.name}\n    {text}")
-    line = frames[-1].lineno if frames else None
-    if isinstance(error, SyntaxError) and error.filename == ANSWER_FILE:
-        line = error.lineno
-        lines.append(f"  line {line}\n    {(error.text or '').strip()}")
-        words = error.msg
-    return ["raised", type(error).__name__, words, "\n".join(lines), line]
 
 
 if __name__ == "__main__":
