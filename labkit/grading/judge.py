@@ -20,7 +20,7 @@ from labkit.grading.case_outcomes import (
     with_computed_time,
     with_histogram,
 )
-from labkit.grading.exercise import Case, Exercise, Failure
+from labkit.grading.exercise import REAL, Case, Exercise, Failure, process_group
 from labkit.grading.outcomes import Status, Verdict
 from labkit.grading.remote.ranks import RankProcesses, Zygote
 from labkit.grading.remote.server import AnswerRaised
@@ -133,9 +133,9 @@ def _shape(tree: ast.Module) -> str:
 
 def _outcomes(exercise: Exercise, source: str, cases: list[Case], zygote: Zygote):
     """(case, outcome) one after the other; cases of equal numbers of ranks share processes."""
-    for (num_ranks, is_real), group in groupby(cases, key=lambda case: (case.num_ranks, case.real)):
+    for num_ranks, group in groupby(cases, key=process_group):
         group = list(group)
-        if is_real:
+        if num_ranks == REAL:
             from labkit.grading.remote.real import run_on_real_ranks
 
             yield from run_on_real_ranks(exercise, source, group, zygote.sandbox, judge_results, of_failure)

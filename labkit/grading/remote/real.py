@@ -22,7 +22,7 @@ from labkit.hardware.messages import find_mpiexec
 
 
 class RealRanks:
-    """So many MPI ranks with the answer in them. Use it as a context manager.
+    """MPI ranks with the answer in them, for cases with ``sizes`` ranks each. Use it as a context manager.
 
     Raises
     ------
@@ -30,8 +30,10 @@ class RealRanks:
         MPI does not start here.
     """
 
-    def __init__(self, number: int, source: str, function: str, sandbox: Sandbox, *, memory_bytes: int, cpu_seconds: float):
-        mpiexec = find_mpiexec()
+    def __init__(
+        self, sizes: list[int], source: str, function: str, sandbox: Sandbox, *, memory_bytes: int, cpu_seconds: float
+    ):
+        mpiexec, number = find_mpiexec(), max(sizes)
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-real-", ignore_cleanup_errors=True)
         path = str(Path(self.folder.name) / "judge")
         listening = socket.socket(socket.AF_UNIX)
@@ -51,7 +53,9 @@ class RealRanks:
         try:
             self._accept(listening, number)
             for link in self.links:
-                link.send(["answer", source, function, options])
+                link.send(["answer", source, function, sizes, options])
+            for link in self.links:
+                self._see_confined(link)
         except BaseException:
             self.close()
             raise
@@ -78,6 +82,15 @@ class RealRanks:
                 raise NotAvailableError(f"mpiexec -n {number} started a world of {size} ranks: labkit doctor looks for the cause.")
             self.links[rank] = link
 
+    def _see_confined(self, link: Link) -> None:
+        """A rank says that it is confined, before anything of the answer is executed in it."""
+        try:
+            message, _ = link.receive()
+        except (Closed, Late, WireError):
+            message = ["it ended"]
+        if message != ["confined"]:
+            raise NotAvailableError(f"a real rank could not be confined: {str(message[-1])[:500]}. Run labkit doctor.")
+
     def __enter__(self) -> RealRanks:
         return self
 
@@ -99,20 +112,21 @@ class RealRanks:
         self.folder.cleanup()
 
     def run(self, arguments: tuple, seconds: float) -> list:
-        """Call the answer on every rank at once; results by rank.
+        """Call the answer on the first ``len(arguments)`` ranks at once; results by rank.
 
         Raises
         ------
         RankProblem
             With the rank and what happened.
         """
-        for rank, link in enumerate(self.links):
+        links = self.links[: len(arguments)]
+        for rank, link in enumerate(links):
             link.set_deadline(seconds)
             blocks: list = []
             with _problem_of(rank):
-                link.send(["run", rank, len(self.links), encode(list(arguments[rank]), blocks)], blocks)
+                link.send(["run", rank, len(links), encode(list(arguments[rank]), blocks)], blocks)
         results = []
-        for rank, link in enumerate(self.links):
+        for rank, link in enumerate(links):
             with _problem_of(rank):
                 message, got = link.receive()
                 if message[0] == "raised":
@@ -140,10 +154,10 @@ def _problem_of(rank: int):
 
 
 def run_on_real_ranks(exercise, source, cases, sandbox, judge_results: Callable, of_failure: Callable) -> Iterator:
-    """(case, outcome) for cases of equal numbers of ranks, until one fails."""
+    """(case, outcome) for each case, until one fails."""
     try:
         ranks = RealRanks(
-            cases[0].num_ranks, source, exercise.function, sandbox, memory_bytes=exercise.memory_bytes,
+            sorted({case.num_ranks for case in cases}), source, exercise.function, sandbox, memory_bytes=exercise.memory_bytes,
             cpu_seconds=exercise.time_limit_s * len(cases),
         )
     except NotAvailableError as error:

@@ -21,19 +21,22 @@ from labkit.grading.remote.zygote import serve
 
 def main(path: str) -> None:
     """Connect, be confined, and answer the judge's orders."""
-    comm = MPI.COMM_WORLD.Dup()
+    world = MPI.COMM_WORLD
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(path)
     link = Link(sock, UNLIMITED)
-    link.send(["hello", comm.rank, comm.size])
-    (_, source, function, options), _ = link.receive()
-    comm.Barrier()  # the library has opened what it needs
+    link.send(["hello", world.rank, world.size])
+    (_, source, function, sizes, options), _ = link.receive()
+    comms = {size: world.Split(0 if world.rank < size else MPI.UNDEFINED, world.rank) for size in sizes}
+    for comm in comms.values():  # the library has opened what it needs
+        if comm != MPI.COMM_NULL:
+            comm.Barrier()
     confine(
         Level.REAL_RANK, readable=[Path(p) for p in options["readable"]], hidden=[Path(p) for p in options["hidden"]],
         memory_bytes=options["memory_bytes"], cpu_seconds=options["cpu_seconds"],
     )
     link.send(["confined"])
-    serve(link, source, function, comm_of=lambda rank, size: comm)
+    serve(link, source, function, comm_of=lambda rank, size: comms[size])
     os._exit(0)
 
 
