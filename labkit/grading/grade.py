@@ -143,7 +143,7 @@ def _of_topic(topic: str, found: list[tuple], course: Course) -> Iterator[tuple[
     note = ""
     if len(found) > 1:
         others = ", ".join(file[0].path.name for file in found if file[0] is not submission)
-        note = f"{submission.path.name} was taken, the newest of {len(found)} files that can be read (not {others})"
+        note = f"of {len(found)} files {submission.path.name} was taken, the newest that can be read (not {others})"
     functions = [name for names in course.functions.values() for name in names]
     for exercise in course.topics[topic]:
         row = functools.partial(Row, submission.student, topic, exercise.name, 0.0, exercise.points, file=_shown(submission.path))
