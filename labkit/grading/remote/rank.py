@@ -6,6 +6,7 @@ This runs in the process of the answer. What it says is believed about the answe
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from operator import index
 
@@ -16,6 +17,7 @@ from labkit.comm.simulated.cartesian import SimulatedCartcomm
 from labkit.comm.simulated.communicator import _FREED, COMM_SELF, NotSimulatedError, SimulatedComm
 from labkit.comm.simulated.operations import Op
 from labkit.comm.simulated.run import _NoWindows
+from labkit.errors import UsageError
 from labkit.grading.remote.arguments import Arguments, Wires
 from labkit.grading.remote.calls import COLLECTIVES, NONBLOCKING, OBJECT_COLLECTIVES, SELF, WORLD
 from labkit.grading.remote.requests import RemotePrequest, RemoteRequest, returned
@@ -144,6 +146,8 @@ class RemoteComm:
 
     def charge_compute(self, seconds: float) -> None:
         """Virtual time that passes before the next call."""
+        if not 0 <= seconds < math.inf:
+            raise UsageError(f"a rank cannot compute for {seconds} s; pass a number from 0 on.")
         self._wires.charges.append([1, self._handle, float(seconds), 0])
 
     def __getattr__(self, name):

@@ -32,7 +32,10 @@ class Unopened:
 
 
 def _pickle_size(items: list) -> int:
-    """Bytes of the pickle of a list, from the pickles of its items: without their beginnings and ends."""
+    """Bytes of the pickle of a list, from the pickles of its items: without their beginnings and ends.
+
+    Exact unless items share objects (such as texts of one letter), which a pickle would contain once.
+    """
     bodies = 0
     for item in items:
         framed = len(item) > PROTOCOL_BYTES and item[PROTOCOL_BYTES] == FRAME
