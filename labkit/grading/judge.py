@@ -138,7 +138,7 @@ def _outcomes(exercise: Exercise, source: str, cases: list[Case], zygote: Zygote
         if num_ranks == REAL:
             from labkit.grading.remote.real import run_on_real_ranks
 
-            yield from run_on_real_ranks(exercise, source, group, zygote.sandbox, judge_results, of_failure)
+            yield from run_on_real_ranks(exercise, source, group, zygote, judge_results, of_failure)
             continue
         with _processes(exercise, source, num_ranks, len(group), zygote) as ranks:
             for case in group:

@@ -175,7 +175,7 @@ def serve() -> None:
     os.dup2(2, 1)  # whatever an exercise prints must not get between the verdicts
     from labkit.grading.remote.ranks import Zygote
 
-    zygote = Zygote()  # it starts while this process imports the rest
+    zygote = Zygote(keeps_real_ranks=True)  # it starts while this process imports the rest
     try:
         from labkit.grading.judge import judge
 
@@ -183,7 +183,7 @@ def serve() -> None:
             name, folder, source = json.loads(line)
             try:
                 if source is not None and zygote is None:
-                    zygote = Zygote()
+                    zygote = Zygote(keeps_real_ranks=True)
                 verdict = judge(load_exercise(name, Path(folder)), source, zygote=zygote)
                 found = verdict.to_dict(timeline=False)
             except Exception as error:  # of the exercise or this machine

@@ -241,6 +241,33 @@ def test_real_ranks_that_fail(exercise, on_real, status, words):
     assert verdict.status == status and words in verdict.text() and verdict.points == 0, verdict.text()
 
 
+SABOTAGE = "import numpy as np\nfrom mpi4py import MPI\n" + RIGHT + """
+    if isinstance(comm, MPI.Comm) and comm.size == 3:
+        np.empty_like = lambda *a, **k: 1 / 0
+"""
+
+
+def test_real_ranks_that_are_kept(exercise):
+    """They serve several answers, and what one leaves behind harms no other."""
+    real = dataclasses.replace(exercise, cases=real_cases)
+    with Zygote(keeps_real_ranks=True) as own:
+        assert judge(real, RIGHT, zygote=own).passed
+        kept = own._real_ranks
+        assert kept.num_answers == 1
+        assert judge(real, RIGHT + "    comm.size\n", zygote=own).passed
+        assert own._real_ranks is kept and kept.num_answers == 2
+        wrong = judge(real, RIGHT + "    from mpi4py import MPI\n    out -= isinstance(comm, MPI.Comm)\n", zygote=own)
+        assert wrong.status is Status.INCORRECT and "real rank" in wrong.text() and own._real_ranks is None
+        assert judge(real, SABOTAGE, zygote=own).passed
+        sabotaged = own._real_ranks
+        assert judge(real, RIGHT, zygote=own).passed  # on fresh ones
+        assert own._real_ranks not in (None, sabotaged)
+        other_memory = dataclasses.replace(real, memory_bytes=real.memory_bytes * 2)
+        assert judge(other_memory, RIGHT, zygote=own).passed and own._real_ranks.num_answers == 1
+        last = own._real_ranks
+    assert last.process.poll() is not None
+
+
 def test_the_same_answer_has_the_same_verdict(exercise, zygote):
     def found(source):
         return dataclasses.replace(judge(exercise, source, zygote=zygote), seconds=0)

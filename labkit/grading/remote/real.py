@@ -15,14 +15,17 @@ from pathlib import Path
 
 from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import Sandbox, command
+from labkit.grading.outcomes import Status
 from labkit.grading.remote.ranks import PACKAGE, START_LIMIT_S, hidden_folders
 from labkit.grading.remote.server import AnswerRaised
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, encode
 from labkit.hardware.messages import find_mpiexec
 
+ANSWERS_A_WORLD = 25  # then fresh ranks take over
+
 
 class RealRanks:
-    """MPI ranks with the answer in them, for cases with ``sizes`` ranks each. Use it as a context manager.
+    """MPI ranks for cases with ``sizes`` ranks each. Use it as a context manager, or :meth:`close` it.
 
     Raises
     ------
@@ -30,10 +33,9 @@ class RealRanks:
         MPI does not start here.
     """
 
-    def __init__(
-        self, sizes: list[int], source: str, function: str, sandbox: Sandbox, *, memory_bytes: int, cpu_seconds: float
-    ):
+    def __init__(self, sizes: list[int], sandbox: Sandbox, *, memory_bytes: int, cpu_seconds: float):
         mpiexec, number = find_mpiexec(), max(sizes)
+        self.sizes, self.memory_bytes, self.num_answers = sizes, memory_bytes, 0
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-real-", ignore_cleanup_errors=True)
         path = str(Path(self.folder.name) / "judge")
         listening = socket.socket(socket.AF_UNIX)
@@ -53,7 +55,7 @@ class RealRanks:
         try:
             self._accept(listening, number)
             for link in self.links:
-                link.send(["answer", source, function, sizes, options])
+                link.send(["world", sizes, options])
             for link in self.links:
                 self._see_confined(link)
         except BaseException:
@@ -111,6 +113,18 @@ class RealRanks:
         self.process.stderr.close()
         self.folder.cleanup()
 
+    def suits(self, cases) -> bool:
+        """Whether they can run one more answer on these cases."""
+        return self.num_answers < ANSWERS_A_WORLD and all(case.num_ranks in self.sizes for case in cases)
+
+    def load(self, source: str, function: str) -> None:
+        """From now on, this answer is called."""
+        self.num_answers += 1
+        for rank, link in enumerate(self.links):
+            link.set_deadline(START_LIMIT_S)
+            with _problem_of(rank):
+                link.send(["answer", source, function])
+
     def run(self, arguments: tuple, seconds: float) -> list:
         """Call the answer on the first ``len(arguments)`` ranks at once; results by rank.
 
@@ -153,20 +167,52 @@ def _problem_of(rank: int):
         raise RankProblem(rank) from error
 
 
-def run_on_real_ranks(exercise, source, cases, sandbox, judge_results: Callable, of_failure: Callable) -> Iterator:
-    """(case, outcome) for each case, until one fails."""
+def run_on_real_ranks(exercise, source, cases, zygote, judge_results: Callable, of_failure: Callable) -> Iterator:
+    """(case, outcome) for each case, until one fails; (None, reason) if there are no real ranks here.
+
+    Where the zygote keeps real ranks, they run one answer after the other, as long as all pass. What an answer may
+    have left behind in them can only harm the next one; so an answer that fails on used ranks is judged on fresh ones.
+    """
+    used = zygote.take_real_ranks(cases, exercise.memory_bytes)
+    if used is not None:
+        outcomes = list(_on(used, exercise, source, cases, judge_results, of_failure))
+        if _all_pass(outcomes, cases):
+            zygote.keep_real_ranks(used)
+            yield from outcomes
+            return
+        used.close()
+    sizes = {case.num_ranks for case in cases} | ({1, 2, 3, 4} if zygote.keeps_real_ranks else set())
+    num_answers = ANSWERS_A_WORLD if zygote.keeps_real_ranks else 1
     try:
         ranks = RealRanks(
-            sorted({case.num_ranks for case in cases}), source, exercise.function, sandbox, memory_bytes=exercise.memory_bytes,
-            cpu_seconds=exercise.time_limit_s * len(cases),
+            sorted(sizes), zygote.sandbox, memory_bytes=exercise.memory_bytes,
+            cpu_seconds=exercise.time_limit_s * len(cases) * num_answers,
         )
     except NotAvailableError as error:
         yield None, str(error)
         return
-    with ranks:
+    try:
+        outcomes = []
+        for found in _on(ranks, exercise, source, cases, judge_results, of_failure):
+            outcomes.append(found)
+            yield found
+        if zygote.keeps_real_ranks and _all_pass(outcomes, cases):
+            zygote.keep_real_ranks(ranks)
+            ranks = None
+    finally:
+        if ranks is not None:
+            ranks.close()
+
+
+def _on(ranks: RealRanks, exercise, source, cases, judge_results, of_failure) -> Iterator:
+    case = cases[0]
+    try:
+        ranks.load(source, exercise.function)
         for case in cases:
-            try:
-                yield case, judge_results(case, ranks.run(case.arguments, exercise.time_limit_s))
-            except RankProblem as problem:
-                yield case, of_failure(exercise, case, problem.__cause__, None, problem.rank)
-                return
+            yield case, judge_results(case, ranks.run(case.arguments, exercise.time_limit_s))
+    except RankProblem as problem:
+        yield case, of_failure(exercise, case, problem.__cause__, None, problem.rank)
+
+
+def _all_pass(outcomes: list, cases: list) -> bool:
+    return len(outcomes) == len(cases) and all(outcome.status is Status.PASSED for _, outcome in outcomes)

@@ -1,6 +1,6 @@
-"""A real MPI rank that runs an answer: ``mpiexec -n P python -m labkit.grading.remote.real_rank SOCKET``.
+"""A real MPI rank that runs answers: ``mpiexec -n P python -m labkit.grading.remote.real_rank SOCKET``.
 
-Every rank connects to the judge, hears the answer and its own arguments, and nothing of the others'.
+Every rank connects to the judge, hears an answer and its own arguments, and nothing of the others'.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def main(path: str) -> None:
     sock.connect(path)
     link = Link(sock, UNLIMITED)
     link.send(["hello", world.rank, world.size])
-    (_, source, function, sizes, options), _ = link.receive()
+    (_, sizes, options), _ = link.receive()
     comms = {size: world.Split(0 if world.rank < size else MPI.UNDEFINED, world.rank) for size in sizes}
     for comm in comms.values():  # the library has opened what it needs
         if comm != MPI.COMM_NULL:
@@ -36,7 +36,7 @@ def main(path: str) -> None:
         memory_bytes=options["memory_bytes"], cpu_seconds=options["cpu_seconds"],
     )
     link.send(["confined"])
-    serve(link, source, function, comm_of=lambda rank, size: comms[size])
+    serve(link, comm_of=lambda rank, size: comms[size])
     os._exit(0)
 
 
