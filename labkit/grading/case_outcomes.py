@@ -47,8 +47,8 @@ def with_computed_time(result, rank):
     return result | {COMPUTED_S: float(rank.computed_s)} if isinstance(result, dict) else result
 
 
-def judge_results(case: Case, results: list) -> Outcome:
-    """What the ranks have brought against what is expected."""
+def judge_results(case: Case, results: list, parameters: tuple[str, ...] = ()) -> Outcome:
+    """What the ranks have brought against what is expected; ``parameters`` are the names that the answer gives them."""
     for rank, result in enumerate(results):
         if not isinstance(result, dict):
             return Outcome(Status.CRASHED, "the function brought no results", rank=rank)
@@ -67,13 +67,20 @@ def judge_results(case: Case, results: list) -> Outcome:
             actual = results[rank].get(key)
             problem = difference(wanted, actual, case.rtol, case.atol, case.max_ulp)
             if problem:
-                what = NAMES[key] if key in NAMES else f"argument {key + 1 + (case.num_ranks > 0)}"
+                what = _name_of(key, parameters[case.num_ranks > 0 :])
                 where = f"on {'real ' if case.real else ''}rank {rank}, " if case.num_ranks else ""
                 return Outcome(
                     Status.INCORRECT, f"{where}{what} {problem}", rank=rank if case.num_ranks else None,
                     expected=short(wanted), actual=short(actual), results=results,
                 )
     return Outcome(Status.PASSED, results=results)
+
+
+def _name_of(key: int | str, parameters: tuple[str, ...]) -> str:
+    """A result in words; ``parameters`` without the communicator."""
+    if key in NAMES:
+        return NAMES[key]
+    return parameters[key] if key < len(parameters) else f"argument {key} (counted from 0, without comm)"
 
 
 def with_histogram(outcome: Outcome, results: list, num_wrong: int) -> Outcome:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
 from itertools import groupby
@@ -138,11 +139,21 @@ def _outcomes(exercise: Exercise, source: str, cases: list[Case], zygote: Zygote
         if num_ranks == REAL:
             from labkit.grading.remote.real import run_on_real_ranks
 
-            yield from run_on_real_ranks(exercise, source, group, zygote, judge_results, of_failure)
+            yield from run_on_real_ranks(exercise, source, group, zygote, functools.partial(judge_results, parameters=parameters_of(source, exercise.function)), of_failure)
             continue
         with _processes(exercise, source, num_ranks, len(group), zygote) as ranks:
             for case in group:
                 yield case, _run(exercise, case, ranks)[0]
+
+
+@functools.lru_cache(maxsize=8)
+def parameters_of(source: str, function: str) -> tuple[str, ...]:
+    """Names of the parameters of a function, as its last definition says."""
+    found = ()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            found = tuple(argument.arg for argument in (*node.args.posonlyargs, *node.args.args))
+    return found
 
 
 def _processes(exercise: Exercise, source: str, num_ranks: int, num_cases: int, zygote: Zygote) -> RankProcesses:
@@ -155,11 +166,12 @@ def _processes(exercise: Exercise, source: str, num_ranks: int, num_cases: int, 
 def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = False) -> tuple[Outcome, Simulation | None]:
     """Run one case."""
     ranks.set_deadline(exercise.time_limit_s)
+    parameters = parameters_of(ranks.source, exercise.function)
     simulation = None
     try:
         if case.num_ranks == 0:
             repeated = [ranks.call(case.arguments[0]) for _ in range(case.repeats)]
-            outcomes = [judge_results(case, [result]) for result in repeated]
+            outcomes = [judge_results(case, [result], parameters) for result in repeated]
             wrong = [outcome for outcome in outcomes if outcome.status is not Status.PASSED]
             return (with_histogram(wrong[0], repeated, len(wrong)) if wrong else outcomes[0]), None
         else:
@@ -174,7 +186,7 @@ def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = 
             results = [with_computed_time(rank.result, rank) for rank in simulation.world.ranks]
     except (AnswerRaised, Closed, Late, WireError) as error:
         return of_failure(exercise, case, error, ranks, 0), None
-    outcome = judge_results(case, results)
+    outcome = judge_results(case, results, parameters)
     if outcome.status is not Status.PASSED or simulation is None:
         return outcome, simulation
     return of_traffic(case, simulation, outcome), simulation

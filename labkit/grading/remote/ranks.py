@@ -126,7 +126,7 @@ class RankProcesses:
     """So many processes with the answer in them, good for any number of cases one after the other."""
 
     def __init__(self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float):
-        self.zygote = zygote
+        self.zygote, self.source = zygote, source
         pairs = [socket.socketpair() for _ in range(number)]
         options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
         reply = zygote.ask(["ranks", number, source, function, options], fds=[theirs.fileno() for _, theirs in pairs])
