@@ -17,14 +17,18 @@ function drawCheck(root, state, local, model, redraw) {
     return;
   }
 
-  root.append(element("div", { class: `feedback ${tone}`, role: "status" }, verdict.message));
+  root.append(element("div", { class: `feedback verdict ${tone}`, role: "status" }, verdict.message));
   if (verdict.case) root.append(part("Smallest failing case", element("div", {}, verdict.case)));
   if (verdict.rows.length) {
     const table = element("div", { class: "values", tabindex: 0, role: "group", "aria-label": "Values" });
     for (const [label, value] of verdict.rows) table.append(element("span", { class: "label" }, label), element("code", {}, value));
     root.append(part(verdict.where ? `Values on ${verdict.where}` : "Values", table));
   }
-  if (verdict.details) root.append(part(verdict.isProse ? "Who waits for whom" : "Where", pre(verdict.details, verdict.isProse ? "prose" : "")));
+  if (verdict.details) {
+    const details = pre(verdict.details, verdict.isProse ? "prose" : "");
+    root.append(part(verdict.isProse ? "Who waits for whom" : "Where", details));
+    if (!verdict.isProse) requestAnimationFrame(() => { details.scrollTop = details.scrollHeight; }); // a traceback ends where it happened
+  }
   if (verdict.lines.length) {
     const width = Math.max(...verdict.lines.map(([line]) => String(line).length));
     const text = verdict.lines.map(([line, code]) => `${String(line).padStart(width)}  ${code}`).join("\n");
@@ -33,7 +37,8 @@ function drawCheck(root, state, local, model, redraw) {
   if (verdict.slip) root.append(part("Likely slip", element("div", { html: verdict.slip })));
   if (verdict.cost) root.append(part("Cost", element("div", {}, verdict.cost)));
 
-  state.hints.forEach((html, index) => root.append(element("div", { class: "hint" },
+  const hints = verdict.tone === "right" ? [] : state.hints;
+  hints.forEach((html, index) => root.append(element("div", { class: "hint" },
     element("div", { class: "label" }, `Hint ${index + 1} of ${state.numHints}`), element("div", { html }))));
 
   const next = state.hints.length + 1;

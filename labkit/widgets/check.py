@@ -64,13 +64,7 @@ class Check:
         return _hints_shown.get(self.exercise.name, 0)
 
     def hint(self) -> Words:
-        """The next of the three hints; after the last one, the last one again.
-
-        Examples
-        --------
-        >>> check("point_to_point/ring_pass").hint()  # doctest: +SKIP
-        Hint 1 of 3: Somebody has to begin: ...
-        """
+        """The next of the three hints, ``"Hint 1 of 3: ..."``; after the last one, the last one again."""
         number = min(self.num_hints_shown + 1, len(self.exercise.hints))
         _hints_shown[self.exercise.name] = number
         if self.screen is not None:
@@ -113,6 +107,8 @@ class Check:
         return f"<check of {self.exercise.name}: {found.status}, {found.points:g} of {found.max_points:g} points>"
 
     def _ipython_display_(self) -> None:
+        if self.screen is None:  # not shown yet: IPython shows the repr
+            raise NotImplementedError
         self.screen.show_again()
 
 
@@ -138,9 +134,12 @@ def check(exercise: str, function: Callable | None = None) -> Check:
     CellInterruptedError
         It was stopped; the processes of the answer have been ended.
 
-    Examples
-    --------
-    >>> check("point_to_point/ring_pass", ring_pass)  # doctest: +SKIP
+    Notes
+    -----
+    In a notebook, under the cell that defines the function::
+
+        check("point_to_point/ring_pass", ring_pass)
+        check("point_to_point/ring_pass").hint()
     """
     found = _find(exercise, function)
     session = _session_names()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import sys
+import textwrap
 from typing import TYPE_CHECKING
 
 from labkit.grading.outcomes import Status, Verdict
@@ -69,13 +70,15 @@ class CheckWidget(StudyWidget):
 def _shown(verdict: Verdict) -> dict:
     """What the page shows of a verdict: plain text, but for the slip."""
     where = "" if verdict.rank is None else f"rank {verdict.rank}"
+    is_prose = verdict.status is Status.DEADLOCKED  # sentences of who waits for whom; else lines of code
     rows = [["expected", verdict.expected], ["actual", verdict.actual]] if verdict.expected or verdict.actual else []
     return {
         "status": str(verdict.status), "tone": TONES.get(verdict.status, "wrong"),
         "points": verdict.points, "maxPoints": verdict.max_points, "message": sentence(verdict.message),
-        "case": verdict.case, "where": where, "rows": rows, "details": verdict.details,
-        "isProse": verdict.status is Status.DEADLOCKED, "slip": to_html(sentence(verdict.slip)) if verdict.slip else "",
-        "cost": sentence(verdict.cost), "numPassed": verdict.num_passed, "numCases": verdict.num_cases,
+        "case": "" if verdict.status is Status.NOT_ATTEMPTED else verdict.case, "where": where, "rows": rows,
+        "details": verdict.details.replace("; rank", ";\nrank") if is_prose else textwrap.dedent(verdict.details),
+        "isProse": is_prose, "slip": to_html(sentence(verdict.slip)) if verdict.slip else "",
+        "cost": sentence(verdict.cost.removeprefix("cost of the case ")), "numPassed": verdict.num_passed, "numCases": verdict.num_cases,
         "sandbox": verdict.sandbox, "seconds": verdict.seconds,
         "timeline": "" if verdict.timeline is None else "open" if verdict.status in UNFOLDED else "folded",
     }
@@ -92,7 +95,7 @@ def sentence(text: str) -> str:
     first = text.split(" ")[0].rstrip(":,")
     if first.isalpha() and first.islower():
         text = text[0].upper() + text[1:]
-    return text if not text or text[-1] in ".!?:)" else f"{text}."
+    return text if not text or text[-1] in ".!?:" else f"{text}."
 
 
 def hint_html(text: str) -> str:

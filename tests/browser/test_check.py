@@ -12,7 +12,11 @@ pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 NAME = "point_to_point/ring_pass"
 FOLDER = exercises_folder() / NAME
-PASSES_RANK_0 = (FOLDER / "wrong" / "forgets_last_rank.py").read_text()
+FORGETFUL = (FOLDER / "wrong" / "forgets_last_rank.py").read_text()
+
+SLOW = (FOLDER / "reference.py").read_text().replace(
+    "    token = own.copy()\n", "    while comm.size == 2:\n        pass\n    token = own.copy()\n"
+)
 
 
 @pytest.fixture
@@ -64,7 +68,7 @@ def test_an_answer_that_passes_and_one_that_deadlocks(kept, lab, tmp_path):
     assert study.locator(".hint-button, .timeline-button").count() == 0
     study.screenshot(path=str(tmp_path / "passed.png"))
 
-    write_and_run(page, "def ring_pass", PASSES_RANK_0)
+    write_and_run(page, "def ring_pass", FORGETFUL)
     study.locator(".badge.wrong", has_text="deadlocked").wait_for(timeout=60_000)
     study.get_by_text("rank 0 waits in Recv").wait_for()
     figure = study.locator(".figure .js-plotly-plot")
@@ -83,6 +87,28 @@ def test_an_answer_that_passes_and_one_that_deadlocks(kept, lab, tmp_path):
     figure.wait_for(state="detached")
     study.get_by_role("button", name="Timeline of this case").click()
     figure.wait_for()
+
+    # A slow answer: how far it is, and the Stop button.
+    write_and_run(page, "def ring_pass", SLOW)
+    study.locator(".badge", has_text="checking").wait_for()
+    study.locator(".running", has_text="Case 3 of 21").wait_for(timeout=60_000)
+    study.screenshot(path=str(tmp_path / "running.png"))
+    page.page.get_by_role("button", name="Interrupt the kernel").click()
+    study.locator(".badge", has_text="not checked").wait_for(timeout=30_000)
+    study.locator(".problem", has_text="It was stopped after 2 of 21 cases.").wait_for()
+    page.page.locator(".jp-OutputArea-output", has_text="its processes have been ended").wait_for()
+    page.page.screenshot(path=str(tmp_path / "stopped.png"))
+
+    # Values, in the dark.
+    page.page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.page.locator(".lm-Menu-itemLabel", has_text="Theme").first.hover()
+    page.page.locator(".lm-Menu-itemLabel", has_text="JupyterLab Dark").first.click()
+    write_and_run(page, "def ring_pass", (FOLDER / "wrong" / "sends_own_vector.py").read_text())
+    study.locator(".badge.wrong", has_text="incorrect").wait_for(timeout=60_000)
+    expected, actual = study.locator(".values code").all()
+    assert expected.bounding_box()["x"] == actual.bounding_box()["x"]
+    assert study.locator(".hint").count() == 3  # those that were asked for before
+    study.screenshot(path=str(tmp_path / "incorrect.png"))
 
     assert cut_off(page) == []
     assert page.page.locator('[data-mime-type="application/vnd.jupyter.stderr"]').count() == 0
