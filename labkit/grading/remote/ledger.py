@@ -6,7 +6,7 @@ from labkit.grading.remote.wire import WireError
 
 MAX_BYTES = 1 << 28
 MAX_MESSAGES = 100_000
-MAX_THINGS = 100_000  # open requests, matched messages and communicators of one rank
+MAX_THINGS = 20_000  # open requests, matched messages and communicators of one rank
 
 
 class Ledger:

@@ -7,6 +7,7 @@ import math
 import re
 import socket
 import struct
+import sys
 import time
 from typing import Any
 
@@ -265,10 +266,11 @@ def _decode_dict(items: list, blocks: list, depth: int) -> dict:
 def _plain_array(block, dtype: np.dtype) -> np.ndarray:
     if dtype.kind == "b":
         return np.frombuffer(block, np.uint8) != 0  # a truth value has one of two patterns, whatever has arrived
-    array = np.frombuffer(block, dtype).copy()
     if dtype.kind == "U":
-        array.tolist()  # raises ValueError if there is no such character
-    return array
+        points = np.frombuffer(block, np.dtype(np.uint32).newbyteorder(dtype.byteorder))
+        if points.size and points.max() > sys.maxunicode:
+            raise ValueError(f"there is no character {points.max()}")
+    return np.frombuffer(block, dtype).copy()
 
 
 def plain_dtype(code: Any) -> np.dtype:
