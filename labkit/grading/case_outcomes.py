@@ -70,7 +70,7 @@ def judge_results(case: Case, results: list, parameters: tuple[str, ...] = ()) -
                 what = _name_of(key, parameters[case.num_ranks > 0 :])
                 where = f"on {'real ' if case.real else ''}rank {rank}, " if case.num_ranks else ""
                 return Outcome(
-                    Status.INCORRECT, f"{where}{what} {problem}", rank=rank if case.num_ranks else None,
+                    Status.INCORRECT, f"{where}{what}{': ' if problem.startswith(('element', 'item')) else ' '}{problem}", rank=rank if case.num_ranks else None,
                     expected=short(wanted), actual=short(actual), results=results,
                 )
     return Outcome(Status.PASSED, results=results)
