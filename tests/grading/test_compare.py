@@ -39,7 +39,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(values, values)
 @example([1, 2], [[1], [2, 3]])
 @example(10**30, 1e30)
@@ -52,7 +52,7 @@ def test_nothing_is_raised(expected, actual):
     assert isinstance(short(actual), str) and len(short(actual)) <= 160
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(values.filter(lambda value: not _has_odd(value)))
 def test_a_value_equals_itself(value):
     assert difference(value, value) == ""
@@ -71,7 +71,7 @@ def _has_odd(value) -> bool:
 floats = hnp.arrays(st.sampled_from([np.float64, np.float32, np.complex128]), st.integers(0, 5), elements={"allow_nan": True})
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(floats, st.data())
 def test_near_is_what_numpy_says(wanted, data):
     found = data.draw(hnp.arrays(wanted.dtype, wanted.shape, elements={"allow_nan": True}))
@@ -90,7 +90,7 @@ def test_near_is_what_numpy_says(wanted, data):
         assert problem.startswith(f"element {first} is ") and f"({int(np.sum(~oracle))} of {wanted.size} differ" in problem
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(-(2**66), 2**66) | st.integers(-5, 5), max_size=5), st.data())
 def test_integers_are_exact(wanted, data):
     found = list(wanted)

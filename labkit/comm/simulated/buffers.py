@@ -7,12 +7,15 @@ MPI itself, as a message of this process to itself: so they mean the same, and f
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 from mpi4py import MPI
 
 PLAIN = frozenset(np.dtype(char) for char in "?bhilqBHILQfdFD")
 _SELF = MPI.COMM_SELF  # while a simulation runs, the name in MPI means a simulated one
 _self: MPI.Intracomm | None = None
+_own_lock = threading.Lock()  # simulations in several threads share it
 
 
 def _own() -> MPI.Intracomm:
@@ -34,13 +37,14 @@ def taken(buffer) -> np.ndarray:
         return buffer.copy()
     if isinstance(buffer, (list, tuple)):
         _room(buffer)
-    comm, status = _own(), MPI.Status()
-    request = comm.Isend(buffer, 0)
-    comm.Probe(0, MPI.ANY_TAG, status)
-    data = np.empty(status.count, np.uint8)
-    comm.Recv([data, MPI.BYTE], 0)
-    request.Wait()
-    return data
+    with _own_lock:
+        comm, status = _own(), MPI.Status()
+        request = comm.Isend(buffer, 0)
+        comm.Probe(0, MPI.ANY_TAG, status)
+        data = np.empty(status.count, np.uint8)
+        comm.Recv([data, MPI.BYTE], 0)
+        request.Wait()
+        return data
 
 
 def check_buffer(buffer) -> None:
@@ -112,7 +116,8 @@ def put(data: np.ndarray, buffer) -> None:
         if data.nbytes:
             buffer.reshape(-1).view(np.uint8)[: data.nbytes] = data.reshape(-1).view(np.uint8)
         return
-    comm = _own()
-    request = comm.Irecv(buffer, 0)
-    comm.Send([data.reshape(-1).view(np.uint8), MPI.BYTE], 0)
-    request.Wait()
+    with _own_lock:
+        comm = _own()
+        request = comm.Irecv(buffer, 0)
+        comm.Send([data.reshape(-1).view(np.uint8), MPI.BYTE], 0)
+        request.Wait()

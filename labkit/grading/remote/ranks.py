@@ -202,6 +202,8 @@ class RankProcesses:
             return servers[comm.rank].run(*_packed(arguments[comm.rank]))
 
         simulation.run(serve, own_names=False)
+        if simulation.world.interrupted:  # not by the answer, whose exceptions are AnswerRaised
+            raise KeyboardInterrupt
         return simulation, servers
 
 

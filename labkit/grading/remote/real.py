@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import Sandbox, command
 from labkit.grading.outcomes import Status
 from labkit.grading.remote.ranks import PACKAGE, START_LIMIT_S, hidden_folders
-from labkit.grading.remote.server import AnswerRaised
+from labkit.grading.remote.raised import AnswerRaised, raised_from
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, encode
 from labkit.hardware.messages import find_mpiexec
 
@@ -37,32 +38,42 @@ class RealRanks:
         mpiexec, number = find_mpiexec(), max(sizes)
         self.sizes, self.memory_bytes, self.num_answers = sizes, memory_bytes, 0
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-real-", ignore_cleanup_errors=True)
-        path = str(Path(self.folder.name) / "judge")
-        listening = socket.socket(socket.AF_UNIX)
-        listening.bind(path)
-        listening.listen(number)
-        argv = [mpiexec, "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.real_rank", path]
+        path, end_path = (str(Path(self.folder.name) / name) for name in ("judge", "end"))
+        listening, ends = _listening(path, number), _listening(end_path, number)
+        argv = [mpiexec, "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.real_rank", path, end_path]
         self.process = subprocess.Popen(
             command(argv, scratch=Path(self.folder.name), readable=[PACKAGE], hidden=hidden_folders(), sandbox=sandbox),
             cwd=self.folder.name, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE, start_new_session=True,
         )
         self.links: list[Link] = [None] * number
+        self.lifelines: list[socket.socket] = []  # a rank ends when its own is closed
         options = {
             "readable": [str(PACKAGE)], "hidden": [str(folder) for folder in hidden_folders()],
             "memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 5)),
         }
         try:
             self._accept(listening, number)
+            ends.settimeout(START_LIMIT_S)
+            self.lifelines += [ends.accept()[0] for _ in range(number)]
             for link in self.links:
                 link.send(["world", sizes, options])
-            for link in self.links:
-                self._see_confined(link)
+            self._see_confined()
+        except (Closed, Late, WireError, TimeoutError):
+            self.close()
+            raise NotAvailableError(f"of {number} real ranks one has ended before it was confined. Run labkit doctor.") from None
         except BaseException:
             self.close()
             raise
         finally:
             listening.close()
+            ends.close()
+
+    def _see_confined(self) -> None:
+        """Every rank says that it is confined, before anything of the answer is executed in it."""
+        for link in self.links:
+            if link.receive()[0] != ["confined"]:
+                raise WireError("a real rank that does not say that it is confined")
 
     def _accept(self, listening, number: int) -> None:
         deadline = time.monotonic() + START_LIMIT_S
@@ -79,19 +90,10 @@ class RealRanks:
             sock.settimeout(None)
             link = Link(sock)
             link.set_deadline(max(0.1, deadline - time.monotonic()))
-            (_, rank, size), _ = link.receive()
+            (_, rank, size), _ = link.receive()  # nothing of the answer runs yet
             if size != number or not 0 <= rank < number or self.links[rank] is not None:
                 raise NotAvailableError(f"mpiexec -n {number} started a world of {size} ranks: labkit doctor looks for the cause.")
             self.links[rank] = link
-
-    def _see_confined(self, link: Link) -> None:
-        """A rank says that it is confined, before anything of the answer is executed in it."""
-        try:
-            message, _ = link.receive()
-        except (Closed, Late, WireError):
-            message = ["it ended"]
-        if message != ["confined"]:
-            raise NotAvailableError(f"a real rank could not be confined: {str(message[-1])[:500]}. Run labkit doctor.")
 
     def __enter__(self) -> RealRanks:
         return self
@@ -106,7 +108,7 @@ class RealRanks:
 
     def close(self) -> None:
         """End the ranks."""
-        for link in self.links:
+        for link in [*self.links, *self.lifelines]:
             if link is not None:
                 link.close()
         self._end()
@@ -139,16 +141,41 @@ class RealRanks:
             blocks: list = []
             with _problem_of(rank):
                 link.send(["run", rank, len(links), encode(list(arguments[rank]), blocks)], blocks)
-        results = []
+        return _results(links, time.monotonic() + seconds)
+
+
+def _result_of(link: Link):
+    match link.receive():
+        case ["result", value, _], got:
+            return decode(value, got)
+        case ["raised", *words], _:
+            raise raised_from(words)
+        case _:
+            raise WireError("no result")
+
+
+def _listening(path: str, number: int) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(path)
+    sock.listen(number)
+    return sock
+
+
+def _results(links: list[Link], deadline: float) -> list:
+    """What the ranks say, as it comes: the first problem is the cause of those that follow."""
+    results: list = [None] * len(links)
+    with selectors.DefaultSelector() as selector:
         for rank, link in enumerate(links):
-            with _problem_of(rank):
-                message, got = link.receive()
-                if message[0] == "raised":
-                    raise AnswerRaised(str(message[1]), str(message[2])[:4000], str(message[3])[:20000], message[4])
-                if message[0] != "result":
-                    raise WireError(f"{message[0]!r} instead of a result")
-                results.append(decode(message[1], got))
-        return results
+            selector.register(link.sock, selectors.EVENT_READ, rank)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise RankProblem(min(key.data for key in selector.get_map().values())) from Late()
+            for key, _ in ready:
+                selector.unregister(key.fileobj)
+                with _problem_of(key.data):
+                    results[key.data] = _result_of(links[key.data])
+    return results
 
 
 class RankProblem(Exception):

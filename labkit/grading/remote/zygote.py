@@ -8,11 +8,11 @@ Until a rank is confined, nothing of the answer has been executed in it.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import json
 import linecache
 import os
+import signal
 import socket
 import sys
 from pathlib import Path
@@ -36,6 +36,7 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
     control, channel = socket.socket(fileno=control_fd), socket.socket(fileno=fds_fd)
     link = Link(control, UNLIMITED)
     gc.freeze()  # pages that are not touched stay shared
+    living: set[int] = set()  # a number that has been waited for may be another process
     while True:
         try:
             order, _ = link.receive()
@@ -53,26 +54,28 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
                 if pid == 0:
                     be_a_rank(fd, sink, source, function, confinement, options)
                 pids.append(pid)
+            living |= set(pids)
             for fd in fds:
                 os.close(fd)
             link.send(["pids", pids])
         elif order[0] == "status":
-            link.send(["status", [_ended(pid) for pid in order[1]]])
+            link.send(["status", [_ended(pid, living) for pid in order[1]]])
         elif order[0] == "end":
-            for pid in order[1]:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, 9)
-                with contextlib.suppress(ChildProcessError):
-                    os.waitpid(pid, 0)
+            for pid in living.intersection(order[1]):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+                living.discard(pid)
 
 
-def _ended(pid: int) -> int | None:
-    """How a rank's process ended, as ``subprocess`` says it; None if it has not."""
-    try:
-        found, status = os.waitpid(pid, os.WNOHANG)
-    except ChildProcessError:
+def _ended(pid: int, living: set[int]) -> int | None:
+    """How a rank's process ended, as ``subprocess`` says it; None if it has not, or was asked for before."""
+    if pid not in living:
         return None
-    return os.waitstatus_to_exitcode(status) if found else None
+    found, status = os.waitpid(pid, os.WNOHANG)
+    if not found:
+        return None
+    living.discard(pid)
+    return os.waitstatus_to_exitcode(status)
 
 
 def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confinement, options: dict) -> None:
