@@ -63,7 +63,8 @@ def set_up(owner_pid: int | None = None) -> dict:
     # "from mpi4py import MPI; comm = MPI.COMM_WORLD" cannot hang a cell either.
     MPI.Request, MPI.Prequest, MPI.Win = Request, Prequest, Win
     # A program of its own begins with Init and ends with Finalize; these processes serve the next cell, too.
-    MPI.Init, MPI.Init_thread, MPI.Finalize = _nothing, lambda required=MPI.THREAD_MULTIPLE: MPI.Query_thread(), _nothing
+    MPI.Init = MPI.Finalize = _nothing
+    MPI.Init_thread = lambda required=MPI.THREAD_MULTIPLE: MPI.Query_thread()
     _state.shell.user_ns.update(MPI=MPI, np=np, exit=sys.exit, quit=sys.exit)
     _make_first_victim()
     if owner_pid is not None:

@@ -33,7 +33,8 @@ def simulated_names(world: World, comms):
         "COMM_SELF": _CurrentComm(lambda: _self_comm(world)), "Win": _NoWindows, "labkit_simulation": world,
         "Attach_buffer": buffers.attach, "Detach_buffer": buffers.detach,
         # A program of its own ends with Finalize; the process of the simulation goes on.
-        "Init": lambda: None, "Init_thread": lambda required=MPI.THREAD_MULTIPLE: MPI.Query_thread(), "Finalize": lambda: None,
+        "Init": lambda: None, "Finalize": lambda: None,
+        "Init_thread": lambda required=MPI.THREAD_MULTIPLE: MPI.Query_thread(),
     }
     missing = object()
     before = {name: getattr(MPI, name, missing) for name in replaced}
@@ -76,8 +77,8 @@ class _SendBuffers:
         rank = self.world.current.rank
         if rank in self.by_rank:
             raise MPIError(
-                MPI.ERR_BUFFER, f"rank {rank}: Attach_buffer: a rank has one buffer at a time, and one is attached: call "
-                "Detach_buffer first"
+                MPI.ERR_BUFFER, f"rank {rank}: Attach_buffer: a rank has one buffer at a time, and one is attached: "
+                "call Detach_buffer first"
             )
         self.by_rank[rank] = buf
 
