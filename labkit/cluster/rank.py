@@ -62,6 +62,9 @@ def set_up(owner_pid: int | None = None) -> dict:
     # In an engine the names of mpi4py mean the interruptible forms, so that the usual
     # "from mpi4py import MPI; comm = MPI.COMM_WORLD" cannot hang a cell either.
     MPI.Request, MPI.Prequest, MPI.Win = Request, Prequest, Win
+    # A program of its own begins with Init and ends with Finalize; these processes serve the next cell, too.
+    MPI.Init = MPI.Finalize = _nothing
+    MPI.Init_thread = lambda required=MPI.THREAD_MULTIPLE: MPI.Query_thread()
     _state.shell.user_ns.update(MPI=MPI, np=np, exit=sys.exit, quit=sys.exit)
     _make_first_victim()
     if owner_pid is not None:
@@ -142,6 +145,10 @@ def _live(comm):
 
     monitor = _state.monitor
     return LiveRecord(comm.recorder, monitor, monitor.publish, max_calls=max(100, MAX_CALLS // comm.size))
+
+
+def _nothing() -> None:
+    """What MPI's Init and Finalize do in a cell."""
 
 
 def _note_abort(errorcode: int) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
+import random
 import sys
 import threading
 import types
@@ -22,6 +24,55 @@ def same_folder():
     finally:
         os.fchdir(folder)
         os.close(folder)
+
+
+# Functions of np.random that are no methods of its generator, and the methods they stand for.
+NUMPY_FUNCTIONS = {"seed": "seed", "ranf": "random_sample", "sample": "random_sample"}
+
+
+class RandomNumbers:
+    """The generators behind ``random`` and ``np.random``, one a rank, as every process has its own.
+
+    They stay from cell to cell. Without a seed they begin anywhere, as those of real ranks do.
+    """
+
+    def __init__(self):
+        self.by_rank: dict[tuple, object] = {}
+
+    @contextlib.contextmanager
+    def of_ranks(self, world):
+        """While a simulation runs, functions of these modules use the generator of the running rank."""
+        import numpy as np
+
+        replaced = []
+        for module, shared, make in (
+            (random, random._inst, random.Random), (np.random, np.random.mtrand._rand, np.random.RandomState),
+        ):
+            for name, function in vars(module).copy().items():
+                method = name if getattr(function, "__self__", None) is shared else None
+                if module is np.random:
+                    method = NUMPY_FUNCTIONS.get(name, method)
+                if method is not None:
+                    setattr(module, name, self._dispatch(world, function, make, method))
+                    replaced.append((module, name, function))
+        try:
+            yield
+        finally:
+            for module, name, function in replaced:
+                setattr(module, name, function)
+
+    def _dispatch(self, world, function, make, method):
+        @functools.wraps(function)
+        def of_running_rank(*args, **kwargs):
+            current = world.current
+            if current is None:  # between the ranks, or after the cell that has imported this by its name
+                return function(*args, **kwargs)
+            key = current.rank, make
+            if key not in self.by_rank:
+                self.by_rank[key] = make()
+            return getattr(self.by_rank[key], method)(*args, **kwargs)
+
+        return of_running_rank
 
 
 class streams_by_rank:

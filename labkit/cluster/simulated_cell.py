@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from labkit.cluster.execution import compile_cell, execute
 from labkit.cluster.outcome import CellOutcome, Listener, failures_text, status_of
-from labkit.cluster.shared_process import names_by_rank, same_folder, streams_by_rank
+from labkit.cluster.shared_process import RandomNumbers, names_by_rank, same_folder, streams_by_rank
 from labkit.errors import CellError, CellInterruptedError, CellTimeoutError, RankFailedError, UsageError
 
 MAX_RANKS = 16384
@@ -40,6 +40,7 @@ class SimulatedRanks:
 
     def __init__(self):
         self.namespaces: list[dict] = []
+        self.random_numbers = RandomNumbers()
         self.num_cells = 0
 
     @property
@@ -60,6 +61,7 @@ class SimulatedRanks:
             import numpy as np
             from mpi4py import MPI
 
+            self.random_numbers = RandomNumbers()
             self.namespaces = [
                 {"__name__": "__main__", "MPI": MPI, "np": np, "exit": sys.exit, "quit": sys.exit} for _ in range(num_ranks)
             ]
@@ -136,7 +138,8 @@ def run_simulated_cell(
     started = time.monotonic()
     watch = _Watch(simulation.world, timeout_s, progress)
     names = names_by_rank(simulation.world, ranks.namespaces)
-    with same_folder(), streams_by_rank(simulation.world, listener), names, watch:
+    numbers = ranks.random_numbers.of_ranks(simulation.world)
+    with same_folder(), numbers, streams_by_rank(simulation.world, listener), names, watch:
         simulation.run(run_rank)
     error = _error_of(simulation, outcomes, watch.timed_out, timeout_s)
     outcome = SimulatedOutcome(

@@ -8,7 +8,13 @@ from collections import Counter
 from dataclasses import dataclass
 
 from labkit.comm.simulated.run import Counts, Simulation
-from labkit.errors import CellInterruptedError, CollectiveMismatchError, DeadlockError, NotAvailableError, RankFailedError
+from labkit.errors import (
+    CellInterruptedError,
+    CollectiveMismatchError,
+    DeadlockError,
+    NotAvailableError,
+    RankFailedError,
+)
 from labkit.grading.compare import difference, short
 from labkit.grading.exercise import COMPUTED_S, RETURN, Budget, Case
 from labkit.grading.outcomes import Status

@@ -20,7 +20,7 @@ from labkit.grading.exercise import Exercise, exercise_names, load_exercise
 from labkit.grading.journal import Journal, answer_key, exercise_digest
 from labkit.grading.outcomes import Verdict
 from labkit.grading.sheet import NOT_HANDED_IN, NOT_JUDGED, UNREADABLE, Row
-from labkit.grading.submissions import Submission, find_submissions, topics_of
+from labkit.grading.submissions import Submission, topics_of
 from labkit.grading.workers import Task, in_processes
 
 MAX_SOURCE = 50_000  # characters of an answer that a report shows

@@ -60,9 +60,8 @@ def predicted_time_s(name: str, num_ranks: int, num_bytes: float, network: Netwo
     per_node = network.ranks_per_node
     if name == "allreduce_hierarchical" and per_node > 1:
         inside_ranks = min(num_ranks, per_node)
-        inside = sum(
-            (COSTS[part](inside_ranks, num_elements, itemsize) for part in ("reduce_binomial", "broadcast_binomial")), Cost()
-        )
+        up, down = COSTS["reduce_binomial"], COSTS["broadcast_binomial"]
+        inside = up(inside_ranks, num_elements, itemsize) + down(inside_ranks, num_elements, itemsize)
         between = COSTS["allreduce_rabenseifner"](network.num_nodes(num_ranks), num_elements, itemsize)
         return _time_s(inside, network.inside, network) + _time_s(between, network.cost, network)
     link = network.inside if 1 < per_node >= num_ranks else network.cost

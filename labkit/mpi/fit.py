@@ -152,11 +152,11 @@ def fit(num_ranks: int = 2, *, seconds: float = DEFAULT_SECONDS) -> MachineFit:
         MPI does not work here.
     """
     if not _is_whole(num_ranks) or num_ranks < 2:
-        raise UsageError(f"fit: a message needs at least 2 ranks, not {num_ranks!r}: pass a whole number, for example fit(2).")
+        raise UsageError(f"fit: a message needs at least 2 ranks, not {num_ranks!r}: pass a whole number, such as 2.")
     if num_ranks > MOST_RANKS:
         raise UsageError(
-            f"fit: {num_ranks} real ranks are too many to measure with, at most {MOST_RANKS}: fit fewer, and predict for "
-            f"as many as you like with fit(2).predict_s(name, {num_ranks}, num_bytes)."
+            f"fit: {num_ranks} real ranks are too many to measure with, at most {MOST_RANKS}: fit fewer, and predict "
+            f"for as many as you like with fit(2).predict_s(name, {num_ranks}, num_bytes)."
         )
     if not isinstance(seconds, Real) or not 0 < seconds <= LONGEST_SECONDS:
         raise UsageError(f"fit: seconds={seconds!r}: measure for more than 0 and at most {LONGEST_SECONDS:g} s.")
@@ -238,9 +238,11 @@ def _sizes(call: str, num_ranks, num_bytes, itemsize) -> tuple[int, int, int]:
     """The sizes as Python's own integers: NumPy's may overflow."""
     for name, value, least in (("num_ranks", num_ranks, 1), ("itemsize", itemsize, 1)):
         if not _is_whole(value) or value < least:
-            raise UsageError(f"{call}: {name} is a whole number of at least {least}, not {value!r}: pass such a number.")
+            raise UsageError(f"{call}: {name} is a whole number of at least {least}, not {value!r}: pass such a one.")
     if isinstance(num_bytes, bool) or not isinstance(num_bytes, Real) or not 0 <= num_bytes < float("inf"):
-        raise UsageError(f"{call}: num_bytes is the size of the whole buffer, 0 or more, not {num_bytes!r}: pass such a number.")
+        raise UsageError(
+            f"{call}: num_bytes is the size of the whole buffer, 0 or more, not {num_bytes!r}: pass such a number."
+        )
     return int(num_ranks), math.ceil(num_bytes), int(itemsize)
 
 

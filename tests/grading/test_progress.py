@@ -13,7 +13,13 @@ from labkit.grading import progress
 from labkit.grading.course_progress import course_progress, progress_text
 from labkit.grading.outcomes import Status, Verdict
 from labkit.grading.progress import (
-    progress_path, read_progress, record_card, record_exercise, record_quiz, record_visit, reset_progress,
+    progress_path,
+    read_progress,
+    record_card,
+    record_exercise,
+    record_quiz,
+    record_visit,
+    reset_progress,
 )
 from labkit.grading.quiz_file import load_quiz
 

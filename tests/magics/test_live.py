@@ -17,8 +17,8 @@ FIGURE = "application/vnd.plotly.v1+json"
 VIEW = "application/vnd.jupyter.widget-view+json"
 CELL = "import time\ncomm.sendrecv(1, 1 - comm.rank, 0, None, 1 - comm.rank)\ntime.sleep(1.2)\nprint('done')"
 WIDGET = (
-    "import gc\nfrom labkit.widgets.live_timeline import LiveTimeline\n"
-    "lives = [o for o in gc.get_objects() if isinstance(o, LiveTimeline)]\nlive = lives[-1]\n"
+    "from ipywidgets.widgets.widget import _instances\nfrom labkit.widgets.live_timeline import LiveTimeline\n"
+    "lives = [w for w in _instances.values() if isinstance(w, LiveTimeline)]\nlive = lives[-1]  # the newest\n"
     "print(len(lives), live._thread.is_alive(), live.figure.layout.title.text)"
 )
 
@@ -142,4 +142,3 @@ def test_the_view_ends_however_the_cell_ends(kernel, line, cell, ename, words):
     assert error == ename and displays.count([VIEW]) == 1
     text, _, error = kernel.execute(WIDGET)
     assert error is None and " False At " in text and words in text
-    kernel.execute("del lives, live")

@@ -85,8 +85,8 @@ def find_network(text: str) -> Network:
         network = PRESETS.get(parts[0])
         if network is None:
             raise UsageError(
-                f"there is no network {parts[0]!r}; the known ones are {', '.join(PRESETS)}; or write values, for example "
-                f"alpha=1e-6,bandwidth=1e9."
+                f"there is no network {parts[0]!r}; the known ones are {', '.join(PRESETS)}; or write values, for "
+                f"example alpha=1e-6,bandwidth=1e9."
             )
         parts = parts[1:]
     return changed_network(network or alpha_beta(1e-6, 1e-9, GAMMA_S_PER_BYTE), ",".join(parts))
@@ -135,7 +135,9 @@ def _changed(network: Network, values: dict) -> Network:
         )
     changes = {field: values[key] for key, field in _NETWORK_KEYS.items() if key in values}
     if inside is not network.inside and values.get("node", network.ranks_per_node) == 1:
-        raise UsageError("inside-alpha and inside-beta are costs inside a node of several ranks: add node=, for example node=4.")
+        raise UsageError(
+            "inside-alpha and inside-beta are costs inside a node of several ranks: add node=, for example node=4."
+        )
     return network.with_(cost=cost, inside=inside, **changes)
 
 

@@ -67,7 +67,8 @@ class Torus:
     def __post_init__(self):
         if any(number is not None and number < 1 for number in (self.num_rows, self.num_columns)):
             raise UsageError(
-                f"a torus has at least 1 row and 1 column, not {self.num_rows} and {self.num_columns}: write torus(4x8)."
+                f"a torus has at least 1 row and 1 column, not {self.num_rows} and {self.num_columns}: write for "
+                "example torus(4x8)."
             )
 
     def shape(self, num_nodes: int) -> tuple[int, int]:
@@ -110,7 +111,9 @@ class Torus:
         return tuple(links)
 
     def __str__(self) -> str:
-        return f"torus({self.num_rows or ''}x{self.num_columns or ''})" if self.num_rows or self.num_columns else "torus"
+        if self.num_rows is None and self.num_columns is None:
+            return "torus"
+        return f"torus({self.num_rows or ''}x{self.num_columns or ''})"
 
 
 def _steps(start: int, end: int, size: int) -> list[int]:
