@@ -48,6 +48,8 @@ def run_cell(
 ) -> CellOutcome:
     """Run the text of a cell on all ranks, or on ``ranks``, and return when all are idle again.
 
+    With ``trace``, a listener that has ``part`` is told what the ranks record while the cell runs.
+
     Raises
     ------
     CellError
@@ -59,6 +61,7 @@ def run_cell(
         timeout_s,
         ranks=list(ranks) if ranks is not None else None,
         trace=trace,
+        live=trace and cell.listener.part is not None,
         check_unsafe_sends=check_unsafe_sends,
     )
 
@@ -168,8 +171,19 @@ class _RunningCell:
             self.listener.text(rank, content["name"], content["text"])
         elif kind == "display_data":
             self.listener.display(rank, content)
-        elif kind == "data_message" and rank in self.pending:
-            report = self.futures[rank].output.metadata["data"].get("wait")
+        elif kind == "data_message":
+            self._handle_data(rank, content.get("keys"))
+
+    def _handle_data(self, rank: int, keys: list[str] | None) -> None:
+        """Handle what a rank has published under ``keys``; None means that this is not known."""
+        data = self.futures[rank].output.metadata["data"]
+        for key in list(data) if keys is None else keys:
+            if key.startswith("live "):
+                part = data.pop(key, None)  # it may have been taken when its key was not known
+                if part is not None and self.listener.part is not None:
+                    self.listener.part(part)
+        if rank in self.pending and (keys is None or "wait" in keys):
+            report = data.get("wait")
             if report is None:
                 self.states[rank] = RankStatus(rank, "computing", "computes")
             else:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from labkit.comm.deadlock import ranks_text
 from labkit.comm.verdict import statuses_text
 from labkit.comm.waits import RankStatus
+from labkit.trace.growing import RecordPart
 
 RESTART = "All variables of the ranks are lost; the next cell starts new ranks."
 
@@ -40,6 +41,7 @@ class Listener:
 
     text: Callable[[int, str, str], None] = lambda rank, stream, text: None
     display: Callable[[int, dict], None] = lambda rank, content: None
+    part: Callable[[RecordPart], None] | None = None  # of a trace, while the cell runs; None: not wanted
     idle: Callable[[], None] = lambda: None
 
 

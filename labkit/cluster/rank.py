@@ -11,6 +11,7 @@ import platform
 import sys
 import types
 from collections import deque
+from contextlib import nullcontext
 from pathlib import Path
 
 from labkit.cluster.death import ABORT_NOTE, DEATH_NOTES
@@ -61,6 +62,9 @@ def set_up(owner_pid: int | None = None) -> dict:
     # In an engine the names of mpi4py mean the interruptible forms, so that the usual
     # "from mpi4py import MPI; comm = MPI.COMM_WORLD" cannot hang a cell either.
     MPI.Request, MPI.Prequest, MPI.Win = Request, Prequest, Win
+    # A program of its own begins with Init and ends with Finalize; these processes serve the next cell, too.
+    MPI.Init = MPI.Finalize = _nothing
+    MPI.Init_thread = lambda required=MPI.THREAD_MULTIPLE: MPI.Query_thread()
     _state.shell.user_ns.update(MPI=MPI, np=np, exit=sys.exit, quit=sys.exit)
     _make_first_victim()
     if owner_pid is not None:
@@ -84,6 +88,7 @@ def run_cell(
     *,
     ranks: list[int] | None = None,
     trace: bool = False,
+    live: bool = False,
     check_unsafe_sends: bool = False,
 ) -> dict:
     """Run one cell on this rank and tell how it ended.
@@ -124,13 +129,26 @@ def run_cell(
         return {"status": "absent"}
     MPI.COMM_WORLD = comm
     state.shell.user_ns["comm"] = comm
-    outcome = _execute(state.shell, source, number)
+    with _live(comm) if trace and live else nullcontext():
+        outcome = _execute(state.shell, source, number)
     outcome["left_over"] = _clean_up(monitor)
     outcome["collectives"] = monitor.collective_logs(4096)
     outcome["damaged"] = monitor.damaged
     if trace:
         outcome["record"] = comm.recorder.record()
     return outcome
+
+
+def _live(comm):
+    """While the cell runs, tell the notebook what ``comm`` has recorded so far."""
+    from labkit.comm.interruptible.live import MAX_CALLS, LiveRecord
+
+    monitor = _state.monitor
+    return LiveRecord(comm.recorder, monitor, monitor.publish, max_calls=max(100, MAX_CALLS // comm.size))
+
+
+def _nothing() -> None:
+    """What MPI's Init and Finalize do in a cell."""
 
 
 def _note_abort(errorcode: int) -> None:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import _thread
-import io
 import sys
 import threading
 import time
-import types
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from labkit.cluster.execution import compile_cell, execute
 from labkit.cluster.outcome import CellOutcome, Listener, failures_text, status_of
-from labkit.cluster.output import LimitedStream
+from labkit.cluster.shared_process import RandomNumbers, names_by_rank, same_folder, streams_by_rank
 from labkit.errors import CellError, CellInterruptedError, CellTimeoutError, RankFailedError, UsageError
 
 MAX_RANKS = 16384
@@ -42,6 +40,7 @@ class SimulatedRanks:
 
     def __init__(self):
         self.namespaces: list[dict] = []
+        self.random_numbers = RandomNumbers()
         self.num_cells = 0
 
     @property
@@ -62,6 +61,7 @@ class SimulatedRanks:
             import numpy as np
             from mpi4py import MPI
 
+            self.random_numbers = RandomNumbers()
             self.namespaces = [
                 {"__name__": "__main__", "MPI": MPI, "np": np, "exit": sys.exit, "quit": sys.exit} for _ in range(num_ranks)
             ]
@@ -137,7 +137,9 @@ def run_simulated_cell(
 
     started = time.monotonic()
     watch = _Watch(simulation.world, timeout_s, progress)
-    with _streams_by_rank(simulation.world, listener), _names_by_rank(simulation.world, ranks.namespaces), watch:
+    names = names_by_rank(simulation.world, ranks.namespaces)
+    numbers = ranks.random_numbers.of_ranks(simulation.world)
+    with same_folder(), numbers, streams_by_rank(simulation.world, listener), names, watch:
         simulation.run(run_rank)
     error = _error_of(simulation, outcomes, watch.timed_out, timeout_s)
     outcome = SimulatedOutcome(
@@ -206,86 +208,3 @@ class _Watch:
                     f"{max(rank.now for rank in ranks):.6g} s, "
                     f"{sum(rank.state == 'finished' for rank in ranks):,} of {len(ranks):,} ranks have finished"
                 )
-
-
-class _streams_by_rank:
-    """While a simulation runs, what a rank prints goes to the listener under its number."""
-
-    def __init__(self, world, listener: Listener):
-        self.world = world
-        self.by_name = {
-            name: [LimitedStream(_ToListener(listener, rank, name)) for rank in range(world.num_ranks)]
-            for name in ("stdout", "stderr")
-        }
-
-    def __enter__(self):
-        self.before = sys.stdout, sys.stderr
-        sys.stdout, sys.stderr = (
-            _Switch(self.world, self.by_name[name], real)
-            for name, real in zip(("stdout", "stderr"), self.before, strict=True)
-        )
-
-    def __exit__(self, *exception):
-        sys.stdout, sys.stderr = self.before
-        for streams in self.by_name.values():
-            for stream in streams:
-                stream.close_cell()
-
-
-class _names_by_rank:
-    """While a simulation runs, ``__main__`` is what the running rank has defined: so its classes can be pickled."""
-
-    def __init__(self, world, namespaces: list[dict]):
-        self.module = _MainOfRanks("__main__")
-        self.module.__dict__.update(_world=world, _namespaces=namespaces, _real=sys.modules["__main__"])
-
-    def __enter__(self):
-        sys.modules["__main__"] = self.module
-
-    def __exit__(self, *exception):
-        sys.modules["__main__"] = self.module._real
-
-
-class _MainOfRanks(types.ModuleType):
-    """Looks a name up in the running rank's namespace, then in the notebook's."""
-
-    def __getattr__(self, name: str):
-        current = self._world.current
-        namespace = self._namespaces[current.rank] if current is not None else {}
-        return namespace[name] if name in namespace else getattr(self._real, name)
-
-
-class _ToListener(io.TextIOBase):
-    """The end of a rank's stream."""
-
-    def __init__(self, listener: Listener, rank: int, name: str):
-        self.listener, self.rank, self.stream_name = listener, rank, name
-
-    def write(self, text: str) -> int:
-        self.listener.text(self.rank, self.stream_name, text)
-        return len(text)
-
-
-class _Switch(io.TextIOBase):
-    """A stream that belongs to whichever rank is running, and to the notebook between them."""
-
-    def __init__(self, world, streams: list[LimitedStream], real):
-        self.world, self.streams, self.real = world, streams, real
-        self.main = threading.get_ident()
-
-    def _stream(self):
-        current = self.world.current
-        return self.real if current is None or threading.get_ident() != self.main else self.streams[current.rank]
-
-    def write(self, text: str) -> int:
-        return self._stream().write(text)
-
-    def flush(self) -> None:
-        self._stream().flush()
-
-    def writable(self) -> bool:
-        return True
-
-    @property
-    def encoding(self):
-        return getattr(self.real, "encoding", "utf-8")

@@ -68,7 +68,7 @@ def advice(graph: WaitGraph, reports: Mapping[int, WaitReport]) -> list[str]:
     stuck = {rank: reports[rank] for rank in graph.stuck}
     found = [
         sentence
-        for explain in (_other_tag, _other_source, _skipped_collective, _self_receive, _unsafe_sends, _all_receive)
+        for explain in EXPLANATIONS
         if (sentence := explain(graph, stuck, reports))
     ]
     return found[:2] or _finished_partner(graph, stuck)
@@ -165,18 +165,30 @@ def _unsafe_sends(graph, stuck, reports) -> str:
     return ""
 
 
-def _self_receive(graph, stuck, reports) -> str:
+def _waits_for_itself(graph, stuck, reports) -> str:
     if len(graph.cycle) == 1:
         rank = graph.cycle[0]
+        own = {operation.kind for operation in stuck[rank].operations if rank in operation.peers}
+        verb = {("send",): "receive", ("recv", "send"): "start anything else"}.get(tuple(sorted(own)), "send")
         return (
-            f"rank {rank} waits for itself, and while it waits it cannot send: check the rank in "
+            f"rank {rank} waits for itself, and while it waits it cannot {verb}: check the rank in "
             f"{stuck[rank].call}."
         )
     return ""
 
 
+def _message_to_itself(graph, stuck, reports) -> str:
+    if len(graph.cycle) == 1:
+        rank = graph.cycle[0]
+        return (
+            f"if rank {rank} is meant to pass something to itself, use Sendrecv, or start with Isend or Irecv and "
+            f"wait after both calls; or do without a message and copy it."
+        )
+    return ""
+
+
 def _all_receive(graph, stuck, reports) -> str:
-    if graph.cycle and all(
+    if len(graph.cycle) > 1 and all(
         stuck[rank].operations and all(op.kind in ("recv", "probe") for op in stuck[rank].operations)
         for rank in graph.cycle
     ):
@@ -185,6 +197,11 @@ def _all_receive(graph, stuck, reports) -> str:
             "or use Sendrecv."
         )
     return ""
+
+
+EXPLANATIONS = (
+    _other_tag, _other_source, _skipped_collective, _waits_for_itself, _message_to_itself, _unsafe_sends, _all_receive,
+)
 
 
 def _finished_partner(graph, stuck) -> list[str]:

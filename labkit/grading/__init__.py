@@ -14,9 +14,19 @@ An exercise is a folder, ``exercises/<topic>/<name>/``::
 ``exercise.py``         ``Exercise``, ``Case``, ``Budget``, ``Slip``, and loading a folder
 ``answers.py``          the source of an answer, from a notebook's cells or a file
 ``judge.py``            ``judge(exercise, source)`` returns a ``Verdict``
+``case_outcomes.py``    what came of one case, in a sentence
 ``compare.py``          a value against the expected one
 ``confinement/``        what a process that runs an answer may do
 ``remote/``             ranks in processes of their own, on the simulator of this process
+``cells.py, code.py``   code cells of a file or a session; what their statements define and need
+``notebooks.py``        the notebook of a topic, built from its folders
+``submissions.py``      whose a file is, and which topic it answers
+``workers.py``          processes that judge side by side
+``journal.py``          what has been judged, so that a run goes on
+``grade.py``            a class becomes rows; ``command.py`` is ``labkit grade``
+``sheet.py, report.py`` rows and totals as CSV, JSON and pages
+``release.py``          the students' tree
+``nbgrader/``           the same exercises as a course of nbgrader
 ======================  =====================================================================
 
 The answer never runs in the process that judges it, and that process never runs code or unpickles

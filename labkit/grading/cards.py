@@ -59,8 +59,10 @@ def due_cards(cards: tuple[Card, ...], boxes: dict[str, int], number: int) -> li
     Examples
     --------
     >>> cards = (Card("a", "1"), Card("b", "2"), Card("c", "3"))
-    >>> [card.term for card in due_cards(cards, {"a": 2, "b": 1}, 1)], [c.term for c in due_cards(cards, {"a": 2, "b": 1}, 2)]
-    (['c', 'b'], ['c', 'b', 'a'])
+    >>> [card.term for card in due_cards(cards, {"a": 2, "b": 1}, 1)]
+    ['c', 'b']
+    >>> [card.term for card in due_cards(cards, {"a": 2, "b": 1}, 2)]
+    ['c', 'b', 'a']
     """
     def box(card):
         return boxes.get(card.term, 0)
@@ -94,7 +96,6 @@ class CardRun:
         """The next round."""
         self.number += 1
         self._queue = deque(due_cards(self.cards, self.boxes, self.number))
-        self._missed: set[str] = set()
 
     @property
     def current(self) -> Card | None:
@@ -112,16 +113,15 @@ class CardRun:
         return sum(box > 0 for box in self.boxes.values())
 
     def known(self) -> None:
-        """The card on top was known: it moves up a box, unless it was missed earlier in this round."""
+        """The card on top was known: it moves up a box."""
         if self.current is not None:
             card = self._queue.popleft()
-            self._keep(card, 1 if card.term in self._missed else min(TOP_BOX, self.boxes[card.term] + 1))
+            self._keep(card, min(TOP_BOX, self.boxes[card.term] + 1))
 
     def again(self) -> None:
         """The card on top was not known: it goes to the first box, and comes again soon."""
         if self.current is not None:
             card = self._queue.popleft()
-            self._missed.add(card.term)
             self._queue.insert(min(AGAIN_AFTER, len(self._queue)), card)
             self._keep(card, 0)
 

@@ -10,6 +10,7 @@ import codecs
 import inspect
 import json
 import re
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,8 @@ def cells_of_session(function: Callable | None = None) -> list[str]:
 def _text(path: Path) -> str:
     """The text of a file, a notebook's without outputs."""
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would wait for ever
+            raise SubmissionError(f"{path.name} cannot be read: it is no file.")
         if path.stat().st_size > MAX_BYTES:
             raise SubmissionError(f"{path.name} has {path.stat().st_size} bytes, and {MAX_BYTES} are the most that is read.")
         data = path.read_bytes()

@@ -13,12 +13,13 @@ EXACT = 2**53  # from here on, a float is not every integer
 SCALARS = (bool, int, float, complex, np.number, np.bool_)
 
 
-def difference(expected: Any, actual: Any, rtol: float = 1e-12, atol: float = 0.0) -> str:
+def difference(expected: Any, actual: Any, rtol: float = 1e-12, atol: float = 0.0, max_ulp: float | None = None) -> str:
     """What is wrong with ``actual``; "" if nothing is.
 
     Lists, tuples and arrays of equal shape and values are equal; integers, strings and truth values must be
-    exact, floating-point numbers within ``atol + rtol * abs(expected)``; a NaN equals a NaN, and infinities equal
-    themselves only. Whatever ``actual`` is, nothing is raised.
+    exact, floating-point numbers within ``atol + rtol * abs(expected)``, or within ``max_ulp`` units in the last
+    place of ``expected`` (in its own type); a NaN equals a NaN, and infinities equal themselves only. Whatever
+    ``actual`` is, nothing is raised.
 
     Examples
     --------
@@ -32,19 +33,19 @@ def difference(expected: Any, actual: Any, rtol: float = 1e-12, atol: float = 0.
     if expected is None or isinstance(expected, (str, bytes)):
         return "" if _is_same(expected, actual) else f"is {short(actual)}"
     if isinstance(expected, dict):
-        return _of_dicts(expected, actual, rtol, atol)
+        return _of_dicts(expected, actual, rtol, atol, max_ulp)
     wanted, found = _as_array(expected), _as_array(actual)
     if wanted is None and not isinstance(expected, SCALARS):
-        return _of_lists(expected, actual, rtol, atol)
+        return _of_lists(expected, actual, rtol, atol, max_ulp)
     if wanted is None or found is None:
         if isinstance(expected, SCALARS) and isinstance(actual, SCALARS):  # integers beyond those of NumPy
-            return "" if _is_equal(expected, actual, rtol, atol) else f"is {short(actual)} instead of {short(expected)}"
+            return "" if _is_equal(expected, actual, rtol, atol, max_ulp) else f"is {short(actual)} instead of {short(expected)}"
         if isinstance(expected, (list, tuple)):
-            return _of_lists(expected, actual, rtol, atol)
+            return _of_lists(expected, actual, rtol, atol, max_ulp)
         return f"is {_kind(actual)} instead of {_kind(expected)}"
     if found.shape != wanted.shape:
         return f"has the shape {found.shape} instead of {wanted.shape}"
-    return _of_arrays(wanted, found, rtol, atol)
+    return _of_arrays(wanted, found, rtol, atol, max_ulp)
 
 
 def _as_array(value) -> np.ndarray | None:
@@ -74,7 +75,7 @@ def _has_large_integers(value) -> bool:
     return isinstance(value, (int, np.integer)) and abs(int(value)) >= EXACT
 
 
-def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float) -> str:
+def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float, max_ulp: float | None) -> str:
     if wanted.dtype.kind == "b" and found.dtype.kind != "b":
         return "is a number instead of a truth value" if not wanted.shape else "has numbers instead of truth values"
     if wanted.dtype.kind in "iub" and found.dtype.kind in "iub":
@@ -82,6 +83,8 @@ def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float) 
     else:
         with np.errstate(all="ignore"):
             bound = atol + rtol * np.abs(wanted)
+            if max_ulp is not None and wanted.dtype.kind == "f":
+                bound = max_ulp * np.spacing(np.abs(wanted)).astype(np.float64)
             near = (np.abs(found - wanted) <= bound) & np.isfinite(bound)
             wrong = ~((wanted == found) | near | (np.isnan(wanted) & np.isnan(found)))
     count = int(np.count_nonzero(wrong))
@@ -95,17 +98,17 @@ def _of_arrays(wanted: np.ndarray, found: np.ndarray, rtol: float, atol: float) 
     return f"element {place} is {found[where]} instead of {wanted[where]} ({words})"
 
 
-def _is_equal(wanted, found, rtol, atol) -> bool:
+def _is_equal(wanted, found, rtol, atol, max_ulp) -> bool:
     """Two numbers of which one is an integer that no array holds."""
     if isinstance(wanted, (int, np.integer)) and isinstance(found, (int, np.integer)):
         return int(wanted) == int(found)
     try:
-        return not _of_arrays(np.asarray(complex(wanted)), np.asarray(complex(found)), rtol, atol)
+        return not _of_arrays(np.asarray(complex(wanted)), np.asarray(complex(found)), rtol, atol, max_ulp)
     except OverflowError:
         return False
 
 
-def _of_lists(expected, actual, rtol, atol) -> str:
+def _of_lists(expected, actual, rtol, atol, max_ulp) -> str:
     """Item by item; arrays of anything but numbers are lists too."""
     expected, actual = (value.tolist() if isinstance(value, np.ndarray) else value for value in (expected, actual))
     if not isinstance(expected, (list, tuple)):
@@ -115,7 +118,7 @@ def _of_lists(expected, actual, rtol, atol) -> str:
     if len(actual) != len(expected):
         return f"has {len(actual)} items instead of {len(expected)}"
     for number, (wanted, found) in enumerate(zip(expected, actual, strict=True)):
-        problem = difference(wanted, found, rtol, atol)
+        problem = difference(wanted, found, rtol, atol, max_ulp)
         if problem:
             return f"item {number}{':' * problem.startswith(('element', 'item'))} {problem}"
     return ""
@@ -127,13 +130,13 @@ def _is_same(expected, actual) -> bool:
     return isinstance(actual, kinds[0]) and bool(actual == expected)
 
 
-def _of_dicts(expected, actual, rtol, atol) -> str:
+def _of_dicts(expected, actual, rtol, atol, max_ulp) -> str:
     if not isinstance(actual, dict):
         return f"is {_kind(actual)} instead of {_kind(expected)}"
     if set(actual) != set(expected):
         return f"has the keys {short(sorted(map(short, actual)))} instead of {short(sorted(map(short, expected)))}"
     for key, wanted in expected.items():
-        problem = difference(wanted, actual[key], rtol, atol)
+        problem = difference(wanted, actual[key], rtol, atol, max_ulp)
         if problem:
             return f"{short(key)}: {problem}"
     return ""

@@ -51,7 +51,9 @@ class Lesson:
         return f"{self.number} {self.title}"
 
 
-MACHINE, MESSAGES, MODELS = "One machine", "Messages, and training with them", "Models over many machines, and their use"
+MACHINE = "One machine"
+MESSAGES = "Messages, and training with them"
+MODELS = "Models over many machines, and their use"
 LESSONS = (
     Lesson("00_start_here", "Start here", MACHINE),
     Lesson("01_floating_point", "Floating point", MACHINE),
@@ -105,5 +107,5 @@ def load_summary(name: str) -> dict[str, str]:
     parts = re.split(r"^## (.+)$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     found = {title.strip(): text.strip() for title, text in zip(parts[1::2], parts[2::2], strict=True)}
     if tuple(found) != LEVELS or not all(found.values()):
-        raise UsageError(f"{path}: a summary has the sections {', '.join(LEVELS)}, each with text, but this one has {list(found)}.")
+        raise UsageError(f"{path}: the sections of a summary are {', '.join(LEVELS)}, but here they are {list(found)}.")
     return found

@@ -57,9 +57,9 @@ def _of_lesson(lesson: Lesson, progress: Progress, exercises: list[str]) -> Less
     points, boxes, kept = progress.quiz_points(lesson.name), progress.boxes(lesson.name), progress.exercises()
     own = [name for name in exercises if name.partition("/")[0] == lesson.topic]
     tried = [kept[name] for name in own if name in kept]
+    reached = sum(min(question.points, max(0.0, points.get(question.name, 0.0))) for question in quiz.questions)
     return LessonProgress(
-        lesson, progress.visited(lesson.name),
-        sum(min(question.points, max(0.0, points.get(question.name, 0.0))) for question in quiz.questions), quiz.max_points,
+        lesson, progress.visited(lesson.name), reached, quiz.max_points,
         sum(boxes.get(card.term, 0) > 0 for card in cards), len(cards),
         sum(entry["passed"] for entry in tried), len(own), sum(entry["points"] for entry in tried),
     )

@@ -16,6 +16,7 @@ from labkit.errors import UsageError
 
 RETURN = "return"
 COMPUTED_S = "computed_s"
+REAL = -1
 COLLECTIVES = (
     "Barrier", "Bcast", "Scatter", "Scatterv", "Gather", "Gatherv", "Allgather", "Allgatherv", "Alltoall", "Alltoallv",
     "Reduce", "Allreduce", "Reduce_scatter", "Reduce_scatter_block", "Scan", "Exscan",
@@ -65,6 +66,11 @@ class Case:
         0 for a function without a communicator.
     rtol, atol : float
         For floating-point values; integers, strings and shapes must be equal.
+    max_ulp : float or None
+        Instead of them: the largest error in units in the last place of the expected value, in its own type.
+    repeats : int
+        For a function without a communicator: so many calls, all of which must be right. Where threads race, the
+        verdict tells how often which result came.
     judge : callable, optional
         ``judge(results) -> str``, instead of ``expected``, where many answers are right: ``results[rank]`` is
         ``{"return": value, 0: ..., 1: ..., COMPUTED_S: seconds}``; "" if all is well, else what is wrong.
@@ -84,12 +90,19 @@ class Case:
     num_ranks: int = 0
     rtol: float = 1e-12
     atol: float = 0.0
+    max_ulp: float | None = None
+    repeats: int = 1
     judge: Callable[[list[dict]], str] | None = None
     seed: int | None = None
     unsafe_sends: bool = False
     network: Network | None = None
     budget: Budget | None = None
     real: bool = False
+
+
+def process_group(case: Case) -> int:
+    """Cases of a group are called in the same processes: those for equally many simulated ranks, and all real ones."""
+    return REAL if case.real else case.num_ranks
 
 
 def mpi_case(
@@ -215,14 +228,14 @@ class Exercise:
         return (self.folder / "starter.py").read_text(encoding="utf-8")
 
     def all_cases(self) -> list[Case]:
-        """The cases, and the hidden ones where this tree has them; those for equal numbers of ranks together."""
+        """The cases, and the hidden ones where this tree has them; in groups that share processes."""
         found = list(self.cases())
         hidden = self.folder / "hidden.py"
         if hidden.exists():
             cases = _load(hidden, f"{self.name} (hidden)").cases
             found += cases(_load(self.folder / "exercise.py", self.name)) if inspect.signature(cases).parameters else cases()
-        groups = list(dict.fromkeys((case.num_ranks, case.real) for case in found))  # they share processes
-        return sorted(found, key=lambda case: groups.index((case.num_ranks, case.real)))
+        groups = list(dict.fromkeys(map(process_group, found)))
+        return sorted(found, key=lambda case: groups.index(process_group(case)))
 
 
 def exercises_folder() -> Path:

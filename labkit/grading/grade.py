@@ -20,7 +20,7 @@ from labkit.grading.exercise import Exercise, exercise_names, load_exercise
 from labkit.grading.journal import Journal, answer_key, exercise_digest
 from labkit.grading.outcomes import Verdict
 from labkit.grading.sheet import NOT_HANDED_IN, NOT_JUDGED, UNREADABLE, Row
-from labkit.grading.submissions import Submission, find_submissions, topics_of
+from labkit.grading.submissions import Submission, topics_of
 from labkit.grading.workers import Task, in_processes
 
 MAX_SOURCE = 50_000  # characters of an answer that a report shows
@@ -143,7 +143,7 @@ def _of_topic(topic: str, found: list[tuple], course: Course) -> Iterator[tuple[
     note = ""
     if len(found) > 1:
         others = ", ".join(file[0].path.name for file in found if file[0] is not submission)
-        note = f"{submission.path.name} was taken, the newest of {len(found)} files that can be read (not {others})"
+        note = f"of {len(found)} files {submission.path.name} was taken, the newest that can be read (not {others})"
     functions = [name for names in course.functions.values() for name in names]
     for exercise in course.topics[topic]:
         row = functools.partial(Row, submission.student, topic, exercise.name, 0.0, exercise.points, file=_shown(submission.path))

@@ -5,42 +5,31 @@ from __future__ import annotations
 import ast
 import contextlib
 import dataclasses
+import functools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import groupby
 
-from labkit.comm.simulated.run import Counts, Simulation
-from labkit.errors import DeadlockError, NotAvailableError, RankFailedError
-from labkit.grading.compare import difference, short
-from labkit.grading.exercise import COMPUTED_S, RETURN, Budget, Case, Exercise, Failure
+from labkit.comm.simulated.run import Simulation
+from labkit.errors import NotAvailableError
+from labkit.grading.case_outcomes import (
+    Outcome,
+    judge_results,
+    of_error,
+    of_failure,
+    of_traffic,
+    with_computed_time,
+    with_histogram,
+)
+from labkit.grading.exercise import REAL, Case, Exercise, Failure, process_group
 from labkit.grading.outcomes import Status, Verdict
 from labkit.grading.remote.ranks import RankProcesses, Zygote
-from labkit.grading.remote.server import AnswerRaised, ForbiddenCall
-from labkit.grading.remote.wire import Closed, Late, Odd, WireError
+from labkit.grading.remote.server import AnswerRaised
+from labkit.grading.remote.wire import Closed, Late, WireError
 
-BUDGET_WORDS = {
-    "num_messages": "messages", "num_bytes": "bytes", "num_rounds": "rounds", "num_reduced_elements": "reduced elements",
-    "max_bytes_sent": "bytes sent by one rank", "max_bytes_received": "bytes received by one rank",
-}
-NAMES = {RETURN: "what is returned", COMPUTED_S: "the time computed, in s,"}
 MAX_COST_RANKS = 8
 MAX_TIMELINE_RANKS = 16
 MAX_TIMELINE_SPANS = 3000
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one case."""
-
-    status: Status
-    message: str = ""
-    rank: int | None = None
-    expected: str = ""
-    actual: str = ""
-    details: str = ""
-    results: tuple = ()
-    cost: str = ""
 
 
 def judge(
@@ -67,6 +56,8 @@ def judge(
     ------
     NotAvailableError
         Answers cannot be run on this machine.
+    KeyboardInterrupt
+        The Stop button; the processes have been ended.
     """
     start = time.monotonic()
     cases = exercise.all_cases()
@@ -89,7 +80,9 @@ def judge(
         sandbox = zygote.sandbox.text
         over = cost = None
         passed, not_run = 0, ""
-        for case, outcome in _outcomes(exercise, source, cases, zygote):
+        # Closed here, not when it is collected: real ranks end with it, whatever stops the judge.
+        outcomes = stack.enter_context(contextlib.closing(_outcomes(exercise, source, cases, zygote)))
+        for case, outcome in outcomes:
             if case is None:  # no real ranks here
                 not_run = f"; real ranks were not used: {outcome}"
                 continue
@@ -141,16 +134,26 @@ def _shape(tree: ast.Module) -> str:
 
 def _outcomes(exercise: Exercise, source: str, cases: list[Case], zygote: Zygote):
     """(case, outcome) one after the other; cases of equal numbers of ranks share processes."""
-    for (num_ranks, is_real), group in groupby(cases, key=lambda case: (case.num_ranks, case.real)):
+    for num_ranks, group in groupby(cases, key=process_group):
         group = list(group)
-        if is_real:
+        if num_ranks == REAL:
             from labkit.grading.remote.real import run_on_real_ranks
 
-            yield from run_on_real_ranks(exercise, source, group, zygote.sandbox, judge_results, _of_failure)
+            yield from run_on_real_ranks(exercise, source, group, zygote, functools.partial(judge_results, parameters=parameters_of(source, exercise.function)), of_failure)
             continue
         with _processes(exercise, source, num_ranks, len(group), zygote) as ranks:
             for case in group:
                 yield case, _run(exercise, case, ranks)[0]
+
+
+@functools.lru_cache(maxsize=8)
+def parameters_of(source: str, function: str) -> tuple[str, ...]:
+    """Names of the parameters of a function, as its last definition says."""
+    found = ()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef) and node.name == function:
+            found = tuple(argument.arg for argument in (*node.args.posonlyargs, *node.args.args))
+    return found
 
 
 def _processes(exercise: Exercise, source: str, num_ranks: int, num_cases: int, zygote: Zygote) -> RankProcesses:
@@ -163,10 +166,14 @@ def _processes(exercise: Exercise, source: str, num_ranks: int, num_cases: int, 
 def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = False) -> tuple[Outcome, Simulation | None]:
     """Run one case."""
     ranks.set_deadline(exercise.time_limit_s)
+    parameters = parameters_of(ranks.source, exercise.function)
     simulation = None
     try:
         if case.num_ranks == 0:
-            results = [ranks.call(case.arguments[0])]
+            repeated = [ranks.call(case.arguments[0]) for _ in range(case.repeats)]
+            outcomes = [judge_results(case, [result], parameters) for result in repeated]
+            wrong = [outcome for outcome in outcomes if outcome.status is not Status.PASSED]
+            return (with_histogram(wrong[0], repeated, len(wrong)) if wrong else outcomes[0]), None
         else:
             forbidden = frozenset(name.lower() for name in exercise.forbidden)
             simulation, servers = ranks.simulate(
@@ -175,151 +182,14 @@ def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = 
             )
             error = simulation.error()
             if error is not None:
-                return _of_error(exercise, case, error, ranks, servers), simulation
-            results = [_with_time(rank.result, rank) for rank in simulation.world.ranks]
+                return of_error(exercise, case, error, ranks, servers), simulation
+            results = [with_computed_time(rank.result, rank) for rank in simulation.world.ranks]
     except (AnswerRaised, Closed, Late, WireError) as error:
-        return _of_failure(exercise, case, error, ranks, 0), None
-    outcome = judge_results(case, results)
+        return of_failure(exercise, case, error, ranks, 0), None
+    outcome = judge_results(case, results, parameters)
     if outcome.status is not Status.PASSED or simulation is None:
         return outcome, simulation
-    return _of_traffic(case, simulation, outcome), simulation
-
-
-def _with_time(result, rank):
-    return result | {COMPUTED_S: float(rank.computed_s)} if isinstance(result, dict) else result
-
-
-def judge_results(case: Case, results: list) -> Outcome:
-    """What the ranks have brought against what is expected."""
-    for rank, result in enumerate(results):
-        if not isinstance(result, dict):
-            return Outcome(Status.CRASHED, "the function brought no results", rank=rank)
-    results = tuple(results)
-    if case.judge is not None:
-        try:
-            problem = case.judge([dict(result) for result in results])
-        except Exception as error:  # odd values: the judge of the case expects better ones
-            odd = [value for result in results for value in result.values() if isinstance(value, Odd)]
-            problem = f"the values cannot be judged ({odd[0]!r})" if odd else f"the values cannot be judged ({error})"
-        if problem:
-            return Outcome(Status.INCORRECT, problem, results=results)
-        return Outcome(Status.PASSED, results=results)
-    for rank, expected in enumerate(case.expected):
-        for key, wanted in expected.items():
-            actual = results[rank].get(key)
-            problem = difference(wanted, actual, case.rtol, case.atol)
-            if problem:
-                what = NAMES[key] if key in NAMES else f"argument {key + 1 + (case.num_ranks > 0)}"
-                where = f"on {'real ' if case.real else ''}rank {rank}, " if case.num_ranks else ""
-                return Outcome(
-                    Status.INCORRECT, f"{where}{what} {problem}", rank=rank if case.num_ranks else None,
-                    expected=short(wanted), actual=short(actual), results=results,
-                )
-    return Outcome(Status.PASSED, results=results)
-
-
-def _of_error(exercise, case, error, ranks, servers) -> Outcome:
-    """A simulation that did not end well."""
-    if isinstance(error, DeadlockError):
-        words = "the ranks called different collectives" if "collective" in type(error).__name__.lower() else (
-            "every rank waits, and nothing can move any more"
-        )
-        if case.unsafe_sends:
-            words += " when sends wait for their receives, as MPI allows"
-        return Outcome(Status.DEADLOCKED, f"deadlock: {words}", details=str(error))
-    cause = error.__cause__
-    if isinstance(error, RankFailedError) and isinstance(cause, (AnswerRaised, ForbiddenCall, Closed, Late, WireError)):
-        rank = next(s.rank for s in error.statuses if s.state == "failed")
-        return _of_failure(exercise, case, cause, ranks, rank, servers[rank].line)
-    return Outcome(Status.CRASHED, _first_line(error), details=str(error))
-
-
-def _of_failure(exercise, case, error, ranks, rank: int, line: int | None = None) -> Outcome:
-    """A rank that raised, ended, took too long, made a forbidden call, or said what cannot be understood."""
-    who = f"{'real ' if case.real else ''}rank {rank}" if case.num_ranks else "the function"
-    at = f", line {line}" if line else ""
-    shown = rank if case.num_ranks else None
-    if isinstance(error, ForbiddenCall):
-        return Outcome(
-            Status.FORBIDDEN_CALL, f"{error.name}{at} is not allowed here: write it with sends and receives"
-            if error.name.lower() not in ("send", "recv") else f"{error.name}{at} is not allowed here", rank=shown,
-        )
-    if isinstance(error, AnswerRaised):
-        if error.kind == "NotImplementedError":
-            return Outcome(Status.NOT_ATTEMPTED, "the function raises NotImplementedError: write it, then check again")
-        where = f", line {error.line}" if error.line else ""
-        said = f"{error.kind}: {error.words}" if error.words else error.kind
-        return Outcome(Status.CRASHED, f"{who} raised {said}{where}", rank=shown, details=error.trace)
-    if isinstance(error, Late):
-        return Outcome(
-            Status.TIMED_OUT, f"{who} was not done after {exercise.time_limit_s:g} s"
-            + (f"; its last call was in line {line}" if line else ""), rank=shown,
-        )
-    if isinstance(error, Closed):
-        return Outcome(Status.CRASHED, f"{who}: {_ending(ranks, rank)}{at}", rank=shown)
-    return Outcome(Status.CRASHED, f"{who}: what it sent cannot be understood: {error}", rank=shown)
-
-
-def _ending(ranks: RankProcesses, rank: int) -> str:
-    """How the process of a rank has ended."""
-    with contextlib.suppress(NotAvailableError):
-        status = ranks.exit_statuses()[rank] if ranks is not None else None
-        if status is not None and status < 0:
-            names = {-9: "it was killed, perhaps for using too much memory", -24: "it used too much processor time", -11: "segmentation fault", -6: "it aborted, perhaps for lack of memory"}
-            return f"its process was ended by signal {-status} ({names.get(status, 'a signal')}) before the function returned"
-        if status is not None:
-            return f"its process ended with exit status {status} before the function returned"
-    return "its process ended before the function returned"
-
-
-def _of_traffic(case: Case, simulation: Simulation, outcome: Outcome) -> Outcome:
-    """Right values: was everything received, and what did it cost?"""
-    if simulation.num_unreceived:
-        number = simulation.num_unreceived
-        return dataclasses.replace(
-            outcome, status=Status.INCORRECT,
-            message=f"the values are right, but {number} message{'s were' if number > 1 else ' was'} sent and never received",
-        )
-    if simulation.left_over:
-        rank, left = next(iter(simulation.left_over.items()))
-        return dataclasses.replace(
-            outcome, status=Status.INCORRECT, rank=rank,
-            message=f"the values are right, but rank {rank} never completed {left[0]}: wait for every request",
-        )
-    if case.budget is None:
-        return outcome
-    counts = simulation.counts()
-    time_s = float(max(rank.now for rank in simulation.world.ranks))
-    cost = _cost_text(case.budget, counts, time_s)
-    excess = _excess(case.budget, counts, time_s)
-    if excess:
-        return dataclasses.replace(
-            outcome, status=Status.OVER_BUDGET, message=f"the values are right, but it costs too much: {excess}", cost=cost
-        )
-    return dataclasses.replace(outcome, cost=f"cost of the case {case.label}: {cost}")
-
-
-def _excess(budget: Budget, counts: Counts, time_s: float) -> str:
-    """Which limits are broken."""
-    broken = [
-        f"{getattr(counts, name):,} {words}, at most {limit:,}"
-        for name, words in BUDGET_WORDS.items()
-        if (limit := getattr(budget, name)) is not None and getattr(counts, name) > limit
-    ]
-    if budget.time_s is not None and time_s > budget.time_s * (1 + 1e-9):
-        broken.append(f"{time_s:.4g} s of virtual time, at most {budget.time_s:.4g} s")
-    return "; ".join(broken)
-
-
-def _cost_text(budget: Budget, counts: Counts, time_s: float) -> str:
-    parts = [
-        f"{getattr(counts, name):,} of at most {limit:,} {words}"
-        for name, words in BUDGET_WORDS.items()
-        if (limit := getattr(budget, name)) is not None
-    ]
-    if budget.time_s is not None:
-        parts.append(f"{time_s:.4g} of at most {budget.time_s:.4g} s of virtual time")
-    return ", ".join(parts)
+    return of_traffic(case, simulation, outcome), simulation
 
 
 def _slip(exercise: Exercise, failure: Failure) -> str:
@@ -350,7 +220,3 @@ def _timeline(exercise: Exercise, source: str, case: Case, zygote: Zygote) -> di
     if timeline is None or not timeline.spans or len(timeline.spans) > MAX_TIMELINE_SPANS:
         return None
     return chrome_trace(timeline)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

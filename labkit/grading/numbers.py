@@ -10,7 +10,9 @@ from labkit.errors import UsageError
 GROUPED = re.compile(r"[+-]?\d{1,3}(?:[ _]\d{3})+(?:\.\d+)?")
 PLAIN = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 NUMBER = rf"(?:{GROUPED.pattern}|{PLAIN.pattern})"
-WHOLE = re.compile(rf"(?P<first>{NUMBER})\s*(?:(?P<sign>/|\*\*|\^)\s*(?P<second>{NUMBER}))?\s*(?P<unit>[^\d\s+.,/*^-].*)?")
+WHOLE = re.compile(
+    rf"(?P<first>{NUMBER})\s*(?:(?P<sign>/|\*\*|\^)\s*(?P<second>{NUMBER}))?\s*(?P<unit>[^\d\s+.,/*^-].*)?"
+)
 SPACES = dict.fromkeys(map(ord, "\u00a0\u2009\u202f\t"), " ")
 MICRO = str.maketrans({"µ": "u", "μ": "u"})
 
@@ -78,7 +80,7 @@ def _check_unit(text: str, given: str, wanted: str) -> None:
         return
     if not wanted:
         raise UsageError(f"{text!r}: the answer is a number without a unit; leave {given!r} out.")
-    raise UsageError(f"{text!r}: the answer is asked for in {wanted}, not in {given}; convert it and write the number alone.")
+    raise UsageError(f"{text!r}: the answer is asked for in {wanted}, not in {given}; convert it first.")
 
 
 def _same(unit: str) -> str:

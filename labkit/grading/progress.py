@@ -60,7 +60,8 @@ class Progress:
 
     def quiz_points(self, lesson: str) -> dict[str, float]:
         """The best points of each question of a lesson."""
-        return {name: points for name, points in _mapping(self._lesson(lesson).get("quiz")).items() if _is_number(points)}
+        kept = _mapping(self._lesson(lesson).get("quiz"))
+        return {name: points for name, points in kept.items() if _is_number(points)}
 
     def boxes(self, lesson: str) -> dict[str, int]:
         """The box of each flashcard of a lesson."""
@@ -157,7 +158,7 @@ def _change(change: Callable[[dict], None]) -> str:
             if json.dumps(content) != before:
                 _replace(path, content)
     except OSError as error:
-        return f"Your progress could not be kept in {path}: {error}. Name another file in LABKIT_PROGRESS, or go on without."
+        return f"Your progress could not be kept in {path}: {error}. Name another file in LABKIT_PROGRESS."
     return ""
 
 
@@ -206,7 +207,7 @@ def _set_aside(path: Path, word: str) -> Path:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Only one process and thread at a time. The lock lives as long as its file is open, so a killed process leaves none."""
+    """Only one process and thread at a time. The lock goes with its open file, so a killed process leaves none."""
     if fcntl is None:
         yield
         return

@@ -141,7 +141,7 @@ class Order:
         places = answer.replace(",", " ").split() if isinstance(answer, str) else list(answer)
         order = [_place(place, len(self.steps)) for place in places]
         if sorted(order) != list(range(len(self.steps))):
-            raise UsageError(f"each of the {len(self.steps)} steps is named once; this names {len(set(order))} of them.")
+            raise UsageError(f"name each of the {len(self.steps)} steps once; this names {len(set(order))} of them.")
         at = {self.shown[place]: index for index, place in enumerate(order)}
         for k, why in enumerate(self.reasons):
             if at[self.steps[k]] > at[self.steps[k + 1]]:
@@ -199,7 +199,7 @@ class Answered:
 
     def text(self) -> str:
         """For a terminal."""
-        words = {Status.PASSED: "Right", Status.INCORRECT: "Not right", Status.NOT_ATTEMPTED: "No answer yet"}[self.status]
+        words = {Status.PASSED: "Right", Status.INCORRECT: "Not right"}.get(self.status, "No answer yet")
         points = f", {self.points:g} of {self.max_points:g} points" if self.passed else ""
         return f"{words}{points}. {self.explanation}"
 

@@ -60,7 +60,8 @@ def read_quiz(path: Path, lesson: str, title: str) -> Quiz:
     """The questions of a file; raises as :func:`load_quiz`."""
     content = read_toml(path)
     if set(content) != {"question"} or not _is(content["question"], TABLES):
-        raise UsageError(f"{path}: a quiz is a list of tables [[question]], but this file has {sorted(content) or 'nothing'}.")
+        found = sorted(content) or "nothing"
+        raise UsageError(f"{path}: a quiz is a list of tables [[question]], but this file has {found}.")
     questions = tuple(_question(values, number, path, lesson) for number, values in enumerate(content["question"], 1))
     names = [question.name for question in questions]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -85,7 +86,8 @@ def check_table(values: dict, required: dict, optional: dict, where: str) -> Non
         raise UsageError(f"{where}: {', '.join(unknown)} is unknown; it may have {', '.join(known)}.")
     for key, value in values.items():
         if not _is(value, known[key]):
-            raise UsageError(f"{where}: {key} = {value!r} must be {known[key]}" + (", and not empty." if known[key] != REAL else "."))
+            empty = "" if known[key] == REAL else ", and not empty"
+            raise UsageError(f"{where}: {key} = {value!r} must be {known[key]}{empty}.")
 
 
 def _is(value, kind: str) -> bool:

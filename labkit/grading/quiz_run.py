@@ -74,4 +74,5 @@ class QuizRun:
             status, message = Status.INCORRECT, f"{passed} of {count} questions are answered right."
         else:
             status, message = Status.NOT_ATTEMPTED, "No question has been answered."
-        return Verdict(f"{self.quiz.lesson}/quiz", status, self.points, maximum, message, num_passed=passed, num_cases=count)
+        name = f"{self.quiz.lesson}/quiz"
+        return Verdict(name, status, self.points, maximum, message, num_passed=passed, num_cases=count)

@@ -173,16 +173,17 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever an exercise prints must not get between the verdicts
-    from labkit.grading.judge import judge
     from labkit.grading.remote.ranks import Zygote
 
-    zygote = None
+    zygote = Zygote(keeps_real_ranks=True)  # it starts while this process imports the rest
     try:
+        from labkit.grading.judge import judge
+
         for line in sys.stdin.buffer:
             name, folder, source = json.loads(line)
             try:
                 if source is not None and zygote is None:
-                    zygote = Zygote()
+                    zygote = Zygote(keeps_real_ranks=True)
                 verdict = judge(load_exercise(name, Path(folder)), source, zygote=zygote)
                 found = verdict.to_dict(timeline=False)
             except Exception as error:  # of the exercise or this machine

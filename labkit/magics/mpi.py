@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import warnings
+from contextlib import nullcontext
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import publish_display_data
@@ -13,8 +14,10 @@ from labkit.cluster.engines import LocalEngines, check_num_ranks
 from labkit.cluster.outcome import CellOutcome, Listener
 from labkit.cluster.simulated_cell import SimulatedRanks, check_num_simulated, run_simulated_cell
 from labkit.errors import CellError, EnginesError, RankDiedError, UsageError
+from labkit.magics.live import live_view
 from labkit.magics.options import OptionParser, check_names, parse_ranks, positive_seconds
 from labkit.magics.output import RankOutput
+from labkit.magics.variables import check_picklable, pull
 from labkit.views.theme import time_text
 from labkit.widgets.progress import Progress
 
@@ -27,6 +30,7 @@ _cell_options.add_argument("-n", type=int, default=None, metavar="RANKS")
 _cell_options.add_argument("--ranks", default=None, metavar="0,2")
 _cell_options.add_argument("--timeout", type=positive_seconds, default=None, metavar="SECONDS")
 _cell_options.add_argument("--trace", action="store_true")
+_cell_options.add_argument("--live", action="store_true")
 _cell_options.add_argument("--check-unsafe-sends", action="store_true")
 _cell_options.add_argument("--sim", type=int, default=None, metavar="RANKS")
 _cell_options.add_argument("--network", default=None, metavar="NAME")
@@ -57,11 +61,12 @@ class MPIMagics(Magics):
 
         ::
 
-            %%mpi [-n RANKS] [--ranks 0,2] [--timeout SECONDS] [--trace] [--check-unsafe-sends]
+            %%mpi [-n RANKS] [--ranks 0,2] [--timeout SECONDS] [--trace [--live]] [--check-unsafe-sends]
 
         ``comm`` is a fresh communicator of all ranks; ``MPI`` and ``np`` are ready. Variables stay
         on the ranks from cell to cell. ``--trace`` draws who communicated when and keeps the
-        timeline as ``_timeline``. ``--check-unsafe-sends`` makes every Send wait for its receive.
+        timeline as ``_timeline``; with ``--live`` it also grows while the cell runs.
+        ``--check-unsafe-sends`` makes every Send wait for its receive.
 
         ::
 
@@ -75,6 +80,8 @@ class MPIMagics(Magics):
         if options.sim is not None:
             self._simulate(options, cell)
             return
+        if options.live and not options.trace:
+            raise UsageError("%%mpi: --live draws the timeline of --trace while the cell runs: write --trace --live.")
         if options.network is not None or options.seed is not None:
             raise UsageError("%%mpi: --network and --seed describe simulated ranks; add --sim RANKS, or leave them out.")
         if options.n is not None:
@@ -84,21 +91,30 @@ class MPIMagics(Magics):
         self._check_text(cell)
         self._ensure_engines(num_ranks)
         output = RankOutput(num_ranks)
-        listener = Listener(text=output.text, display=output.display, idle=output.flush_now_and_then)
+        live = live_view(self.shell, num_ranks) if options.live else None
+        listener = Listener(
+            text=output.text, display=output.display, idle=output.flush_now_and_then,
+            part=live.growing.add if live else None,
+        )
         try:
-            outcome = run_cell(
-                self.engines,
-                cell,
-                ranks=ranks,
-                timeout_s=options.timeout,
-                trace=options.trace,
-                check_unsafe_sends=options.check_unsafe_sends,
-                listener=listener,
-            )
+            with live or nullcontext():
+                outcome = run_cell(
+                    self.engines,
+                    cell,
+                    ranks=ranks,
+                    timeout_s=options.timeout,
+                    trace=options.trace,
+                    check_unsafe_sends=options.check_unsafe_sends,
+                    listener=listener,
+                )
         except CellError as error:
+            if live:
+                live.end(error.outcome.timeline)
             self._show(output, error.outcome)
             self._show_graph(error)
             raise
+        if live:
+            live.end(outcome.timeline)
         self._show(output, outcome)
         self._warn_of_left_over(output, outcome)
 
@@ -106,6 +122,11 @@ class MPIMagics(Magics):
         """Run the cell on simulated ranks."""
         if options.n is not None or options.ranks is not None:
             raise UsageError("%%mpi: -n and --ranks are for real ranks; --sim RANKS alone says how many are simulated.")
+        if options.live:
+            raise UsageError(
+                "%%mpi: --live follows real ranks; simulated ones have no time to look at while they run. Leave it "
+                "out; LiveTimeline(_timeline) of labkit.widgets.live_timeline plays the run afterwards."
+            )
         check_num_simulated(options.sim)
         network = _network(options.network)
         self._check_text(cell)
@@ -142,7 +163,7 @@ class MPIMagics(Magics):
         ranks = self._chosen(options.ranks)
         values = {name: self.shell.user_ns[name] for name in names}
         for name, value in values.items():
-            _check_picklable(name, value)
+            check_picklable(name, value)
         for result in [self.engines.view(rank).push(values, block=False) for rank in ranks]:
             result.get()
 
@@ -157,7 +178,7 @@ class MPIMagics(Magics):
         if not self.engines.ranks:
             raise UsageError("%mpi_pull: no ranks are running; a %%mpi cell starts them.")
         ranks = self._chosen(options.ranks)
-        results = [self.engines.submit(rank, _pull, names) for rank in ranks]
+        results = [self.engines.submit(rank, pull, names) for rank in ranks]
         values = [result.get() for result in results]
         for rank, value in zip(ranks, values, strict=True):
             if isinstance(value, str):
@@ -252,36 +273,3 @@ def _network(text: str | None):
     from labkit.comm.network.presets import find_network
 
     return find_network(text)
-
-
-def _check_picklable(name: str, value) -> None:
-    import pickle
-
-    if hasattr(value, "__array_interface__"):
-        return
-    try:
-        pickle.dumps(value)
-    except Exception as error:
-        raise UsageError(
-            f"%mpi_push: {name} is a {type(value).__name__}, which cannot travel to another "
-            f"process ({error}); define it in a %%mpi cell instead."
-        ) from None
-
-
-def _pull(names):
-    """Runs on a rank: the values, or what is wrong in words."""
-    from IPython import get_ipython
-
-    namespace = get_ipython().user_ns
-    for name in names:
-        if name not in namespace:
-            return f"has no variable {name!r}."
-        try:
-            import pickle
-
-            pickle.dumps(namespace[name])
-        except Exception as error:
-            return f"cannot send {name}, a {type(namespace[name]).__name__}: {error}"
-    return [namespace[name] for name in names]
-
-

@@ -35,7 +35,7 @@ class Curve:
     points: tuple[tuple[float, float], ...] = ()
 
 
-def predicted_time_s(name: str, num_ranks: int, num_bytes: float, network: Network) -> float:
+def predicted_time_s(name: str, num_ranks: int, num_bytes: float, network: Network, *, itemsize: int = 8) -> float:
     """The time that the alpha-beta-gamma model gives an algorithm, in s.
 
     Raises
@@ -56,15 +56,16 @@ def predicted_time_s(name: str, num_ranks: int, num_bytes: float, network: Netwo
     6e-06
     """
     algorithm = find(name)
-    num_elements = num_elements_for(algorithm.operation, num_ranks, num_bytes)
+    num_elements = num_elements_for(algorithm.operation, num_ranks, num_bytes, itemsize)
     per_node = network.ranks_per_node
     if name == "allreduce_hierarchical" and per_node > 1:
         inside_ranks = min(num_ranks, per_node)
-        inside = COSTS["reduce_binomial"](inside_ranks, num_elements) + COSTS["broadcast_binomial"](inside_ranks, num_elements)
-        between = COSTS["allreduce_rabenseifner"](network.num_nodes(num_ranks), num_elements)
+        up, down = COSTS["reduce_binomial"], COSTS["broadcast_binomial"]
+        inside = up(inside_ranks, num_elements, itemsize) + down(inside_ranks, num_elements, itemsize)
+        between = COSTS["allreduce_rabenseifner"](network.num_nodes(num_ranks), num_elements, itemsize)
         return _time_s(inside, network.inside, network) + _time_s(between, network.cost, network)
     link = network.inside if 1 < per_node >= num_ranks else network.cost
-    return _time_s(algorithm.cost(num_ranks, num_elements), link, network)
+    return _time_s(algorithm.cost(num_ranks, num_elements, itemsize), link, network)
 
 
 def _time_s(cost: Cost, link: LinkCost, network: Network) -> float:

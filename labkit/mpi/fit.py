@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from labkit.mpi.curves import predicted_time_s
 
 DEFAULT_SECONDS = 4.0
 LONGEST_SECONDS = 10.0
+MOST_RANKS = 64  # real processes that poll; on fewer cores they take turns
 # In these, one rank of a pair sends and the other receives; in all others both do both.
 ONE_WAY = {"broadcast", "scatter", "gather", "reduce", "scan", "exscan"}
 # These combine into memory that no other rank reads; in all others a sum is written where one has just read.
@@ -98,6 +101,7 @@ class MachineFit:
         itemsize : int
             Bytes of an element.
         """
+        num_ranks, num_bytes, itemsize = _sizes("predict_s", num_ranks, num_bytes, itemsize)
         algorithm = find(name)
         cost = algorithm.cost(num_ranks, num_elements_for(algorithm.operation, num_ranks, num_bytes, itemsize), itemsize)
         if cost.num_rounds == 0:
@@ -109,7 +113,7 @@ class MachineFit:
             num_segments, num_blocks = PIPELINED[name](num_ranks)
             block_bytes = num_bytes if algorithm.operation == "broadcast" else num_bytes / num_ranks
             time_s = num_segments * self._at(message_s, per_round) + num_blocks * self._at(message_s, block_bytes)
-        if name in FROM_MEMORY and per_round:
+        if name in FROM_MEMORY and per_round and num_bytes:
             whole_s = cost.path_bytes * num_ranks / num_bytes * self._at(message_s, num_bytes / num_ranks)
             time_s += FROM_MEMORY[name] * max(0.0, whole_s - time_s)
         time_s += cost.num_rounds * self.overhead_s * (3 if name in NON_BLOCKING else 1)
@@ -143,14 +147,19 @@ def fit(num_ranks: int = 2, *, seconds: float = DEFAULT_SECONDS) -> MachineFit:
     Raises
     ------
     UsageError
-        Fewer than 2 ranks, or another time.
+        Fewer than 2 ranks or very many, or another time.
     NotAvailableError
         MPI does not work here.
     """
-    if num_ranks < 2:
-        raise UsageError(f"fit: a message needs at least 2 ranks, not {num_ranks}.")
-    if not 0 < seconds <= LONGEST_SECONDS:
-        raise UsageError(f"fit: seconds={seconds:g}: measure for more than 0 and at most {LONGEST_SECONDS:g} s.")
+    if not _is_whole(num_ranks) or num_ranks < 2:
+        raise UsageError(f"fit: a message needs at least 2 ranks, not {num_ranks!r}: pass a whole number, such as 2.")
+    if num_ranks > MOST_RANKS:
+        raise UsageError(
+            f"fit: {num_ranks} real ranks are too many to measure with, at most {MOST_RANKS}: fit fewer, and predict "
+            f"for as many as you like with fit(2).predict_s(name, {num_ranks}, num_bytes)."
+        )
+    if not isinstance(seconds, Real) or not 0 < seconds <= LONGEST_SECONDS:
+        raise UsageError(f"fit: seconds={seconds!r}: measure for more than 0 and at most {LONGEST_SECONDS:g} s.")
     script = str(Path(__file__).with_name("fit_ranks.py"))
     output = run_mpi([script, str(seconds)], num_ranks, deadline_s=60 + 10 * seconds)
     values = json.loads(output.splitlines()[-1])
@@ -199,8 +208,7 @@ def ranking(
     op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Network | None = None, itemsize: int = 8
 ) -> list[tuple[str, float]]:
     """All algorithms of an operation with their predicted times in s, the fastest first; see :func:`choose`."""
-    if num_ranks < 1 or num_bytes < 0:
-        raise UsageError(f"choose: p = {num_ranks} ranks and {num_bytes} bytes: at least 1 and at least 0.")
+    num_ranks, num_bytes, itemsize = _sizes("choose", num_ranks, num_bytes, itemsize)
     if machine is None:
         machine = this_machine(max(2, min(num_ranks, 8)))
     times = [
@@ -215,9 +223,31 @@ def predict_s(
     name: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Network, itemsize: int = 8
 ) -> float:
     """Predicted time of an algorithm in s, by a fit or by a network's alpha, beta and gamma."""
+    num_ranks, num_bytes, itemsize = _sizes("predict_s", num_ranks, num_bytes, itemsize)
     if isinstance(machine, MachineFit):
         return machine.predict_s(name, num_ranks, num_bytes, itemsize=itemsize)
-    return predicted_time_s(name, num_ranks, num_bytes, machine)
+    if not isinstance(machine, Network):
+        raise UsageError(
+            f"predict_s: machine is what fit() gives or a network, not {machine!r}: pass for example "
+            f"find_network('ethernet-10g') of labkit.comm.network.presets."
+        )
+    return predicted_time_s(name, num_ranks, num_bytes, machine, itemsize=itemsize)
+
+
+def _sizes(call: str, num_ranks, num_bytes, itemsize) -> tuple[int, int, int]:
+    """The sizes as Python's own integers: NumPy's may overflow."""
+    for name, value, least in (("num_ranks", num_ranks, 1), ("itemsize", itemsize, 1)):
+        if not _is_whole(value) or value < least:
+            raise UsageError(f"{call}: {name} is a whole number of at least {least}, not {value!r}: pass such a one.")
+    if isinstance(num_bytes, bool) or not isinstance(num_bytes, Real) or not 0 <= num_bytes < float("inf"):
+        raise UsageError(
+            f"{call}: num_bytes is the size of the whole buffer, 0 or more, not {num_bytes!r}: pass such a number."
+        )
+    return int(num_ranks), math.ceil(num_bytes), int(itemsize)
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def local_network(changes: str = "", *, progress: Callable[[str], None] | None = None) -> Network:

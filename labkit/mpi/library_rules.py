@@ -136,10 +136,10 @@ def library_choice(library: str, op: str, num_ranks: int, num_bytes: int, *, com
         raise UsageError(f"there are no rules for library {library!r}; choose {' or '.join(LIBRARIES)}.")
     if op not in OPS:
         raise UsageError(f"there are no rules for operation {op!r}; choose one of {', '.join(OPS)}.")
-    _check_count("num_ranks", num_ranks, 1)
-    _check_count("num_bytes", num_bytes, 0)
+    num_ranks = _count("num_ranks", num_ranks, 1)
+    num_bytes = _count("num_bytes", num_bytes, 0)
     if num_elements is not None:
-        _check_count("num_elements", num_elements, 0)
+        num_elements = _count("num_elements", num_elements, 0)
     choose = _openmpi if library == "openmpi" else _mpich
     return choose(op, num_ranks, num_bytes, commutative, num_elements)
 
@@ -159,9 +159,11 @@ def explain_choice(library: str, op: str, num_ranks: int, num_bytes: int, *, com
     return choice.text
 
 
-def _check_count(name, value, smallest):
-    if not isinstance(value, Integral) or value < smallest:
+def _count(name, value, smallest) -> int:
+    """As an integer of Python: products of NumPy's may overflow."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < smallest:
         raise UsageError(f"{name} is a whole number >= {smallest}, not {value!r}: pass {smallest} or more.")
+    return int(value)
 
 
 def _openmpi(op, p, num_bytes, commutative, num_elements) -> LibraryChoice:

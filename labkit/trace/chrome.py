@@ -95,17 +95,38 @@ def read_chrome_trace(path: str | Path) -> Timeline:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except ValueError as error:
         raise TraceFormatError(f"{path} is not a Chrome trace: it is not JSON ({error}).") from None
+    return from_chrome_trace(data, str(path))
+
+
+def from_chrome_trace(data: dict | list, name: str = "this") -> Timeline:
+    """The timeline in the content of a Chrome trace: the inverse of :func:`chrome_trace`.
+
+    Parameters
+    ----------
+    data : dict or list
+        As JSON gives it; of another program's trace its complete events are read.
+    name : str
+        What the message of an error calls it.
+
+    Raises
+    ------
+    TraceFormatError
+        It is not a Chrome trace.
+
+    Examples
+    --------
+    >>> from_chrome_trace({"traceEvents": [{"ph": "X", "name": "f", "ts": 2, "dur": 3, "pid": 0, "tid": 0}]}).end_ns
+    5000
+    """
     if isinstance(data, list):  # the format's short form
         data = {"traceEvents": data}
     if not isinstance(data, dict) or not isinstance(data.get("traceEvents"), list):
-        raise TraceFormatError(f'{path} is not a Chrome trace: it has no list "traceEvents".')
+        raise TraceFormatError(f'{name} is not a Chrome trace: it has no list "traceEvents".')
     try:
         about = (data.get("otherData") or {}).get("labkit")
         return _read_own(data["traceEvents"], about) if about else _read_foreign(data["traceEvents"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TraceFormatError(
-            f"{path} is a damaged Chrome trace: {type(error).__name__} {error}."
-        ) from None
+        raise TraceFormatError(f"{name} is a damaged Chrome trace: {type(error).__name__} {error}.") from None
 
 
 def _read_own(events: list[dict], about: dict) -> Timeline:

@@ -83,13 +83,14 @@ def course_map_layout(stations: Sequence[Station]) -> CourseMapLayout:
         row = parts.index(station.part)
         cards.append(PlacedCard(station, columns[row] * (WIDTH + GAP), -row * ROW - HEIGHT, _bars(station)))
         columns[row] += 1
-    return CourseMapLayout(tuple(cards), tuple((part, -row * ROW) for row, part in enumerate(parts)), max(columns, default=0))
+    names = tuple((part, -row * ROW) for row, part in enumerate(parts))
+    return CourseMapLayout(tuple(cards), names, max(columns, default=0))
 
 
 def _bars(station: Station) -> tuple[Bar, ...]:
     pairs = [("quiz", station.quiz), ("cards", station.cards), ("exercises", station.exercises)]
     return tuple(
-        Bar(kind, 0.42 - 0.17 * k, min(1.0, done / whole), f"{done:.3g}/{whole:.3g}")
+        Bar(kind, 0.48 - 0.165 * k, min(1.0, done / whole), f"{done:.3g}/{whole:.3g}")
         for k, (kind, (done, whole)) in enumerate(pair for pair in pairs if pair[1][1])
     )
 
@@ -183,6 +184,7 @@ def _hover(station: Station) -> str:
     lines = [f"<b>{station.number} {station.title}</b>"]
     if not station.exists:
         return f"{lines[0]}<br>still to come"
-    names = {"points in the quiz": station.quiz, "flashcards known": station.cards, "exercises passed": station.exercises}
-    lines += [f"{done:.3g} of {whole:.3g} {name}" for name, (done, whole) in names.items() if whole]
+    names = ("points in the quiz", "flashcards known", "exercises passed")
+    pairs = zip(names, (station.quiz, station.cards, station.exercises), strict=True)
+    lines += [f"{done:.3g} of {whole:.3g} {name}" for name, (done, whole) in pairs if whole]
     return "<br>".join(lines)

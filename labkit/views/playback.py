@@ -53,7 +53,8 @@ def timeline_until(timeline: Timeline, now_ns: int) -> Timeline:
 def playback_layout(timeline: Timeline, now_ns: int) -> PlaybackLayout:
     """What to draw at ``now_ns``, in ns from the start of the run."""
     timeline = timeline.from_zero()
-    # For the ends of the axis; it begins at 0 even if the first call is late, or the line at now_ns is not in view.
+    # For the ends of the axis; it reaches from the start of the run to its end even if the first call is late or
+    # the last one early, or the line at now_ns is not in view.
     whole = timeline_layout(timeline, max_bars=0)
     under_way = [m for m in timeline.messages if m.send_start_ns <= now_ns < m.recv_end_ns][:MAX_IN_FLIGHT]
     flying = tuple(
@@ -64,7 +65,8 @@ def playback_layout(timeline: Timeline, now_ns: int) -> PlaybackLayout:
         for m in under_way
     )
     so_far = timeline_layout(timeline_until(timeline, now_ns))
-    return PlaybackLayout(now_ns, replace(so_far, start_ns=min(0, whole.start_ns), end_ns=whole.end_ns), flying)
+    end_ns = max(whole.end_ns, timeline.duration_ns)
+    return PlaybackLayout(now_ns, replace(so_far, start_ns=min(0, whole.start_ns), end_ns=end_ns), flying)
 
 
 def playback_figure(timeline: Timeline, now_ns: int) -> go.Figure:

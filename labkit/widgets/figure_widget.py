@@ -121,6 +121,17 @@ class FigureWidget(go.FigureWidget):
             super().open()
         return self.comm.comm_id
 
+    def refresh_for_late_pages(self) -> None:
+        """Send what is shown also as the whole figure, for a page that is still loading its JavaScript.
+
+        Such a page misses the changes of a figure that changes while a cell runs, and a kernel that runs a cell
+        does not hear it ask. A page that draws the figure already takes no notice.
+        """
+        if self.comm is not None:
+            with self.hold_sync():
+                self._widget_layout = deepcopy(self._layout_obj._props)
+                self._widget_data = deepcopy(self._data)
+
     def _take_state(self) -> None:
         """Bring what is sent as the whole figure up to date: plotly changes its parts one by one."""
         self._widget_layout = deepcopy(self._layout_obj._props)

@@ -94,6 +94,7 @@ class LiveTimeline(widgets.VBox):
                 self.position.value = min(NUM_STEPS, round(NUM_STEPS * now / self.timeline.duration_ns))
             self._on_speed(None)
             self._draw()
+            self.figure.refresh_for_late_pages()
 
     def follow(self, source: Callable[[], tuple[Timeline, bool]], *, interval_s: float = 0.5) -> None:
         """Ask ``source()`` for (timeline so far, whether the run has ended) until it has, in a thread of its own.
@@ -108,15 +109,16 @@ class LiveTimeline(widgets.VBox):
         self._stop = stop = threading.Event()
 
         def ask() -> None:
-            ended = False
+            ended, seen = False, None
             while not ended and not stop.is_set():
                 try:
                     timeline, ended = source()
                 except Exception as error:  # said on the page; the last picture stays
                     self.sentence.value = f"The run cannot be followed any more: {error}"
                     return
-                if timeline != self.timeline:
+                if timeline is not seen and timeline != self.timeline:
                     self.update(timeline)
+                seen = timeline
                 stop.wait(0 if ended else interval_s)
 
         self._thread = threading.Thread(target=ask, daemon=True)

@@ -91,7 +91,7 @@ class QuizWidget(StudyWidget):
 
 
 def quiz(lesson: str) -> QuizWidget:
-    """The questions of a lesson, ``quiz("04_point_to_point")``: answer them on the page, or with ``.answer(1, "b")``."""
+    """The questions of a lesson, ``quiz("04_point_to_point")``; answered on the page, or by ``.answer(1, "b")``."""
     return QuizWidget(lesson)
 
 

@@ -1,4 +1,4 @@
-// Draws a quiz, flashcards or a summary from model.get("state"), and sends what somebody does.
+// Draws a quiz, flashcards, a summary or a check from model.get("state"), and sends what somebody does.
 // Nothing is judged here: the page does not know the answers.
 
 function element(tag, attributes = {}, ...children) {
@@ -194,7 +194,7 @@ function drawSummary(root, state, local, model, redraw) {
 
 // ---------------------------------------------------------------------------------------------------
 
-const DRAW = { quiz: drawQuiz, flashcards: drawFlashcards, summary: drawSummary };
+const DRAW = { quiz: drawQuiz, flashcards: drawFlashcards, summary: drawSummary, check: drawCheck }; // drawCheck: check.js
 
 export default {
   render({ model, el }) {
@@ -216,6 +216,9 @@ export default {
     model.on("change:state", onChange);
     el.append(root);
     draw();
-    return () => model.off("change:state", onChange);
+    return () => {
+      model.off("change:state", onChange);
+      endCheck(local);
+    };
   },
 };

@@ -1,4 +1,4 @@
-"""What quiz, flashcards and summary have in common: one script and style sheet, and text where there is no page."""
+"""What quiz, flashcards, summary and check have in common: one script and style sheet, and text where there is no page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,20 @@ import traitlets
 from labkit.views.theme import KIND_COLOURS, SERIES
 
 FOLDER = Path(__file__).parent
-COLOURS = {"accent": SERIES[0], "right": KIND_COLOURS["recv"], "wrong": KIND_COLOURS["window"], "open": KIND_COLOURS["wait"]}
+COLOURS = {
+    "accent": SERIES[0], "right": KIND_COLOURS["recv"], "wrong": KIND_COLOURS["window"], "open": KIND_COLOURS["wait"],
+}
 
 
 def style_sheet() -> str:
     """The style sheet, with the colours of the figures."""
     colours = " ".join(f"--labkit-{name}: {colour};" for name, colour in COLOURS.items())
-    return f".labkit-study {{ {colours} }}\n" + (FOLDER / "study.css").read_text(encoding="utf-8")
+    return f".labkit-study {{ {colours} }}\n" + together("study.css", "check.css")
+
+
+def together(*names: str) -> str:
+    """The texts of files of this folder, one after the other."""
+    return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
 
 class StudyWidget(anywidget.AnyWidget):
@@ -25,7 +32,7 @@ class StudyWidget(anywidget.AnyWidget):
     ``state["kind"]`` chooses what study.js draws. All judging is done here, in Python.
     """
 
-    _esm = (FOLDER / "study.js").read_text(encoding="utf-8")
+    _esm = together("study.js", "check.js")
     _css = style_sheet()
     state = traitlets.Dict().tag(sync=True)
 

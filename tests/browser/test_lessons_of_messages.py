@@ -27,9 +27,10 @@ def check_quiet(page, num_errors):
 
 def test_lesson_04(lab):
     page = open_and_run(lab, "04_point_to_point")
-    # Ping-pong, two wait-for graphs, three timelines of messages, overlap, halo, plate: all drawn.
-    assert page.page.locator(".js-plotly-plot").count() == 9
-    assert page.page.locator(".js-plotly-plot .main-svg").count() >= 9
+    # Ping-pong, two wait-for graphs, three timelines of messages, one that grew, its
+    # picture, overlap, halo, plate: all drawn.
+    assert page.page.locator(".js-plotly-plot").count() == 11
+    assert page.page.locator(".js-plotly-plot .main-svg").count() >= 11
     check_quiet(page, 2)
 
 

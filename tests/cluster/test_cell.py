@@ -20,6 +20,13 @@ from labkit.errors import (
 
 pytestmark = pytest.mark.mpi
 
+
+def test_init_and_finalize_of_a_whole_program_do_no_harm(cells):
+    program = "from mpi4py import MPI\nMPI.Init()\nfound = MPI.COMM_WORLD.allreduce(1)\nMPI.Finalize()\nfound"
+    for _ in range(2):
+        assert cells.values(program) == ["3"] * 3
+
+
 # name: (ranks, cell, stuck ranks, cycle, what the verdict must say)
 DEADLOCKS = {
     "recv_recv_2": (

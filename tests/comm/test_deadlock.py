@@ -227,6 +227,22 @@ def test_verdict_explains_a_wrong_tag():
     assert "32 bytes from rank 0 with tag 8 has arrived at rank 1, which asks for tag 7" in text
 
 
+@pytest.mark.parametrize(
+    ("operation", "words"),
+    [(receive(0, 3), "cannot send: check the rank in Recv(source=0, tag=3)"),
+     (send(0, 3), "cannot receive: check the rank in Send(dest=0, tag=3)")],
+)
+def test_a_rank_that_waits_for_itself_is_told_how_to_pass_something_to_itself(operation, words):
+    states = [waiting(0, operation), finished(1)]
+    graph = find_stuck(states)
+    assert graph.cycle == (0,)
+    text = verdict_text(graph, {0: states[0]})
+    first, second = [line for line in text.splitlines() if line.startswith("Next step: ")]
+    assert first.startswith("Next step: rank 0 waits for itself, and while it waits it ") and words in first
+    assert "pass something to itself, use Sendrecv" in second
+    assert "one of them" not in text and "every rank" not in text
+
+
 def test_verdict_of_many_equal_ranks_is_short():
     members = range(64)
     reports = {

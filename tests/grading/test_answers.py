@@ -4,9 +4,11 @@ import subprocess
 import sys
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
-from labkit.grading.answers import attempt, collect
+from labkit.grading.answers import attempt, cells_of_session, collect, notebook_cells
 from labkit.grading.exercise import load_exercise
+from tests.grading.conftest import notebook
 
 
 def run(answer, name="f"):
@@ -75,6 +77,13 @@ def test_names_of_locals_are_not_taken_for_globals():
 ])
 def test_kinds_of_definitions(before, body, value):
     assert run(collect([before, f"def f():\n    {body}"], "f"))() == value
+
+
+def test_statements_that_share_a_line_are_taken_apart():
+    shared = "a = 'é'; print(a); b = '''\nx'''; print(b); c = 3"
+    answer = collect(["def g():\n    return 1", shared, "def f():\n    return b, c"], "f")
+    assert run(answer)() == ("\nx", 3)
+    assert "print" not in answer.source and "é" not in answer.source
 
 
 def test_decorators_and_defaults():
@@ -159,3 +168,28 @@ def test_the_starter_is_no_attempt(course):
     assert attempt(["import math", starter], exercise).source is None
     assert attempt([starter.replace("raise", "# soon\n    raise")], exercise).problem == "square is as in the starter."
     assert attempt([starter.replace("raise NotImplementedError", "return n * n")], exercise).source is not None
+
+
+def test_a_session_and_its_file_give_the_same_answer(course, tmp_path):
+    """What check takes from the running notebook is what labkit grade takes from the saved one."""
+    cells = [
+        "import math\n%config Application.verbose_crash = False\nprint('noise')",
+        "def helper(n):\n    return math.prod((n, n))",
+        "def square(n):\n    return n\n\nsquare(3)",
+        "%%capture\ndef square(n):\n    return helper(n)",
+        "def broken(:",
+        "files = !echo hello\nsquare(2)",
+    ]
+    path = tmp_path / "numbers.ipynb"
+    path.write_text(notebook(*cells))
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance()
+    try:
+        for cell in cells:
+            shell.run_cell(cell, store_history=True)
+        exercise = load_exercise("numbers/square", course)
+        live = attempt(cells_of_session(shell.user_ns["square"]), exercise)
+    finally:
+        InteractiveShell.clear_instance()
+    assert live == attempt(notebook_cells(path), exercise)
+    assert run(live, "square")(3) == 9

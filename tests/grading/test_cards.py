@@ -35,4 +35,6 @@ def test_a_card_that_was_not_known_comes_again_soon_and_is_kept():
     later = CardRun("05_collectives")  # another day
     assert later.num_known == len(cards) and later.number == 2 and later.num_left == len(cards)
     later.again()
+    later.known()
+    assert later.boxes[cards[1].term] == 2  # known on two days
     assert CardRun("05_collectives").boxes[cards[0].term] == 0

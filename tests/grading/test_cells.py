@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import random
 import tracemalloc
 
@@ -50,7 +51,8 @@ def test_unreadable_files_say_what_they_are(tmp_path, data, words):
 
 def test_files_that_are_none(tmp_path):
     (tmp_path / "folder.ipynb").mkdir()
-    for name in ("folder.ipynb", "nothing.ipynb"):
+    os.mkfifo(tmp_path / "pipe.ipynb")
+    for name in ("folder.ipynb", "nothing.ipynb", "pipe.ipynb"):
         with pytest.raises(SubmissionError, match="cannot be read"):
             notebook_cells(tmp_path / name)
 

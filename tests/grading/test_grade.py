@@ -1,7 +1,6 @@
 """Grading a class: with a judge that knows the answers by their text, and, at the end, with the real one."""
 
 import csv
-import functools
 import json
 import os
 import signal
@@ -11,6 +10,7 @@ import time
 import tracemalloc
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit.cli import main
@@ -56,7 +56,8 @@ def handed_in(tmp_path, course):
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
         loaded = Course.load(course)
         found = find_submissions([str(folder)], list(loaded.topics))
-        return grade(found, loaded, run=functools.partial(in_turn, judge=judge or FakeJudge()), **options)
+        # All tasks are taken before the first is judged, as if there were many workers.
+        return grade(found, loaded, run=lambda tasks: in_turn(list(tasks), judge or FakeJudge()), **options)
 
     return hand_in
 
@@ -100,7 +101,7 @@ def test_the_newest_readable_file_counts_and_is_named(handed_in, tmp_path):
         os.utime(tmp_path / "submissions" / "ann" / name, (when, when))
     rows = handed_in({})
     assert brief(rows)[0] == ("ann", "numbers/square", 3, "passed")
-    assert "numbers (1).ipynb was taken, the newest of 3 files that can be read" in rows[0].message
+    assert "of 3 files numbers (1).ipynb was taken, the newest that can be read (not numbers (2).ipynb, numbers.ipynb)" in rows[0].message
 
 
 def test_equal_answers_are_judged_once(handed_in):
@@ -225,8 +226,11 @@ def test_an_interrupt_keeps_what_is_done(course, tmp_path):
     while not (journal.exists() and journal.read_text().count("\n") == 2):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    started = psutil.Process(process.pid).children(recursive=True)
+    assert len(started) >= 2  # a worker, and in its sandbox what runs the endless answer
+    os.killpg(process.pid, signal.SIGINT)  # to all in the foreground, as Ctrl-C does
     assert process.wait(30) == 130
+    assert psutil.wait_procs(started, timeout=20)[1] == []
     assert "2 verdicts are kept" in process.stderr.read()
     process.stderr.close()
     assert not out.exists() and journal.read_text().count("\n") == 2

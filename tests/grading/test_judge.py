@@ -161,6 +161,28 @@ def test_functions_without_a_communicator(exercise, zygote):
     assert "line 2" in judge(plain, "def f(a, b):\n    return a / 0\n", zygote=zygote).text()
 
 
+def test_repeated_calls_tell_how_often_which_result_came(exercise, zygote):
+    def cases():
+        return [PlainCase("200 calls", ((100,),), ({"return": 100},), repeats=200)]
+
+    plain = dataclasses.replace(exercise, function="f", cases=cases, forbidden=())
+    assert judge(plain, "def f(n):\n    return n\n", zygote=zygote).passed
+    sometimes = "calls = []\ndef f(n):\n    calls.append(1)\n    return n - (len(calls) % 50 == 0) - 2 * (len(calls) == 7)\n"
+    verdict = judge(plain, sometimes, zygote=zygote)
+    assert verdict.status is Status.INCORRECT and verdict.message.startswith("wrong in 5 of 200 calls")
+    assert [line.split() for line in verdict.details.splitlines()[1:]] == [["195", "x", "100"], ["4", "x", "99"], ["1", "x", "98"]]
+
+
+def test_errors_in_units_in_the_last_place(exercise, zygote):
+    def cases():
+        return [PlainCase("one third", ((1.0, 3.0),), ({"return": 1 / 3},), max_ulp=2)]
+
+    plain = dataclasses.replace(exercise, function="f", cases=cases, forbidden=())
+    ulp = float(np.spacing(1 / 3))
+    assert judge(plain, f"def f(a, b):\n    return a / b + 2 * {ulp!r}\n", zygote=zygote).passed
+    assert judge(plain, f"def f(a, b):\n    return a / b - 3 * {ulp!r}\n", zygote=zygote).status is Status.INCORRECT
+
+
 @pytest.mark.parametrize("name", ATTACKS)
 def test_nobody_is_fooled(exercise, zygote, folder, tmp_path, name):
     source, statuses = ATTACKS[name]
@@ -217,6 +239,33 @@ def test_real_ranks_that_fail(exercise, on_real, status, words):
     source = "import os\nfrom mpi4py import MPI\n" + RIGHT + f"    if isinstance(comm, MPI.Comm) and comm.rank == 0:\n        {on_real}\n"
     verdict = judge(dataclasses.replace(exercise, cases=real_cases, time_limit_s=2), source)
     assert verdict.status == status and words in verdict.text() and verdict.points == 0, verdict.text()
+
+
+SABOTAGE = "import numpy as np\nfrom mpi4py import MPI\n" + RIGHT + """
+    if isinstance(comm, MPI.Comm) and comm.size == 3:
+        np.empty_like = lambda *a, **k: 1 / 0
+"""
+
+
+def test_real_ranks_that_are_kept(exercise):
+    """They serve several answers, and what one leaves behind harms no other."""
+    real = dataclasses.replace(exercise, cases=real_cases)
+    with Zygote(keeps_real_ranks=True) as own:
+        assert judge(real, RIGHT, zygote=own).passed
+        kept = own._real_ranks
+        assert kept.num_answers == 1
+        assert judge(real, RIGHT + "    comm.size\n", zygote=own).passed
+        assert own._real_ranks is kept and kept.num_answers == 2
+        wrong = judge(real, RIGHT + "    from mpi4py import MPI\n    out -= isinstance(comm, MPI.Comm)\n", zygote=own)
+        assert wrong.status is Status.INCORRECT and "real rank" in wrong.text() and own._real_ranks is None
+        assert judge(real, SABOTAGE, zygote=own).passed
+        sabotaged = own._real_ranks
+        assert judge(real, RIGHT, zygote=own).passed  # on fresh ones
+        assert own._real_ranks not in (None, sabotaged)
+        other_memory = dataclasses.replace(real, memory_bytes=real.memory_bytes * 2)
+        assert judge(other_memory, RIGHT, zygote=own).passed and own._real_ranks.num_answers == 1
+        last = own._real_ranks
+    assert last.process.poll() is not None
 
 
 def test_the_same_answer_has_the_same_verdict(exercise, zygote):

@@ -94,7 +94,8 @@ def halo_numbers():
 
 
 def doubling_time():
-    return simulated(16, lambda comm: find("allreduce_recursive_doubling").function(comm, np.ones(125), np.empty(125))).time_s * 1e6
+    allreduce = find("allreduce_recursive_doubling").function
+    return simulated(16, lambda comm: allreduce(comm, np.ones(125), np.empty(125))).time_s * 1e6
 
 
 BIG = 64 * 10**4
@@ -220,5 +221,6 @@ def test_bits_are_equal_on_all_ranks_and_differ_between_algorithms():
         find(name).function(comm, numbers[comm.rank].copy(), total)
         return total.tobytes()
 
-    ring, doubling = (set(simulated(7, program, f"allreduce_{name}").results) for name in ("ring", "recursive_doubling"))
+    names = ("allreduce_ring", "allreduce_recursive_doubling")
+    ring, doubling = (set(simulated(7, program, name).results) for name in names)
     assert len(ring) == len(doubling) == 1 and ring != doubling

@@ -1,7 +1,6 @@
 """Progress: kept across restarts, by several processes at once, and never in the way of a notebook."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -14,7 +13,13 @@ from labkit.grading import progress
 from labkit.grading.course_progress import course_progress, progress_text
 from labkit.grading.outcomes import Status, Verdict
 from labkit.grading.progress import (
-    progress_path, read_progress, record_card, record_exercise, record_quiz, record_visit, reset_progress,
+    progress_path,
+    read_progress,
+    record_card,
+    record_exercise,
+    record_quiz,
+    record_visit,
+    reset_progress,
 )
 from labkit.grading.quiz_file import load_quiz
 
@@ -48,7 +53,8 @@ def test_everything_is_still_there_in_another_process(path):
     assert record_exercise(verdict(4.0, Status.PASSED)) == ""
     program = (
         "from labkit.grading.progress import read_progress as r\n"
-        f"p = r(); print(p.visited({LESSON!r}), p.quiz_points({LESSON!r}), p.boxes({LESSON!r}), p.card_rounds({LESSON!r}), p.exercises())"
+        f"p, lesson = r(), {LESSON!r}\n"
+        "print(p.visited(lesson), p.quiz_points(lesson), p.boxes(lesson), p.card_rounds(lesson), p.exercises())"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
     assert done.stdout.strip() == (
@@ -83,7 +89,9 @@ for k in range(60):
 
 def test_processes_that_write_at_once_lose_nothing(path):
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, str(number)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(number)], cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )
         for number in range(3)
     ]
     try:
@@ -108,7 +116,8 @@ def test_processes_that_write_at_once_lose_nothing(path):
 
 def test_threads_that_write_at_once_lose_nothing():
     threads = [
-        threading.Thread(target=lambda t=t: [record_card(LESSON, f"{t}-{k}", 1, 1) for k in range(30)]) for t in range(4)
+        threading.Thread(target=lambda t=t: [record_card(LESSON, f"{t}-{k}", 1, 1) for k in range(30)])
+        for t in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -141,7 +150,10 @@ def test_odd_entries_are_passed_over_and_foreign_ones_are_kept(path):
     odd = {
         "format": 1, "later": {"a": 1},
         "lessons": {
-            LESSON: {"visited": "yes", "quiz": {"pack": "all", "halo-64": True, "no-cure": 1}, "cards": [1], "card_rounds": -1},
+            LESSON: {
+                "visited": "yes", "cards": [1], "card_rounds": -1,
+                "quiz": {"pack": "all", "halo-64": True, "no-cure": 1},
+            },
             "05_collectives": 7,
         },
         "exercises": {"a/b": 3, "a/c": {"points": "x", "max_points": 1}, "a/d": {"points": 1, "max_points": 2}},
@@ -225,6 +237,6 @@ def test_students_import_from_labkit_and_it_stays_light():
         "from labkit import errors, bench\n"
         "try:\n    labkit.nothing\nexcept AttributeError as error:\n    print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60, env=os.environ)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT, timeout=60)
     names = [f"labkit.widgets.{name}" for name in ("quiz", "flashcards", "summary", "course_map")]
     assert done.stdout.splitlines() == [" ".join(names), "module 'labkit' has no attribute 'nothing'"], done.stderr

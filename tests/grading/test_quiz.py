@@ -13,7 +13,9 @@ from labkit.grading.quiz_file import load_quiz, read_quiz
 from labkit.grading.quiz_run import QuizRun
 
 CHOICE = Choice("c", "Which?", "yes", "It is.", (("no", "It is not."), ("perhaps", "It is certain.")), lesson="x")
-NUMBER = Number("n", "How many?", 102.0, "100 + 2.", ((100.0, "And alpha?"),), "Add up.", unit="us", relative_tolerance=0.005)
+NUMBER = Number(
+    "n", "How many?", 102.0, "100 + 2.", ((100.0, "And alpha?"),), "Add up.", unit="us", relative_tolerance=0.005
+)
 ORDER = Order("o", "Sort.", ("a", "b", "c", "d"), "That is it.", ("a<b", "b<c", "c<d"), lesson="x")
 
 
@@ -85,7 +87,8 @@ def test_every_wrong_answer_halves_the_points_and_repeating_one_does_not():
     assert run.verdict().status is Status.INCORRECT and run.verdict().points == 0.25
     run.answer(1, "102")
     verdict = run.verdict()
-    assert (verdict.exercise, verdict.status, verdict.points, verdict.max_points) == ("00_start_here/quiz", Status.PASSED, 1.25, 2)
+    assert (verdict.exercise, verdict.status) == ("00_start_here/quiz", Status.PASSED)
+    assert (verdict.points, verdict.max_points) == (1.25, 2)
 
     # The best of all passes is kept.
     run.restart()
@@ -98,9 +101,12 @@ def test_every_wrong_answer_halves_the_points_and_repeating_one_does_not():
 # -- files ------------------------------------------------------------------------------------------
 
 GOOD = {
-    "choice": '[[question]]\nkind="choice"\nname="a"\ntext="t"\nright="r"\nexplanation="e"\nwrong=[{text="w", why="y"}]\n',
-    "number": '[[question]]\nkind="number"\nname="b"\ntext="t"\nanswer=2\nexplanation="e"\nhint="h"\nwrong=[{value=3, why="y"}]\n',
-    "order": '[[question]]\nkind="order"\nname="c"\ntext="t"\nexplanation="e"\nsteps=[{text="1",why="y"},{text="2",why="y"},{text="3"}]\n',
+    "choice": '[[question]]\nkind="choice"\nname="a"\ntext="t"\nright="r"\nexplanation="e"\n'
+    'wrong=[{text="w", why="y"}]\n',
+    "number": '[[question]]\nkind="number"\nname="b"\ntext="t"\nanswer=2\nexplanation="e"\nhint="h"\n'
+    'wrong=[{value=3, why="y"}]\n',
+    "order": '[[question]]\nkind="order"\nname="c"\ntext="t"\nexplanation="e"\n'
+    'steps=[{text="1",why="y"},{text="2",why="y"},{text="3"}]\n',
 }
 
 

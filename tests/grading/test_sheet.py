@@ -8,7 +8,17 @@ import os
 import pytest
 
 from labkit.grading.outcomes import Status, Verdict
-from labkit.grading.sheet import COLUMNS, Row, rows_csv, rows_json, safe_cell, totals, totals_csv, totals_path, write_whole
+from labkit.grading.sheet import (
+    COLUMNS,
+    Row,
+    rows_csv,
+    rows_json,
+    safe_cell,
+    totals,
+    totals_csv,
+    totals_path,
+    write_whole,
+)
 
 ROWS = [
     Row("ann", "t", "t/a", 2.0, 2.0, "passed", 0.5, "fine", "limits", "ann.ipynb", verdict=Verdict("t/a", Status.PASSED, 2, 2, "fine", timeline={"x": 1})),

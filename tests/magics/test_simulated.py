@@ -1,14 +1,19 @@
 """``%%mpi --sim`` in an IPython shell."""
 
+import contextlib
+import os
+import random
 import re
 import signal
 import threading
 
+import numpy as np
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
 from labkit.errors import (
+    CellError,
     CellInterruptedError,
     CellTimeoutError,
     CollectiveMismatchError,
@@ -154,6 +159,76 @@ def test_a_simulation_leaves_mpi4py_as_it_was(shell):
         run(shell, "--sim 3", "1 / 0")
     assert (MPI.COMM_WORLD, MPI.Request, MPI.Wtime) == before
     assert MPI.COMM_WORLD.size == 1
+
+
+@pytest.mark.parametrize("ending", ["", "1 / 0", "comm.recv(source=comm.rank)"])
+def test_a_simulation_leaves_the_notebook_where_it_works(shell, tmp_path, monkeypatch, ending):
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    cell = f"import os\nos.chdir('elsewhere') if comm.rank == 0 else None\nprint(os.path.basename(os.getcwd()))\n{ending}"
+    with pytest.raises(CellError) if ending else contextlib.nullcontext(), capture_output() as captured:
+        shell.run_cell_magic("mpi", "--sim 2", cell)
+    assert "elsewhere" in captured.stdout  # the cell did move
+    assert os.getcwd() == str(tmp_path)
+
+
+SEEDED = (
+    "import random\nrandom.seed(comm.rank)\nnp.random.seed(10 + comm.rank)\nfound = []\n"
+    "for _ in range(3):\n    comm.Barrier()\n"
+    "    found.append((random.random(), random.randint(0, 99), np.random.rand(), np.random.normal(), np.random.sample()))\n"
+)
+
+
+def test_each_rank_has_random_numbers_of_its_own_as_a_process_has(shell):
+    run(shell, "--sim 3", SEEDED)
+    run(shell, "--sim 3", "found.append(np.random.rand())")  # the generator stays, as the variables do
+    namespaces = shell.user_ns["get_ipython"]().magics_manager.registry["MPIMagics"].simulated.namespaces
+    for rank, namespace in enumerate(namespaces):
+        own, numpys = random.Random(rank), np.random.RandomState(10 + rank)
+        expected = [
+            (own.random(), own.randint(0, 99), numpys.rand(), numpys.normal(), numpys.random_sample()) for _ in range(3)
+        ]
+        assert namespace["found"] == [*expected, numpys.rand()]
+
+
+def test_the_random_numbers_of_the_notebook_are_not_touched(shell):
+    random.seed(5), np.random.seed(5)
+    before = random.getstate(), np.random.get_state()[1].tolist(), random.random, np.random.rand, np.random.seed
+    run(shell, "--sim 2", SEEDED)
+    with pytest.raises(RankFailedError), capture_output():
+        shell.run_cell_magic("mpi", "--sim 2", "np.random.rand(-1)")
+    after = random.getstate(), np.random.get_state()[1].tolist(), random.random, np.random.rand, np.random.seed
+    assert before == after
+    text = run(shell, "--sim 2", "from random import random as draw\ndraw() != draw()").text
+    assert text.count("Out: True") == 2
+    assert "Out: True" in run(shell, "--sim 2", "draw() != draw()").text  # a name of the cell before
+
+
+def test_init_and_finalize_of_a_whole_program_do_no_harm(shell):
+    cell = "from mpi4py import MPI\nMPI.Init()\nfound = MPI.COMM_WORLD.allreduce(1)\nMPI.Finalize()\nfound"
+    for _ in range(2):
+        assert run(shell, "--sim 2", cell).text.count("Out: 2") == 2
+    from mpi4py import MPI
+
+    assert not MPI.Is_finalized()
+
+
+def test_each_rank_attaches_a_buffer_of_its_own(shell):
+    cell = (
+        "room = bytearray(2000)\nMPI.Attach_buffer(room)\ncomm.Barrier()\ncomm.Bsend(np.full(1, comm.rank), 1 - comm.rank)\n"
+        "comm.Recv(got := np.empty(1, int), 1 - comm.rank)\n(int(got[0]), MPI.Detach_buffer() is room)"
+    )
+    text = run(shell, "--sim 2", cell).text
+    assert "rank 0 │ Out: (1, True)" in text and "rank 1 │ Out: (0, True)" in text
+    with pytest.raises(RankFailedError, match="Attach_buffer: a rank has one buffer at a time(.|\n)*Detach_buffer"), capture_output():
+        shell.run_cell_magic("mpi", "--sim 1", "MPI.Attach_buffer(bytearray(9))\nMPI.Attach_buffer(bytearray(9))")
+
+
+def test_an_operation_on_objects_is_called_as_mpi4py_calls_it(shell):
+    cell = "comm.allreduce([comm.rank], op=MPI.Op.Create(lambda a, b, datatype: a + b + [datatype]))"
+    assert "Out: [0, 1, None]" in run(shell, "--sim 2", cell).text
+    with pytest.raises(RankFailedError, match="takes 2 positional arguments but 3 were given"), capture_output():
+        shell.run_cell_magic("mpi", "--sim 2", "comm.allreduce([1], op=MPI.Op.Create(lambda a, b: a + b))")
 
 
 def test_objects_of_a_class_of_the_cell_travel(shell):

@@ -7,7 +7,7 @@ from labkit.comm.network.model import alpha_beta
 from labkit.comm.network.presets import PRESETS
 from labkit.errors import UsageError
 from labkit.mpi import fit as fit_room
-from labkit.mpi.collectives.registry import find
+from labkit.mpi.collectives.registry import OPERATIONS, find
 from labkit.mpi.fit import MachineFit, choose, fit, local_network, predict_s, ranking
 
 SIZES = tuple(64 * 2**k for k in range(19))
@@ -81,16 +81,49 @@ def test_a_machine_with_dear_messages_prefers_few_of_them():
     ("call", "words"),
     [
         (lambda: choose("sum", 2, 8, machine=PRESETS["ethernet-10g"]), "there is no operation 'sum'"),
-        (lambda: choose("allreduce", 0, 8, machine=PRESETS["ethernet-10g"]), "p = 0"),
-        (lambda: choose("allreduce", 2, -8, machine=PRESETS["ethernet-10g"]), "-8 bytes"),
+        (lambda: choose("allreduce", 0, 8, machine=PRESETS["ethernet-10g"]), "at least 1, not 0"),
+        (lambda: choose("allreduce", 2, -8, machine=PRESETS["ethernet-10g"]), "0 or more, not -8"),
         (lambda: fit(1), "at least 2 ranks, not 1"), (lambda: fit(2, seconds=0), "seconds=0"),
-        (lambda: fit(2, seconds=60), "at most 10 s"),
+        (lambda: fit(2, seconds=60), "at most 10 s"), (lambda: fit(2, seconds="a"), "seconds='a'"),
+        (lambda: fit(2.5), "not 2.5"), (lambda: fit("2"), "not '2'"), (lambda: fit(10**6), "at most 64"),
+        (lambda: choose("allreduce", "4", 8, machine=PRESETS["ethernet-10g"]), "num_ranks is a whole number of at least 1, not '4'"),
+        (lambda: choose("allreduce", 4, None, machine=PRESETS["ethernet-10g"]), "num_bytes is the size of the whole buffer"),
+        (lambda: choose("allreduce", 4, 8, machine=PRESETS["ethernet-10g"], itemsize=0), "itemsize is a whole number"),
+        (lambda: choose("allreduce", 4, float("inf"), machine=PRESETS["ethernet-10g"]), "not inf"),
+        (lambda: choose("allreduce", 4, 8, machine="ethernet-10g"), "find_network('ethernet-10g')"),
+        (lambda: predict_s("allreduce_ring", 4, -8, machine=PRESETS["ethernet-10g"]), "not -8"),
+        (lambda: known_machine().predict_s("allreduce_ring", 4, -8), "not -8"),
+        (lambda: predict_s("allreduce_ring", 4, 8, machine=None), "machine is what fit() gives or a network"),
     ],
 )
 def test_wrong_arguments(call, words):
     with pytest.raises(UsageError) as caught:
         call()
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("machine", [known_machine(), PRESETS["ethernet-10g"], PRESETS["nvlink+infiniband"]])
+@pytest.mark.parametrize("num_bytes", [0, 1, 7, 2**31, 2**34])
+@pytest.mark.parametrize("num_ranks", [1, 2, 7, 12])
+def test_every_operation_at_odd_sizes(machine, num_ranks, num_bytes):
+    for op in OPERATIONS:
+        rows = ranking(op, num_ranks, num_bytes, machine=machine)
+        assert rows and all(0 <= seconds < float("inf") for _, seconds in rows)
+        assert (num_ranks > 1) == any(seconds for _, seconds in rows)
+
+
+@pytest.mark.parametrize("machine", [known_machine(), PRESETS["ethernet-10g"]])
+def test_the_integers_of_numpy_are_numbers_too(machine):
+    for num_bytes in (4096, 2**31 - 1):
+        rows = ranking("allreduce", 6, num_bytes, machine=machine)
+        assert ranking("allreduce", np.int64(6), np.int32(num_bytes), machine=machine) == rows
+    assert find("allreduce_ring").cost(np.int32(6), np.int32(2**31 - 1)) == find("allreduce_ring").cost(6, 2**31 - 1)
+
+
+def test_large_elements_are_rounded_up_to():
+    """A message of 8 bytes is one element of 16: twice the bytes."""
+    network = alpha_beta(0, 1.0)
+    assert predict_s("broadcast_flat", 2, 8, machine=network, itemsize=16) == 2 * predict_s("broadcast_flat", 2, 8, machine=network)
 
 
 @pytest.mark.mpi

@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from labkit.errors import UsageError
@@ -389,12 +390,22 @@ def test_a_choice_cannot_be_changed():
     (("mpich", "reduce", 0, 8), ["num_ranks", ">= 1", "not 0"]),
     (("mpich", "reduce", 2.5, 8), ["num_ranks", "2.5"]),
     (("openmpi", "reduce", 4, -1), ["num_bytes", ">= 0", "not -1"]),
+    (("mpich", "reduce", True, 8), ["num_ranks", "not True"]),
+    (("mpich", "reduce", 4, None), ["num_bytes", "not None"]),
 ])
 def test_bad_arguments(arguments, words):
     for function in (library_choice, explain_choice):
         with pytest.raises(UsageError) as caught:
             function(*arguments)
         assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+@pytest.mark.parametrize("op", OPS)
+def test_the_integers_of_numpy_choose_as_those_of_python(library, op):
+    for p, num_bytes in ((7, 100), (8, 2**31 - 1), (100_000, 2**31 - 1)):  # products beyond 32 bits
+        expected = explain_choice(library, op, p, num_bytes, num_elements=5)
+        assert explain_choice(library, op, np.int32(p), np.int32(num_bytes), num_elements=np.int64(5)) == expected
 
 
 def test_a_bad_number_of_elements():

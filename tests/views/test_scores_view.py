@@ -2,7 +2,15 @@
 
 import numpy as np
 
-from labkit.views.scores import NUM_BINS, STATUS_COLOURS, Score, questions_figure, scores_layout, slips_figure, totals_figure
+from labkit.views.scores import (
+    NUM_BINS,
+    STATUS_COLOURS,
+    Score,
+    questions_figure,
+    scores_layout,
+    slips_figure,
+    totals_figure,
+)
 
 
 def scores(num_students=40, seed=1):

@@ -283,6 +283,31 @@ def test_a_timeline_grows_while_its_run_goes_on():
     live.stop()
 
 
+def test_a_page_that_loads_its_javascript_meanwhile_finds_the_newest_picture():
+    from labkit.views.playback import timeline_until
+
+    whole = traced()
+    live = LiveTimeline(timeline_until(whole, 2100))
+    assert live.figure.model_id  # as if it were shown
+    edits = live.figure._num_edits_sent
+    live.update(whole)
+    # What a page begins with, once it can draw; and no page draws anew for it.
+    state = live.figure.get_state()
+    assert state["_widget_layout"]["title"]["text"] == live.figure.layout.title.text
+    assert "9 messages" in live.figure.layout.title.text
+    assert [list(t["x"]) for t in state["_widget_data"] if t["type"] == "bar"] == [list(t.x) for t in live.figure.data if t.type == "bar"]
+    assert live.figure._num_edits_sent == edits
+
+
+def test_the_axis_reaches_to_the_end_of_the_run():
+    from dataclasses import replace
+
+    from labkit.views.playback import playback_layout
+
+    timeline = replace(traced(), end_ns=9000)  # computes for long after its last message
+    assert playback_layout(timeline, 9000).timeline.end_ns == playback_layout(timeline, 1000).timeline.end_ns == 9000
+
+
 def test_a_growing_timeline_keeps_the_moment_one_looks_at():
     whole = traced()
     live = LiveTimeline(whole)

@@ -104,7 +104,7 @@ def _in_order_of_arrival(rank, _, after, right):
 
 
 exercise = Exercise(
-    title="All-gather around a ring",
+    title="An all-gather around a ring",
     function="allgather_ring",
     points=6,
     points_over_budget=2,
@@ -116,6 +116,7 @@ exercise = Exercise(
         "Copy the own block into its place in recvbuf. In step s = 0, 1, ..., p - 2, the block of rank (rank - s) % "
         "p goes to the right, and the block of rank (rank - s - 1) % p comes from the left, straight into its place. "
         "Sendrecv does both at once.",
+        "right, left = (rank + 1) % p, (rank - 1) % p\n"
         "blocks = recvbuf.reshape(p, m)\n"
         "blocks[rank] = sendbuf\n"
         "for s in range(p - 1):\n"
@@ -168,7 +169,7 @@ exercise = Exercise(
         ),
         Slip(
             "You send more than is needed: each message is one block of m elements, the one that has just arrived.",
-            lambda f: f.status is Status.OVER_BUDGET,
+            lambda f: f.status is Status.OVER_BUDGET and "bytes" in f.message,
         ),
     ),
 )

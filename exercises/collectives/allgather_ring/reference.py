@@ -3,9 +3,9 @@
 
 def allgather_ring(comm, sendbuf, recvbuf):
     rank, size = comm.rank, comm.size
-    blocks = recvbuf.reshape(size, -1) if recvbuf.size else [recvbuf] * size  # block k is row k
+    blocks = recvbuf.reshape(size, sendbuf.size)  # block k is row k
     right, left = (rank + 1) % size, (rank - 1) % size
-    blocks[rank][:] = sendbuf
+    blocks[rank] = sendbuf
     for step in range(size - 1):
         # What leaves is the own block at first, and then the one that came in the step before.
         leaving, arriving = (rank - step) % size, (rank - step - 1) % size

@@ -191,7 +191,7 @@ exercise = Exercise(
         Slip(
             "Too many bytes: it seems that whole vectors travel. Cut the vector into p blocks, and send one block in "
             "each step.",
-            lambda f: f.status is Status.OVER_BUDGET,
+            lambda f: f.status is Status.OVER_BUDGET and "bytes" in f.message,
         ),
     ),
 )

@@ -1,13 +1,8 @@
 """Other numbers of ranks and other machines."""
 
-import runpy
-from pathlib import Path
 
-names = runpy.run_path(str(Path(__file__).with_name("exercise.py")))
-case, crossovers = names["case"], names["crossovers"]
-
-
-def cases():
+def cases(exercise):
+    case, crossovers = exercise.case, exercise.crossovers
     return [
         case(1, 0, (1e-6, 1e-9, 0.0)),
         *crossovers(5, (3e-6, 2e-10, 1e-10)),

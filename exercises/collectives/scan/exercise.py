@@ -134,7 +134,7 @@ def _has_changed_sendbuf(failure):
 
 
 exercise = Exercise(
-    title="A scan of matrix products",
+    title="A scan of matrix products, by recursive doubling",
     function="scan_recursive_doubling",
     points=8,
     points_over_budget=3,

@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from time import perf_counter_ns
 
 from mpi4py import MPI
 
@@ -68,6 +69,7 @@ class Monitor:
         self.calls: dict[tuple, CollectiveCall] = {}
         self.probed: dict[str, MPI.Comm] = {}  # communicators to look for unreceived messages on
         self.num_waits = 0
+        self.long_wait: tuple[WaitReport, int] | None = None  # that goes on: its last report, when it began, in ns
 
     # -- collective calls -----------------------------------------------------------------------
 
@@ -117,7 +119,9 @@ class Monitor:
                 if self.cell is not cell:
                     raise CellOverError
                 if now >= report_at and self.publish is not None:
-                    self.publish({"wait": self._report(wait_id, *describe())})
+                    report = self._report(wait_id, *describe())
+                    self.long_wait = report, perf_counter_ns() - round(1e9 * (now - started))
+                    self.publish({"wait": report})
                     reported, report_at = True, now + REPORT_EVERY_S
                 if now - started > self.spin_s:
                     time.sleep(min(MAX_SLEEP_S, (now - started) / 50))
@@ -125,6 +129,7 @@ class Monitor:
                     os.sched_yield()
         finally:
             if reported and self.cell is cell:
+                self.long_wait = None
                 self.publish({"wait": None})
 
     def _report(self, wait_id: int, call: str, operations: Iterable[Operation], need: str):

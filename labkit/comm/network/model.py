@@ -43,8 +43,10 @@ class LinkCost:
 
     def __post_init__(self):
         for name in self.__dataclass_fields__:
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} = {getattr(self, name)}: no cost of a link is negative.")
+            if not 0 <= getattr(self, name) < UNLIMITED:
+                raise UsageError(
+                    f"{name} = {getattr(self, name)}: no cost of a link is negative or without end; pass seconds."
+                )
 
     def message_s(self, num_bytes: int) -> float:
         """From the start of a send to the end of its receive, with nobody in the way, in s."""
@@ -99,10 +101,10 @@ class Network:
             raise UsageError(f"ranks_per_node = {self.ranks_per_node}: a node has at least one rank.")
         if self.ranks_per_node > 1 and self.inside is None:
             raise UsageError("a network with several ranks a node needs the cost of a message inside a node.")
-        if not (self.gamma_s_per_byte >= 0 and self.eager_limit_bytes >= 0 and self.hop_s >= 0):
+        if not (0 <= self.gamma_s_per_byte < UNLIMITED and self.eager_limit_bytes >= 0 and 0 <= self.hop_s < UNLIMITED):
             raise UsageError(
-                f"gamma, eager limit and hop latency are not negative, but are {self.gamma_s_per_byte}, "
-                f"{self.eager_limit_bytes} and {self.hop_s}."
+                f"gamma, eager limit and hop latency are not negative, and only the limit may be infinite, but they "
+                f"are {self.gamma_s_per_byte}, {self.eager_limit_bytes} and {self.hop_s}."
             )
 
     def with_(self, **changes) -> Network:

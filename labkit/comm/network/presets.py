@@ -2,7 +2,7 @@
 
 A preset is what one MPI message sees between two hosts: ``alpha`` is the one-way latency of a small
 message, ``1 / beta`` the bandwidth of a large one. They are starting points for thought; the numbers
-of your own machine come from :func:`labkit.mpi.fit.fit_network`.
+of your own machine come from :func:`labkit.mpi.fit.local_network`.
 """
 
 from __future__ import annotations
@@ -77,12 +77,17 @@ def find_network(text: str) -> Network:
     >>> str(find_network("alpha=1e-6,beta=1e-9,topology=torus(4x4)"))
     'alpha-beta, alpha 1 us, beta 1 ns/B, torus(4x4)'
     """
+    if not isinstance(text, str):
+        raise UsageError(f"a network is written as text, for example 'ethernet-10g,alpha=1e-6', not {text!r}.")
     parts = _parts(text)
     network = None
     if parts and "=" not in parts[0]:
         network = PRESETS.get(parts[0])
         if network is None:
-            raise UsageError(f"there is no network {parts[0]!r}; the known ones are {', '.join(PRESETS)}.")
+            raise UsageError(
+                f"there is no network {parts[0]!r}; the known ones are {', '.join(PRESETS)}; or write values, for "
+                f"example alpha=1e-6,bandwidth=1e9."
+            )
         parts = parts[1:]
     return changed_network(network or alpha_beta(1e-6, 1e-9, GAMMA_S_PER_BYTE), ",".join(parts))
 
@@ -91,9 +96,12 @@ def changed_network(network: Network, text: str) -> Network:
     """A network with other values, written as for :func:`find_network` without a name."""
     values = {}
     for part in _parts(text):
-        key, equals, value = part.partition("=")
+        key, equals, value = (word.strip() for word in part.partition("="))
         if not equals or key not in _KEYS:
             raise UsageError(f"--network {text}: {part!r} is none of {', '.join(f'{k}=' for k in _KEYS)}.")
+        if key in values or {key, *values} >= {"beta", "bandwidth"}:
+            twice = f"{key} is given twice" if key in values else "beta and bandwidth are the same thing"
+            raise UsageError(f"--network {text}: {twice}; give one of them.")
         values[key] = _topology(value, text) if key == "topology" else _number(key, value, text)
     return _changed(network, values)
 
@@ -126,6 +134,10 @@ def _changed(network: Network, values: dict) -> Network:
             base.latency_s, base.overhead_s, base.gap_s,
         )
     changes = {field: values[key] for key, field in _NETWORK_KEYS.items() if key in values}
+    if inside is not network.inside and values.get("node", network.ranks_per_node) == 1:
+        raise UsageError(
+            "inside-alpha and inside-beta are costs inside a node of several ranks: add node=, for example node=4."
+        )
     return network.with_(cost=cost, inside=inside, **changes)
 
 
@@ -133,7 +145,10 @@ def _number(key: str, value: str, text: str) -> float:
     try:
         return int(value) if key == "node" else float(value)
     except ValueError:
-        raise UsageError(f"--network {text}: {key}={value} is not a number.") from None
+        unit = {"node": "a whole number of ranks", "eager": "bytes", "bandwidth": "bytes per s, for example 1e9"}.get(
+            key, "s per byte, for example 1e-9" if key in ("beta", "gamma", "inside-beta") else "s, for example 1e-6"
+        )
+        raise UsageError(f"--network {text}: {key}={value} is not a number; write {unit}.") from None
 
 
 def _topology(value: str, text: str):

@@ -64,6 +64,13 @@ class Torus:
     num_rows: int | None = None
     num_columns: int | None = None
 
+    def __post_init__(self):
+        if any(number is not None and number < 1 for number in (self.num_rows, self.num_columns)):
+            raise UsageError(
+                f"a torus has at least 1 row and 1 column, not {self.num_rows} and {self.num_columns}: write for "
+                "example torus(4x8)."
+            )
+
     def shape(self, num_nodes: int) -> tuple[int, int]:
         """(rows, columns) for so many nodes.
 
@@ -104,7 +111,9 @@ class Torus:
         return tuple(links)
 
     def __str__(self) -> str:
-        return f"torus({self.num_rows}x{self.num_columns})" if self.num_rows else "torus"
+        if self.num_rows is None and self.num_columns is None:
+            return "torus"
+        return f"torus({self.num_rows or ''}x{self.num_columns or ''})"
 
 
 def _steps(start: int, end: int, size: int) -> list[int]:
@@ -131,7 +140,7 @@ class FatTree:
     oversubscription: float = 1.0
 
     def __post_init__(self):
-        if self.nodes_per_leaf < 1 or self.oversubscription < 1:
+        if self.nodes_per_leaf < 1 or not 1 <= self.oversubscription < math.inf:
             raise UsageError(
                 f"a fat tree has at least 1 node a leaf and an oversubscription of at least 1, not "
                 f"{self.nodes_per_leaf} and {self.oversubscription:g}."

@@ -47,7 +47,7 @@ class Op(_MPIOp, metaclass=_IsOp):
     is_predefined = property(Is_predefined)
 
     def __call__(self, x, y):
-        return self.function(x, y)
+        return self.function(x, y, None)  # as mpi4py does for objects
 
     def __eq__(self, other):
         return self is other

@@ -9,14 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral
 
-from mpi4py import MPI
-
 from labkit.comm.deadlock import find_mismatch, find_stuck, ranks_text
 from labkit.comm.network.model import Network, alpha_beta
 from labkit.comm.simulated.communicator import WHOLE_WORLD, Shared
-from labkit.comm.simulated.operations import Op
+from labkit.comm.simulated.names import simulated_names
 from labkit.comm.simulated.recorder import Recorder
-from labkit.comm.simulated.requests import Prequest, Request
 from labkit.comm.simulated.world import SimulatedRank, World
 from labkit.comm.source_lines import cell_frame, line_and_source
 from labkit.comm.verdict import statuses_of, statuses_text, verdict_text
@@ -25,7 +22,6 @@ from labkit.errors import (
     CellInterruptedError,
     CollectiveMismatchError,
     DeadlockError,
-    NotAvailableError,
     RankFailedError,
     UsageError,
 )
@@ -354,62 +350,3 @@ def _left_over(me: SimulatedRank) -> list[str]:
         for request in me.posted.values()
         if request.active and (request.kind != "send" or request.done_at is None)
     ]
-
-
-@contextlib.contextmanager
-def simulated_names(world: World, comms):
-    """While a simulation runs, names of mpi4py's module mean the simulated forms.
-
-    So a function that says ``MPI.Request.Waitall(...)``, ``MPI.Wtime()`` or ``MPI.COMM_WORLD`` needs
-    no change. All ranks are in this one process: the names find the rank that is running.
-    """
-    if getattr(MPI, "labkit_simulation", None) is not None:
-        raise UsageError(
-            "a simulation is running in this process: neither its ranks nor other threads can start another one."
-        )
-    replaced = {
-        "Op": Op, "Request": Request, "Prequest": Prequest, "Wtime": lambda: float(world.current.now),
-        "COMM_WORLD": _CurrentComm(lambda: comms[world.current.rank]),
-        "COMM_SELF": _CurrentComm(lambda: self_comm(world, world.current)), "Win": _NoWindows, "labkit_simulation": world,
-    }
-    missing = object()
-    before = {name: getattr(MPI, name, missing) for name in replaced}
-    for name, value in replaced.items():
-        setattr(MPI, name, value)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is missing:
-                delattr(MPI, name)
-            else:
-                setattr(MPI, name, value)
-
-
-class _CurrentComm:
-    """The world, or the communicator of itself alone, of whichever rank is running."""
-
-    def __init__(self, find: Callable):
-        self._find = find
-
-    def __getattr__(self, name):
-        return getattr(self._find(), name)
-
-
-def self_comm(world: World, me: SimulatedRank):
-    """The communicator of a rank alone."""
-    if me.own is None:
-        me.own = Shared(world, (me.rank,), f"{WHOLE_WORLD}/COMM_SELF#{me.rank}").comm_of(0)
-    return me.own
-
-
-class _NoWindows:
-    """Stands for ``MPI.Win``: one-sided communication needs real ranks."""
-
-    def __getattr__(self, name):
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise NotAvailableError("one-sided windows are not simulated: run this on real ranks.")
-
-
-_NoWindows = _NoWindows()

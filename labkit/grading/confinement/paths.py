@@ -9,8 +9,6 @@ import sysconfig
 from collections.abc import Iterable
 from pathlib import Path
 
-import labkit
-
 SYSTEM = tuple(map(Path, ("/usr", "/lib", "/lib32", "/lib64", "/libx32", "/bin", "/sbin", "/nix/store", "/gnu/store")))
 SYSTEM_FILES = tuple(Path("/etc", name) for name in (
     "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "alternatives", "hosts", "nsswitch.conf", "passwd", "group",
@@ -30,7 +28,7 @@ def python_folders() -> list[Path]:
     if site.ENABLE_USER_SITE:
         named.append(site.getusersitepackages())
     named += _links(Path(sys.executable))
-    found = [Path(labkit.__file__).parent, *(Path(name) for name in named if os.path.isabs(name))]
+    found = [Path(__file__).parents[2], *(Path(name) for name in named if os.path.isabs(name))]
     return outermost(path for path in found if path.exists() and path != Path("/"))
 
 

@@ -14,7 +14,11 @@ from enum import StrEnum
 from labkit.errors import NotAvailableError
 from labkit.grading.confinement.libc import PR_GET_NAME, PR_SET_NAME, syscall
 from labkit.grading.confinement.syscalls import (
-    ALLOWED_COMMON, AUDIT_ARCH, SAME_NUMBERS_FROM, X32_BIT, number_of,
+    ALLOWED_COMMON,
+    AUDIT_ARCH,
+    SAME_NUMBERS_FROM,
+    X32_BIT,
+    number_of,
 )
 
 

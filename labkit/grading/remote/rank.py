@@ -15,8 +15,8 @@ from mpi4py import MPI
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated.cartesian import SimulatedCartcomm
 from labkit.comm.simulated.communicator import _FREED, COMM_SELF, NotSimulatedError, SimulatedComm
+from labkit.comm.simulated.names import _NoWindows
 from labkit.comm.simulated.operations import Op
-from labkit.comm.simulated.run import _NoWindows
 from labkit.errors import UsageError
 from labkit.grading.remote.arguments import Arguments, Wires
 from labkit.grading.remote.calls import COLLECTIVES, NONBLOCKING, OBJECT_COLLECTIVES, SELF, WORLD

@@ -40,10 +40,17 @@ class Zygote:
     """The process in the sandbox that forks ranks; one for any number of answers.
 
     Use it as a context manager; everything it has started ends with it.
+
+    Parameters
+    ----------
+    sandbox : Sandbox, optional
+    keeps_real_ranks : bool
+        Also keep real MPI ranks from answer to answer, see :func:`labkit.grading.remote.real.run_on_real_ranks`.
     """
 
-    def __init__(self, sandbox: Sandbox | None = None):
+    def __init__(self, sandbox: Sandbox | None = None, *, keeps_real_ranks: bool = False):
         self.sandbox = sandbox or find_sandbox()
+        self.keeps_real_ranks, self._real_ranks = keeps_real_ranks, None
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-answer-", ignore_cleanup_errors=True)
         ours, theirs = socket.socketpair()
         self.fds, their_fds = socket.socketpair()  # sockets of ranks travel here
@@ -68,6 +75,7 @@ class Zygote:
 
     def close(self) -> None:
         """End it and all its ranks."""
+        self.keep_real_ranks(None)
         self.link.close()
         self.fds.close()
         with contextlib.suppress(ProcessLookupError):
@@ -75,6 +83,20 @@ class Zygote:
         self.process.wait()
         self.process.stderr.close()
         self.folder.cleanup()
+
+    def take_real_ranks(self, cases, memory_bytes: int):
+        """The real ranks that were kept, if they suit these cases; None if there are none."""
+        kept, self._real_ranks = self._real_ranks, None
+        if kept is None or (kept.suits(cases) and kept.memory_bytes == memory_bytes):
+            return kept
+        kept.close()
+        return None
+
+    def keep_real_ranks(self, ranks) -> None:
+        """Keep real ranks for the next answer, instead of those that are kept."""
+        if self._real_ranks is not None:
+            self._real_ranks.close()
+        self._real_ranks = ranks
 
     def ask(self, order: list, *, fds: list[int] = ()) -> list:
         """An order and its reply.
@@ -108,7 +130,7 @@ class RankProcesses:
     def __init__(
         self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float
     ):
-        self.zygote = zygote
+        self.zygote, self.source = zygote, source
         pairs = [socket.socketpair() for _ in range(number)]
         options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
         reply = zygote.ask(["ranks", number, source, function, options], fds=[theirs.fileno() for _, theirs in pairs])

@@ -16,14 +16,17 @@ from pathlib import Path
 
 from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import Sandbox, command
+from labkit.grading.outcomes import Status
 from labkit.grading.remote.raised import AnswerRaised, raised_from
 from labkit.grading.remote.ranks import PACKAGE, START_LIMIT_S, hidden_folders
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, encode
 from labkit.hardware.messages import find_mpiexec
 
+ANSWERS_A_WORLD = 25  # then fresh ranks take over
+
 
 class RealRanks:
-    """So many MPI ranks with the answer in them. Use it as a context manager.
+    """MPI ranks for cases with ``sizes`` ranks each. Use it as a context manager, or :meth:`close` it.
 
     Raises
     ------
@@ -31,13 +34,13 @@ class RealRanks:
         MPI does not start here.
     """
 
-    def __init__(
-        self, number: int, source: str, function: str, sandbox: Sandbox, *, memory_bytes: int, cpu_seconds: float
-    ):
-        argv = [find_mpiexec(), "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.real_rank"]
+    def __init__(self, sizes: list[int], sandbox: Sandbox, *, memory_bytes: int, cpu_seconds: float):
+        mpiexec, number = find_mpiexec(), max(sizes)
+        self.sizes, self.memory_bytes, self.num_answers = sizes, memory_bytes, 0
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-real-", ignore_cleanup_errors=True)
         path, end_path = (str(Path(self.folder.name) / name) for name in ("judge", "end"))
         listening, ends = _listening(path, number), _listening(end_path, number)
+        argv = [mpiexec, "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.real_rank"]
         argv += [path, end_path]
         scratch = Path(self.folder.name)
         self.process = subprocess.Popen(
@@ -55,7 +58,7 @@ class RealRanks:
             ends.settimeout(START_LIMIT_S)
             self.lifelines += [ends.accept()[0] for _ in range(number)]
             for link in self.links:
-                link.send(["answer", source, function, options])
+                link.send(["world", sizes, options])
             self._see_confined()
         except (Closed, Late, WireError, TimeoutError):
             self.close()
@@ -117,36 +120,33 @@ class RealRanks:
         self.process.stderr.close()
         self.folder.cleanup()
 
+    def suits(self, cases) -> bool:
+        """Whether they can run one more answer on these cases."""
+        return self.num_answers < ANSWERS_A_WORLD and all(case.num_ranks in self.sizes for case in cases)
+
+    def load(self, source: str, function: str) -> None:
+        """From now on, this answer is called."""
+        self.num_answers += 1
+        for rank, link in enumerate(self.links):
+            link.set_deadline(START_LIMIT_S)
+            with _problem_of(rank):
+                link.send(["answer", source, function])
+
     def run(self, arguments: tuple, seconds: float) -> list:
-        """Call the answer on every rank at once; results by rank.
+        """Call the answer on the first ``len(arguments)`` ranks at once; results by rank.
 
         Raises
         ------
         RankProblem
             With the rank and what happened.
         """
-        for rank, link in enumerate(self.links):
+        links = self.links[: len(arguments)]
+        for rank, link in enumerate(links):
             link.set_deadline(seconds)
             blocks: list = []
             with _problem_of(rank):
-                link.send(["run", rank, len(self.links), encode(list(arguments[rank]), blocks)], blocks)
-        return self._results(time.monotonic() + seconds)
-
-    def _results(self, deadline: float) -> list:
-        """What the ranks say, as it comes: the first problem is the cause of those that follow."""
-        results: list = [None] * len(self.links)
-        with selectors.DefaultSelector() as selector:
-            for rank, link in enumerate(self.links):
-                selector.register(link.sock, selectors.EVENT_READ, rank)
-            while selector.get_map():
-                ready = selector.select(max(0.0, deadline - time.monotonic()))
-                if not ready:
-                    raise RankProblem(min(key.data for key in selector.get_map().values())) from Late()
-                for key, _ in ready:
-                    selector.unregister(key.fileobj)
-                    with _problem_of(key.data):
-                        results[key.data] = _result_of(self.links[key.data])
-        return results
+                link.send(["run", rank, len(links), encode(list(arguments[rank]), blocks)], blocks)
+        return _results(links, time.monotonic() + seconds)
 
 
 def _result_of(link: Link):
@@ -166,6 +166,23 @@ def _listening(path: str, number: int) -> socket.socket:
     return sock
 
 
+def _results(links: list[Link], deadline: float) -> list:
+    """What the ranks say, as it comes: the first problem is the cause of those that follow."""
+    results: list = [None] * len(links)
+    with selectors.DefaultSelector() as selector:
+        for rank, link in enumerate(links):
+            selector.register(link.sock, selectors.EVENT_READ, rank)
+        while selector.get_map():
+            ready = selector.select(max(0.0, deadline - time.monotonic()))
+            if not ready:
+                raise RankProblem(min(key.data for key in selector.get_map().values())) from Late()
+            for key, _ in ready:
+                selector.unregister(key.fileobj)
+                with _problem_of(key.data):
+                    results[key.data] = _result_of(links[key.data])
+    return results
+
+
 class RankProblem(Exception):
     """What went wrong on a rank is the ``__cause__``."""
 
@@ -182,20 +199,52 @@ def _problem_of(rank: int):
         raise RankProblem(rank) from error
 
 
-def run_on_real_ranks(exercise, source, cases, sandbox, judge_results: Callable, of_failure: Callable) -> Iterator:
-    """(case, outcome) for cases of equal numbers of ranks, until one fails."""
+def run_on_real_ranks(exercise, source, cases, zygote, judge_results: Callable, of_failure: Callable) -> Iterator:
+    """(case, outcome) for each case, until one fails; (None, reason) if there are no real ranks here.
+
+    Where the zygote keeps real ranks, they run one answer after the other, as long as all pass. What an answer may
+    have left behind in them can only harm the next one; so an answer that fails on used ranks is judged on fresh ones.
+    """
+    used = zygote.take_real_ranks(cases, exercise.memory_bytes)
+    if used is not None:
+        outcomes = list(_on(used, exercise, source, cases, judge_results, of_failure))
+        if _all_pass(outcomes, cases):
+            zygote.keep_real_ranks(used)
+            yield from outcomes
+            return
+        used.close()
+    sizes = {case.num_ranks for case in cases} | ({1, 2, 3, 4} if zygote.keeps_real_ranks else set())
+    num_answers = ANSWERS_A_WORLD if zygote.keeps_real_ranks else 1
     try:
         ranks = RealRanks(
-            cases[0].num_ranks, source, exercise.function, sandbox, memory_bytes=exercise.memory_bytes,
-            cpu_seconds=exercise.time_limit_s * len(cases),
+            sorted(sizes), zygote.sandbox, memory_bytes=exercise.memory_bytes,
+            cpu_seconds=exercise.time_limit_s * len(cases) * num_answers,
         )
     except NotAvailableError as error:
         yield None, str(error)
         return
-    with ranks:
+    try:
+        outcomes = []
+        for found in _on(ranks, exercise, source, cases, judge_results, of_failure):
+            outcomes.append(found)
+            yield found
+        if zygote.keeps_real_ranks and _all_pass(outcomes, cases):
+            zygote.keep_real_ranks(ranks)
+            ranks = None
+    finally:
+        if ranks is not None:
+            ranks.close()
+
+
+def _on(ranks: RealRanks, exercise, source, cases, judge_results, of_failure) -> Iterator:
+    case = cases[0]
+    try:
+        ranks.load(source, exercise.function)
         for case in cases:
-            try:
-                yield case, judge_results(case, ranks.run(case.arguments, exercise.time_limit_s))
-            except RankProblem as problem:
-                yield case, of_failure(exercise, case, problem.__cause__, None, problem.rank)
-                return
+            yield case, judge_results(case, ranks.run(case.arguments, exercise.time_limit_s))
+    except RankProblem as problem:
+        yield case, of_failure(exercise, case, problem.__cause__, None, problem.rank)
+
+
+def _all_pass(outcomes: list, cases: list) -> bool:
+    return len(outcomes) == len(cases) and all(outcome.status is Status.PASSED for _, outcome in outcomes)

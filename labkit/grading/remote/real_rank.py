@@ -1,6 +1,6 @@
-"""A real MPI rank that runs an answer: ``mpiexec -n P python -m labkit.grading.remote.real_rank SOCKET END``.
+"""A real MPI rank that runs answers: ``mpiexec -n P python -m labkit.grading.remote.real_rank SOCKET END``.
 
-Every rank connects to the judge, hears the answer and its own arguments, and nothing of the others'.
+Every rank connects to the judge, hears an answer and its own arguments, and nothing of the others'.
 """
 
 from __future__ import annotations
@@ -35,16 +35,19 @@ def end_with(sock: socket.socket) -> None:
 
 def main(path: str, end_path: str) -> None:
     """Connect, be confined, and answer the judge's orders."""
-    comm = MPI.COMM_WORLD.Dup()
+    world = MPI.COMM_WORLD
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(path)
     link = Link(sock, UNLIMITED)
-    link.send(["hello", comm.rank, comm.size])
+    link.send(["hello", world.rank, world.size])
     lifeline = socket.socket(socket.AF_UNIX)
     lifeline.connect(end_path)
     end_with(lifeline)
-    (_, source, function, options), _ = link.receive()
-    comm.Barrier()  # the library has opened what it needs
+    (_, sizes, options), _ = link.receive()
+    comms = {size: world.Split(0 if world.rank < size else MPI.UNDEFINED, world.rank) for size in sizes}
+    for comm in comms.values():  # the library has opened what it needs
+        if comm != MPI.COMM_NULL:
+            comm.Barrier()
     sink = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):  # what an answer prints is not read
         os.dup2(sink, standard)
@@ -53,7 +56,7 @@ def main(path: str, end_path: str) -> None:
         memory_bytes=options["memory_bytes"], cpu_seconds=options["cpu_seconds"],
     )
     link.send(["confined"])
-    serve(link, source, function, comm_of=lambda rank, size: comm)
+    serve(link, comm_of=lambda rank, size: comms[size])
     os._exit(0)
 
 

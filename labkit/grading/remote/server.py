@@ -10,9 +10,9 @@ from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated.communicator import Aborted, SimulatedComm
+from labkit.comm.simulated.names import self_comm
 from labkit.comm.simulated.point_to_point import MatchedMessage
 from labkit.comm.simulated.requests import Prequest, Request
-from labkit.comm.simulated.run import self_comm
 from labkit.errors import LabkitError
 from labkit.grading.remote.calls import NULL, OF_A_COMMUNICATOR, OF_A_MESSAGE, OF_REQUESTS, SELF, WITH_STATUS, WORLD
 from labkit.grading.remote.given import Given

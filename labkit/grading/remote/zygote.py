@@ -100,10 +100,12 @@ def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confi
         os._exit(code)
 
 
-def serve(link: Link, source: str, function: str, comm_of=None) -> None:
-    """Answer the judge's orders ``["run", rank, size, arguments]`` until it closes the connection."""
-    names: dict = {"__name__": "answer", "__file__": ANSWER_FILE}
-    loaded = False
+def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> None:
+    """Answer the judge's orders ``["run", rank, size, arguments]`` until it closes the connection.
+
+    ``["answer", source, function]`` replaces the answer, for processes that are used for several.
+    """
+    names: dict | None = None
     wires = Wires(link)
     while True:
         try:
@@ -113,6 +115,11 @@ def serve(link: Link, source: str, function: str, comm_of=None) -> None:
         if order[0] == "combine":  # for a collective that this rank has started and not waited for
             wires.combine(order, blocks)
             continue
+        if order[0] == "answer":
+            _, source, function = order
+            linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
+            names = None
+            continue
         _, rank, size, arguments = order
         wires = Wires(link)
         try:
@@ -121,9 +128,9 @@ def serve(link: Link, source: str, function: str, comm_of=None) -> None:
                 comm = world_of(wires, rank, size)
             else:
                 comm = comm_of(rank, size) if size else None
-            if not loaded:
+            if names is None:
+                names = {"__name__": "answer", "__file__": ANSWER_FILE}
                 exec(compile(source, ANSWER_FILE, "exec"), names)
-                loaded = True
             found = names[function](*([comm] if size else []), *given)
             results = {"return": found} | dict(enumerate(given))
         except BaseException as error:

@@ -53,7 +53,10 @@ def cost_of(name: str):
                 least = 0 if word == "num_elements" else 1
                 if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
                     raise UsageError(f"cost of {name}: {word} is a whole number of at least {least}, not {value!r}.")
-            return function(num_ranks, num_elements, itemsize, **options) if num_ranks > 1 else Cost()
+            if num_ranks == 1:
+                return Cost()
+            sizes = int(num_ranks), int(num_elements), int(itemsize)  # products of NumPy's integers may overflow
+            return function(*sizes, **options)
 
         cost.__name__, cost.__doc__ = name, function.__doc__
         COSTS[name] = cost

@@ -49,6 +49,38 @@ def test_topologies(text, topology):
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("alpha=inf", "negative or without end"), ("gamma=inf", "only the limit may be infinite"), ("hop=inf", "only the limit"),
+        ("topology=torus(0x4)", "at least 1 row and 1 column, not 0 and 4"), ("topology=torus(-2x-2)", "not -2 and -2"),
+        ("topology=fat-tree(4,nan)", "oversubscription of at least 1"), ("topology=fat-tree(4,inf)", "not 4 and inf"),
+        ("inside-alpha=1e-6", "add node="), ("ethernet-10g,inside-beta=1e-9", "add node="),
+        ("alpha=1,alpha=2", "alpha is given twice"), ("beta=1e-9,bandwidth=1e9", "the same thing"),
+        ("bandwidth=1e9,beta=1e-9", "the same thing"), ("bandwidth=10G", "not a number; write bytes per s, for example 1e9"),
+        ("alpha=1us", "write s, for example 1e-6"), ("beta=x", "write s per byte"), ("node=2.5", "a whole number of ranks"),
+        ("eager=x", "write bytes"), ("ethernet", "or write values, for example alpha=1e-6"),
+    ],
+)
+def test_a_text_that_is_no_network_is_refused_with_the_rule(text, words):
+    with pytest.raises(UsageError) as caught:
+        find_network(text)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [None, 3, b"ethernet-10g", PRESETS["ethernet-10g"]])
+def test_only_text_names_a_network(value):
+    with pytest.raises(UsageError, match="a network is written as text"):
+        find_network(value)
+
+
+def test_spaces_around_words_and_half_a_torus():
+    assert find_network(" ethernet-10g , alpha = 2e-6 ").cost.alpha_s == 2e-6
+    assert find_network("nvlink+infiniband,inside-alpha=1e-6").inside.alpha_s == 1e-6
+    network = find_network("topology=torus(4)")
+    assert network.topology == Torus(4) and network.topology.shape(12) == (4, 3) and str(network.topology) == "torus(4x)"
+
+
+@pytest.mark.parametrize(
     "text", ["", "ethernet-10g", "alpha=1,beta=2", "infiniband-hdr,topology=torus(3x5),node=2"],
 )
 def test_a_network_says_what_it_is(text):

@@ -71,7 +71,7 @@ try:
     print(repr(open({str(shown / 'single')!r}).read()))
 except PermissionError:
     print('refused')
-print(sorted(os.listdir({str(package.parent)!r})) if {str(package.parent)!r} != {sys.prefix!r} else ['labkit'])
+print(sorted(set(os.listdir({str(package.parent)!r})) - {{{Path(sys.prefix).name!r}}}) if {str(package.parent)!r} != {sys.prefix!r} else ['labkit'])
 print(os.listdir({str(package / 'mpi')!r}))
 pathlib.Path('result').write_text('y')
 for folder in ({str(shown)!r}, {str(shown / 'secret')!r}, {str(package)!r}, '/usr'):

@@ -48,7 +48,7 @@ class FakeRanks(RankProcesses):
     def __init__(self, *scripts):
         pairs = [socket.socketpair() for _ in scripts]
         self.links = [Link(ours) for ours, _ in pairs]
-        self.file = "<mpi cell fake>"
+        self.file, self.source = "<mpi cell fake>", ""
         self.threads = []
         for (_, theirs), script in zip(pairs, scripts, strict=True):
             self._begin(_speak, theirs, script)

@@ -111,7 +111,8 @@ JUDGE = """
     source = "def answer(comm):\\n    while True:\\n        pass\\n"
     print("begin", flush=True)
     if sys.argv[1] == "real":
-        with RealRanks(2, source, "answer", find_sandbox(), **limits) as ranks:
+        with RealRanks([2], find_sandbox(), **limits) as ranks:
+            ranks.load(source, "answer")
             print("started", flush=True)
             ranks.run([(), ()], 200)
     else:
@@ -236,7 +237,8 @@ def test_judges_in_threads(folder):
 ])
 def test_a_real_rank_that_ends_badly(sandboxed, act, problem):
     source = f"def answer(comm):\n    if comm.rank == 1:\n        {act}\n    comm.Barrier()\n    return comm.rank\n"
-    with RealRanks(2, source, "answer", find_sandbox(), **LIMITS) as ranks:
+    with RealRanks([2], find_sandbox(), **LIMITS) as ranks:
+        ranks.load(source, "answer")
         started, folder = descendants(os.getpid()), ranks.folder.name
         assert len(started) >= 3
         with pytest.raises(RankProblem) as found:
@@ -249,7 +251,8 @@ def test_a_real_rank_that_ends_badly(sandboxed, act, problem):
 @pytest.mark.mpi
 @pytest.mark.usefixtures("sandboxed")
 def test_real_ranks_run_one_case_after_the_other():
-    with RealRanks(2, RING, "answer", find_sandbox(), **LIMITS) as ranks:
+    with RealRanks([2], find_sandbox(), **LIMITS) as ranks:
+        ranks.load(RING, "answer")
         started = descendants(os.getpid())
         for _ in range(3):
             assert [result["return"] for result in ranks.run([(), ()], DEADLINE_S)] == [1, 0]
