@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -126,8 +127,10 @@ JUDGE = """
 @contextlib.contextmanager
 def judging(kind: str):
     """(A judge in a process of its own whose ranks hang, and all processes that it has started.)"""
+    scratch = tempfile.TemporaryDirectory(prefix="labkit-test-")  # who is killed cannot clean up
     process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(JUDGE), kind], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", textwrap.dedent(JUDGE), kind], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"TMPDIR": scratch.name},
     )
     started = []
     try:
@@ -142,6 +145,7 @@ def judging(kind: str):
         for one in started:
             with contextlib.suppress(psutil.NoSuchProcess):
                 one.kill()
+        scratch.cleanup()
 
 
 @pytest.mark.parametrize("kind", ["simulated", pytest.param("real", marks=pytest.mark.mpi)])
