@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import wait
 
-from labkit.cluster.engines import LocalEngines
+from labkit.cluster.engines import Engines
 from labkit.cluster.outcome import RESTART, CellOutcome, Listener, failures_text, status_of
 from labkit.comm.deadlock import find_mismatch, find_stuck, ranks_text
 from labkit.comm.verdict import logs_of, statuses_of, statuses_text, verdict_text
@@ -37,7 +37,7 @@ GIVE_UP_S = 6.0  # then a rank that does not react to SIGINT is ended
 
 
 def run_cell(
-    engines: LocalEngines,
+    engines: Engines,
     source: str,
     *,
     ranks: Sequence[int] | None = None,
@@ -67,7 +67,7 @@ def run_cell(
 
 
 class _RunningCell:
-    def __init__(self, engines: LocalEngines, ranks, listener: Listener):
+    def __init__(self, engines: Engines, ranks, listener: Listener):
         self.engines = engines
         self.listener = listener
         self.events: queue.SimpleQueue = queue.SimpleQueue()

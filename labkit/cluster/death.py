@@ -11,34 +11,41 @@ ABORT_NOTE = ".abort"  # ends the name of the note of a rank that called MPI Abo
 
 # Runs an engine and notes how it ended. mpiexec kills both together when another rank has died,
 # so only the rank that died first leaves a note (mpiexec itself names the lowest rank instead).
-GUARD = '"$@"; code=$?; echo $code >"$LABKIT_DEATHS/$$"; exit $code'
+# A note is named after its machine and process: ranks on several machines share the folder.
+GUARD = '"$@"; code=$?; echo $code >"$LABKIT_DEATHS/$(uname -n)-$$"; exit $code'
+
+
+def note_name(host: str, guard_pid: int) -> str:
+    """The name of the note of a rank's guard."""
+    return f"{host}-{guard_pid}"
 
 
 def read_death_notes(
-    folder: Path, ranks: Mapping[int, int], out_of_memory: bool = False
+    folder: Path, ranks: Mapping[tuple[str, int], int], out_of_memory: bool = False
 ) -> tuple[int | None, str]:
     """Which rank died first, and how in words; (None, ...) if no note says it.
 
     Parameters
     ----------
     folder : Path
-        Of the notes: a file a rank, named after the process id of its guard.
-    ranks : mapping of int to int
-        Rank by process id of the guard.
+        Of the notes: a file a rank, named after the machine and the process id of its guard.
+    ranks : mapping of (str, int) to int
+        Rank by machine and process id of the guard.
     out_of_memory : bool
         Whether Linux has ended processes for want of memory meanwhile.
     """
+    names = {note_name(*guard): rank for guard, rank in ranks.items()}
     notes = sorted(
-        folder.iterdir(), key=lambda note: (note.suffix != ABORT_NOTE, note.stat().st_mtime_ns)
+        folder.iterdir(), key=lambda note: (not note.name.endswith(ABORT_NOTE), note.stat().st_mtime_ns)
     )
     for note in notes:
-        rank = ranks.get(int(note.stem)) if note.stem.isdigit() else None
-        if rank is None:
+        rank = names.get(note.name.removesuffix(ABORT_NOTE))
+        text = note.read_text()
+        if rank is None or not text.strip():
             continue
-        code = int(note.read_text() or 0)
-        if note.suffix == ABORT_NOTE:
-            return rank, f"called MPI Abort({code})"
-        return rank, words_for_exit(code, out_of_memory)
+        if note.name.endswith(ABORT_NOTE):
+            return rank, f"called MPI Abort({int(text)})"
+        return rank, words_for_exit(int(text), out_of_memory)
     return None, "ended its process"
 
 

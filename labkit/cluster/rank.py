@@ -14,7 +14,8 @@ from collections import deque
 from contextlib import nullcontext
 from pathlib import Path
 
-from labkit.cluster.death import ABORT_NOTE, DEATH_NOTES
+from labkit.cluster.death import ABORT_NOTE, DEATH_NOTES, note_name
+from labkit.cluster.devices import take_gpu
 from labkit.cluster.execution import compile_cell, execute
 from labkit.cluster.output import LimitedStream
 
@@ -30,9 +31,18 @@ def set_up(owner_pid: int | None = None) -> dict:
     ----------
     owner_pid : int, optional
         The notebook's process, if it is on this machine: the engine ends itself when it is gone.
+
+    Returns
+    -------
+    dict
+        Rank, size, process, machine, MPI library and device of this engine. Asked again, for a
+        notebook that takes the ranks over, it prepares nothing: variables stay.
     """
     global _state
+    if _state is not None:
+        return _state.facts
     import numpy as np
+    import psutil
     from ipyparallel.datapub import publish_data
     from IPython import get_ipython
     from mpi4py import MPI
@@ -57,7 +67,9 @@ def set_up(owner_pid: int | None = None) -> dict:
         fresh=[],
         retired=deque(),
         abandoned=[],
+        facts={},
     )
+    gpu = take_gpu(node.rank) if node.size > 1 else ""  # a rank that is alone has them all
     node.Free()
     # In an engine the names of mpi4py mean the interruptible forms, so that the usual
     # "from mpi4py import MPI; comm = MPI.COMM_WORLD" cannot hang a cell either.
@@ -71,15 +83,18 @@ def set_up(owner_pid: int | None = None) -> dict:
         from labkit.cluster.owner import end_with
 
         end_with(owner_pid, lambda: os._exit(0))
-    return {
+    _state.facts = {
         "rank": world.rank,
         "size": world.size,
         "pid": os.getpid(),
         "guard_pid": os.getppid(),
+        "created": psutil.Process().create_time(),
         "host": platform.node(),
         "library": MPI.Get_library_version().splitlines()[0].strip("\0 "),
         "thread_level": MPI.Query_thread(),
+        "gpu": gpu,
     }
+    return _state.facts
 
 
 def run_cell(
@@ -155,7 +170,7 @@ def _note_abort(errorcode: int) -> None:
     """Leave a note of our own, for mpiexec may end any rank first after an MPI Abort."""
     folder = os.environ.get(DEATH_NOTES)
     if folder:
-        Path(folder, f"{os.getppid()}{ABORT_NOTE}").write_text(str(errorcode))
+        Path(folder, note_name(platform.node(), os.getppid()) + ABORT_NOTE).write_text(str(errorcode))
 
 
 def _start_together(raw) -> None:

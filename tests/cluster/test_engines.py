@@ -99,7 +99,7 @@ def test_engines_that_cannot_start_are_told_and_cleaned_up(monkeypatch, tmp_path
     fake = tmp_path / "mpiexec"
     fake.write_text("#!/bin/sh\necho 'unable to reach the machine'\nexit 7\n")
     fake.chmod(0o755)
-    monkeypatch.setattr("labkit.cluster.engines.find_mpiexec", lambda: str(fake))
+    monkeypatch.setattr("labkit.cluster.engines.local.find_mpiexec", lambda: str(fake))
     engines = LocalEngines()
     with pytest.raises(Exception, match="unable to reach the machine"):
         engines.start(2)
@@ -129,12 +129,14 @@ def test_exit_codes_in_words(code, words):
 
 
 def test_the_first_note_counts_and_an_abort_before_all(tmp_path):
-    assert read_death_notes(tmp_path, {11: 0}) == (None, "ended its process")
-    for age, (name, code) in enumerate([("33", 137), ("22", 3), ("99", 1), ("notes.txt", 1)]):
-        (tmp_path / name).write_text(f"{code}\n")
+    assert read_death_notes(tmp_path, {("n1", 11): 0}) == (None, "ended its process")
+    notes = [("n1.site.org-33", "137\n"), ("n2-22", ""), ("n1-22", "3\n"), ("n1-99", "1\n"), ("notes.txt", "1\n")]
+    for age, (name, code) in enumerate(notes):
+        (tmp_path / name).write_text(code)
         os.utime(tmp_path / name, ns=(age, age))
-    ranks = {11: 0, 22: 1, 33: 2}
+    # the same process number on two machines is two processes; a note may not have arrived in whole
+    ranks = {("n1", 11): 0, ("n1", 22): 1, ("n1.site.org", 33): 2, ("n2", 22): 3}
     assert read_death_notes(tmp_path, ranks)[0] == 2
-    assert read_death_notes(tmp_path, {22: 1}) == (1, words_for_exit(3))
-    (tmp_path / "22.abort").write_text("5")
+    assert read_death_notes(tmp_path, {("n1", 22): 1, ("n2", 22): 3}) == (1, words_for_exit(3))
+    (tmp_path / "n1-22.abort").write_text("5")
     assert read_death_notes(tmp_path, ranks) == (1, "called MPI Abort(5)")
