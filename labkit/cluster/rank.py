@@ -154,6 +154,14 @@ def run_cell(
     return outcome
 
 
+def broadcast(names: list[str], values: list | None) -> None:
+    """Give variables of rank 0 to all ranks. Collective; large arrays travel without being copied into a pickle."""
+    from mpi4py.util.pkl5 import Intracomm
+
+    values = Intracomm(_state.reserved).bcast(values)
+    _state.shell.user_ns.update(zip(names, values, strict=True))
+
+
 def _live(comm):
     """While the cell runs, tell the notebook what ``comm`` has recorded so far."""
     from labkit.comm.interruptible.live import MAX_CALLS, LiveRecord

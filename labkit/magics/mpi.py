@@ -13,6 +13,7 @@ from labkit.cluster.cell import run_cell
 from labkit.cluster.engines import LocalEngines, check_num_ranks
 from labkit.cluster.outcome import CellOutcome, Listener
 from labkit.cluster.simulated_cell import SimulatedRanks, check_num_simulated, run_simulated_cell
+from labkit.cluster.transfer import push
 from labkit.errors import CellError, EnginesError, RankDiedError, UsageError
 from labkit.magics.live import live_view
 from labkit.magics.options import OptionParser, check_names, parse_ranks, positive_seconds
@@ -161,11 +162,10 @@ class MPIMagics(Magics):
         if missing:
             raise UsageError(f"%mpi_push: the notebook has no variable {missing[0]!r}.")
         ranks = self._chosen(options.ranks)
-        values = {name: self.shell.user_ns[name] for name in names}
-        for name, value in values.items():
+        values = [self.shell.user_ns[name] for name in names]
+        for name, value in zip(names, values, strict=True):
             check_picklable(name, value)
-        for result in [self.engines.view(rank).push(values, block=False) for rank in ranks]:
-            result.get()
+        push(self.engines, names, values, ranks)
 
     @line_magic
     def mpi_pull(self, line: str) -> None:

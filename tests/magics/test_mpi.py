@@ -5,6 +5,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 
+from labkit.cluster.transfer import size_of
 from labkit.errors import DeadlockError, RankFailedError, UsageError
 from labkit.trace.timeline import Timeline
 
@@ -108,6 +109,35 @@ def test_push_and_pull(shell):
     shell.run_line_magic("mpi_pull", "total --ranks 2")
     assert shell.user_ns["total"] == 499502
     shell.run_line_magic("mpi_push", "word --ranks 1")
+
+
+def test_large_arrays_arrive_by_broadcast_as_they_are(shell, monkeypatch):
+    arrays = [np.arange(400_000, dtype=np.float64).reshape(2, -1).T, np.arange(300_000, dtype=np.int32)[::-3]]
+    shell.user_ns["arrays"], (shell.user_ns["columns"], shell.user_ns["steps"]) = arrays, arrays
+    shell.user_ns["text"] = b"ab" * 700_000
+    run(shell, "-n 3", "pass")
+    shell.run_line_magic("mpi_push", "columns steps text")
+    run(shell, "", "columns[0, 0] += comm.rank\nseen = columns.copy(), steps.copy(), len(text), text[-3:]")
+    shell.run_line_magic("mpi_pull", "seen")
+    for rank, (columns, steps, length, end) in enumerate(shell.user_ns["seen"]):
+        expected = arrays[0].copy()
+        expected[0, 0] += rank
+        assert np.array_equal(columns, expected) and columns.dtype == np.float64
+        assert np.array_equal(steps, arrays[1]) and steps.dtype == np.int32
+        assert (length, end) == (1_400_000, b"bab")
+    monkeypatch.setattr("labkit.cluster.transfer._send_on", None)  # what is small or no array goes another way
+    shell.user_ns["shapes"] = [np.zeros(300_000), "a list"]
+    shell.run_line_magic("mpi_push", "shapes")
+    shell.run_line_magic("mpi_push", "columns --ranks 2")
+
+
+def test_how_values_travel():
+    assert size_of([np.zeros(3), b"abc", "ab"]) == 29
+    assert size_of([np.zeros(3), [1]]) == size_of([np.array([None])]) == size_of([np.zeros(2).view(Odd)]) == 0
+
+
+class Odd(np.ndarray):
+    """An array of a class that the ranks need not know."""
 
 
 @pytest.mark.parametrize(

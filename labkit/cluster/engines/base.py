@@ -229,11 +229,11 @@ class Engines(ABC):
             self._check_launched(connected, num_ranks, time.monotonic() - started)
             time.sleep(0.05)
 
-    def _set_up(self, num_ranks: int) -> None:
+    def _set_up(self, num_ranks: int, patience_s: float = SET_UP_TIMEOUT_S) -> None:
         """Check that the engines are one MPI world, and note where each rank is."""
         ids = list(self._client.ids)
         results = {eid: self._client[eid].apply_async(_set_up, self._owner_of_ranks()) for eid in ids}
-        facts = {eid: result.get(timeout=SET_UP_TIMEOUT_S) for eid, result in results.items()}
+        facts = {eid: result.get(timeout=patience_s) for eid, result in results.items()}
         sizes = sorted({fact["size"] for fact in facts.values()})
         if sizes != [num_ranks]:
             raise EnginesError(self._no_world(num_ranks, sizes, facts))
