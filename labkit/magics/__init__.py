@@ -1,4 +1,4 @@
-"""The magics: ``%load_ext labkit`` adds ``%%mpi``, ``%mpi_push``, ``%mpi_pull`` and ``%mpi_stop``."""
+"""The magics: ``%load_ext labkit`` adds ``%%mpi``, ``%mpi_push``, ``%mpi_pull``, ``%mpi_stop`` and ``%cluster``."""
 
 import os
 import sys
@@ -6,9 +6,12 @@ import sys
 
 def load_ipython_extension(ipython) -> None:
     """Add the magics to an IPython shell."""
+    from labkit.magics.cluster import ClusterMagics
     from labkit.magics.mpi import MPIMagics
 
-    ipython.register_magics(MPIMagics(ipython))
+    mpi = MPIMagics(ipython)
+    ipython.register_magics(mpi)
+    ipython.register_magics(ClusterMagics(ipython, mpi))
     _let_lab_draw_figures()
 
 

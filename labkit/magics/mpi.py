@@ -10,7 +10,7 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 from IPython.display import publish_display_data
 
 from labkit.cluster.cell import run_cell
-from labkit.cluster.engines import LocalEngines, check_num_ranks
+from labkit.cluster.engines import Engines, LocalEngines
 from labkit.cluster.outcome import CellOutcome, Listener
 from labkit.cluster.simulated_cell import SimulatedRanks, check_num_simulated, run_simulated_cell
 from labkit.cluster.transfer import push
@@ -52,8 +52,10 @@ class MPIMagics(Magics):
 
     def __init__(self, shell):
         super().__init__(shell)
-        self.engines = LocalEngines()
+        self.engines: Engines = LocalEngines()
         self.num_ranks = DEFAULT_NUM_RANKS
+        self.first_cluster = ""  # words of a cluster to start with the first cell
+        self.start_first_cluster = None
         self.simulated = SimulatedRanks()
 
     @cell_magic
@@ -85,8 +87,9 @@ class MPIMagics(Magics):
             raise UsageError("%%mpi: --live draws the timeline of --trace while the cell runs: write --trace --live.")
         if options.network is not None or options.seed is not None:
             raise UsageError("%%mpi: --network and --seed describe simulated ranks; add --sim RANKS, or leave them out.")
+        self._start_first_cluster()
         if options.n is not None:
-            check_num_ranks(options.n)
+            self.engines.check_num_ranks(options.n)
         num_ranks = options.n or self.engines.num_ranks or self.num_ranks
         ranks = parse_ranks(options.ranks, num_ranks) if options.ranks is not None else None
         self._check_text(cell)
@@ -194,6 +197,26 @@ class MPIMagics(Magics):
             raise UsageError("%mpi_stop takes no options.")
         self.engines.stop()
 
+    # -- where the ranks are --------------------------------------------------------------------
+
+    def use(self, engines: Engines) -> None:
+        """Run the next cells on other engines."""
+        self.engines = engines
+        self.num_ranks = engines.num_ranks or getattr(engines, "num_ranks_asked", DEFAULT_NUM_RANKS)
+
+    def leave(self) -> None:
+        """Let go of the present engines: those of a cluster that is kept run on, all others end."""
+        engines, self.engines = self.engines, LocalEngines()
+        if getattr(engines, "kept", False):
+            engines.leave()
+        else:
+            engines.stop()
+
+    def _start_first_cluster(self) -> None:
+        words, self.first_cluster = self.first_cluster, ""
+        if words:
+            self.start_first_cluster(words)
+
     # -- parts ----------------------------------------------------------------------------------
 
     def _check_text(self, cell: str | None) -> None:
@@ -227,6 +250,7 @@ class MPIMagics(Magics):
         self.num_ranks = num_ranks
 
     def _chosen(self, text: str | None):
+        self._start_first_cluster()
         if not self.engines.ranks:
             self._ensure_engines(self.num_ranks)
         if self.engines.lost():

@@ -69,6 +69,15 @@ class BatchEngines(Engines):
         self._asking: threading.Thread | None = None
         self._asked = 0.0
 
+    @property
+    def kept(self) -> bool:
+        """Whether it outlives this process."""
+        return self.options.keep
+
+    @property
+    def num_ranks_asked(self) -> int:
+        return self.options.num_ranks
+
     # -- life -----------------------------------------------------------------------------------
 
     def check_num_ranks(self, num_ranks: int) -> None:

@@ -30,6 +30,10 @@ class SSHEngines(LocalEngines):
         self.options = options
         self.where = f"{len(options.hosts)} hosts"
 
+    @property
+    def num_ranks_asked(self) -> int:
+        return self.options.num_ranks
+
     def check_num_ranks(self, num_ranks: int) -> None:
         if not 1 <= num_ranks <= MAX_ENGINES:
             raise UsageError(f"-n {num_ranks}: between 1 and {MAX_ENGINES} ranks can be started over SSH.")
