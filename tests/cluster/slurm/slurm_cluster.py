@@ -188,6 +188,13 @@ class SlurmCluster:
         """Let a job's time be up now. The controller looks once in 30 s, then ends it as any job over its limit."""
         self.as_root("ctl", "scontrol", "update", f"JobId={job}", "EndTime=now", check=True)
 
+    def save(self, job):
+        """Wait until slurmctld, which writes some seconds late, has a job on disk: a crash loses the others."""
+        mark = f"saved-{time.time_ns()}"
+        self.as_root("ctl", "scontrol", "update", f"JobId={job}", f"Comment={mark}", check=True)
+        state = self.folder / "state" / "job_state"
+        self.wait_until(lambda: state.exists() and mark.encode() in state.read_bytes(), 30, f"job {job} saved")
+
     # --- accidents ----------------------------------------------------------------------------------------------
 
     def crash(self, host):
