@@ -163,7 +163,7 @@ def _modules(options: ClusterOptions) -> list[str]:
             f"module load {name} || {{ echo {shlex.quote(f'labkit: the module {module} cannot be loaded on')} "
             f'"$(hostname). module avail lists them." >&2; exit {EXIT_NO_MODULE}; }}'
         )
-    if options.mpi == "mpiexec":
+    if options.mpi == "mpiexec" and options.environment is not None:
         lines += [
             "# The mpiexec of the modules and not one of the environment: it has to fit the MPI library.",
             "site_mpiexec=$(type -P mpiexec || true)",
