@@ -236,7 +236,8 @@ def _variables(options: ClusterOptions, scheduler: Scheduler) -> list[str]:
         *(f'export {name}="${{{name}:-{cores}}}"' for name in THREAD_VARIABLES),
     ]
     if scheduler.name == "slurm":
-        lines.append('export SRUN_CPUS_PER_TASK="${SLURM_CPUS_PER_TASK:-1}"  # srun no longer takes it from sbatch')
+        lines.append("# srun no longer takes this from sbatch")
+        lines.append('if [ -n "${SLURM_CPUS_PER_TASK:-}" ]; then export SRUN_CPUS_PER_TASK="$SLURM_CPUS_PER_TASK"; fi')
     return [*lines, ""]
 
 
@@ -246,12 +247,14 @@ def _launch(
     if options.mpi != "mpiexec":  # srun hands the environment on
         return [scheduler.launch(options, command)]
     # Not every mpiexec hands the environment to other nodes.
-    names = ("PATH", "PYTHONUNBUFFERED", *THREAD_VARIABLES, *carried)
-    variables = " ".join(f'{name}="${name}"' for name in names)
+    variables = [
+        " ".join(f'{name}="${name}"' for name in names)
+        for names in (("PATH", "PYTHONUNBUFFERED", *carried), THREAD_VARIABLES)
+    ]
     library_path = '${LD_LIBRARY_PATH:+LD_LIBRARY_PATH="$LD_LIBRARY_PATH"}'
     return [
         f"{scheduler.launch(options, [])} \\",
         f"    env {library_path} \\",
-        f"    {variables} \\",
+        *(f"    {line} \\" for line in variables),
         f"    {shlex.join(command)}",
     ]
