@@ -13,17 +13,23 @@ from slurm_cluster import SlurmCluster
 A = SlurmCluster.users[0]
 
 
-def namespaces(pids):
-    """Names of all namespaces that processes are in."""
-    found = set()
-    for pid in pids:
+def living():
+    """All processes here by number and start, with their network namespace; a namespace's own number is used again."""
+    found = {}
+    for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            found |= {os.readlink(entry) for entry in Path(f"/proc/{pid}/ns").iterdir()}
+            started = (entry / "stat").read_text().rpartition(")")[2].split()[19]
+            found[entry.name, started] = os.readlink(entry / "ns" / "net")  # a zombie has none
     return found
 
 
-def all_pids():
-    return [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+def inhabitants(cluster):
+    """The processes in the networks of a cluster's hosts."""
+    here = living()
+    first = set(first_processes(cluster).values())
+    networks = {network for (pid, _), network in here.items() if pid in first}
+    assert len(networks) == len(first) and os.readlink("/proc/self/ns/net") not in networks
+    return {process for process, network in here.items() if network in networks}
 
 
 @pytest.fixture
@@ -55,32 +61,31 @@ def first_processes(cluster):
 
 def test_down_leaves_nothing_and_touches_nobody_else(slurm, second):
     others = first_processes(slurm)
-    before = Path("/proc/self/mountinfo").read_text(), sorted(os.listdir("/run"))
     second.popen(A, "n1", "setsid", "sleep", "600")
-    second.submit(A, "--wrap", "sleep 600")
-    theirs = namespaces(first_processes(second).values()) - namespaces(["self"])
-    assert len(theirs) >= 10  # network, name, processes, shared memory and mounts of two hosts
-    assert theirs & namespaces(all_pids())
+    second.wait_state(second.submit(A, "--wrap", "sleep 600"), "RUNNING")
+    theirs = inhabitants(second)
+    assert len(theirs) > 8  # process 1, munged, daemon of two hosts, the job and the sleeper
+    assert theirs <= living().keys()
     second.verb("down")
-    assert not theirs & namespaces(all_pids())
-    assert (Path("/proc/self/mountinfo").read_text(), sorted(os.listdir("/run"))) == before
+    assert not theirs & living().keys()  # no process and no mount: no namespace either
+    assert str(second.folder) not in Path("/proc/self/mountinfo").read_text()
     assert sorted(os.listdir(second.folder)) == ["home", "lock", "scratch"]
     assert first_processes(slurm) == others
     assert slurm.node_states() == {"n1": "idle", "n2": "idle"}
 
 
 def test_up_ends_the_cluster_that_was_there(slurm, second):
-    old = namespaces(first_processes(second).values()) - namespaces(["self"])
+    old = inhabitants(second)
     second.verb("crash", "n1")
     second.verb("up", "1")
-    assert not old & namespaces(all_pids())
+    assert not old & living().keys()
     assert second.node_states() == {"n1": "idle"}
 
 
 def test_a_cluster_ends_with_the_process_that_holds_its_lock(slurm, second):
-    theirs = namespaces(first_processes(second).values()) - namespaces(["self"])
+    theirs = inhabitants(second)
     os.killpg(second.holder.pid, signal.SIGKILL)
-    slurm.wait_until(lambda: not theirs & namespaces(all_pids()), 20)
+    slurm.wait_until(lambda: not theirs & living().keys(), 20)
     assert slurm.node_states() == {"n1": "idle", "n2": "idle"}
 
 
