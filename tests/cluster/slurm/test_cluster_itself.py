@@ -56,12 +56,13 @@ def test_a_process_is_seen_on_its_host_only(slurm):
 
 @pytest.mark.parametrize("folder", ["/tmp", "/dev/shm"])
 def test_temporary_folders_are_private_to_a_host(slurm, folder):
-    slurm.as_user(A, "n1", "touch", f"{folder}/mine", check=True)
-    assert words(slurm.as_user(A, "n1", "ls", folder)) == ["mine"]
+    mine = Path(folder, f"mine-of-{os.getpid()}")
+    slurm.as_user(A, "n1", "touch", mine, check=True)
+    assert words(slurm.as_user(A, "n1", "ls", mine)) == [str(mine)]
     for host in ("ctl", "n2"):
-        assert words(slurm.as_user(A, host, "ls", folder)) == []
-    assert not Path(folder, "mine").exists()
-    slurm.as_user(A, "n1", "rm", f"{folder}/mine", check=True)
+        assert "No such file" in slurm.as_user(A, host, "ls", mine).stderr
+    assert not mine.exists()
+    slurm.as_user(A, "n1", "rm", mine, check=True)
 
 
 def test_scratch_is_shared_by_hosts_and_users(slurm):
