@@ -18,7 +18,7 @@ from pathlib import Path
 
 from labkit.cluster import registry
 from labkit.cluster.address import address_for
-from labkit.cluster.death import DEATH_NOTES, GUARD, read_death_notes
+from labkit.cluster.death import DEATH_NOTES, JOB_GUARD, read_death_notes
 from labkit.cluster.engines.base import EXIT_TIMEOUT_S, SET_UP_TIMEOUT_S, Engines, last_words, quiet_log
 from labkit.cluster.keeper import write_whole
 from labkit.cluster.engines.job_launcher import job_launcher
@@ -162,7 +162,7 @@ class BatchEngines(Engines):
         self._deaths.mkdir()
         python = self.options.python
         engine = [
-            "/bin/sh", "-c", GUARD, "labkit-rank", python, "-m", "ipyparallel.engine", "--log-level=30",
+            "/bin/sh", "-c", JOB_GUARD, "labkit-rank", python, "-m", "ipyparallel.engine", "--log-level=30",
             f"--profile-dir={folder}", f"--file={_connection_file(folder, 'engine')}",
         ]
         order = {
