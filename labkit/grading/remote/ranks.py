@@ -184,7 +184,9 @@ class RankProcesses:
 
     def call(self, arguments: tuple):
         """Call a function that has no communicator; return its results."""
-        return RankServer(self.links[0], _NoComm(), frozenset(), Ledger([])).run(*_packed(arguments))
+        server = RankServer(self.links[0], _NoComm(), frozenset(), Ledger())
+        server.start(*_packed(arguments))
+        return server.run()
 
     def simulate(
         self, arguments: tuple, *, network: Network | None = None, seed: int | None = None, unsafe_sends: bool = False,
@@ -195,16 +197,15 @@ class RankProcesses:
             len(self.links), network=network or DEFAULT_NETWORK, seed=seed, check_unsafe_sends=unsafe_sends, trace=trace
         )
         simulation.world.pickle = Unopened()
-        ledger = Ledger(simulation.world.ranks)
+        ledger = Ledger(simulation.world)
         servers = [
             RankServer(link, comm, forbidden, ledger, self.file)
             for link, comm in zip(self.links, simulation.comms, strict=True)
         ]
 
-        def serve(comm):
-            return servers[comm.rank].run(*_packed(arguments[comm.rank]))
-
-        simulation.run(serve, own_names=False)
+        for server, own in zip(servers, arguments, strict=True):
+            server.start(*_packed(own))
+        simulation.run(lambda comm: servers[comm.rank].run(), own_names=False)
         if simulation.world.interrupted:  # not by the answer, whose exceptions are AnswerRaised
             raise KeyboardInterrupt
         return simulation, servers
