@@ -104,7 +104,7 @@ class RankServer:
     def _let_others_run(self) -> None:
         """While the answer computes towards its next call: those whose clocks are earlier than this rank's."""
         if self.me is not None:
-            self._from_line(functools.partial(self.me.advance_to, self.me.now))
+            self._from_line(self.me.catch_up)
 
     def _receive(self):
         self.link.max_bytes = self.ledger.room()
