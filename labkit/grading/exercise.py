@@ -101,7 +101,7 @@ class Case:
 
 
 def process_group(case: Case) -> int:
-    """Cases of a group are called in the same processes: those for equally many simulated ranks, and all real ones."""
+    """Cases of a group follow one another: those for equally many simulated ranks, and all real ones."""
     return REAL if case.real else case.num_ranks
 
 
@@ -228,7 +228,7 @@ class Exercise:
         return (self.folder / "starter.py").read_text(encoding="utf-8")
 
     def all_cases(self) -> list[Case]:
-        """The cases, and the hidden ones where this tree has them; in groups that share processes."""
+        """The cases, and the hidden ones where this tree has them; in the groups of :func:`process_group`."""
         found = list(self.cases())
         hidden = self.folder / "hidden.py"
         if hidden.exists():

@@ -33,7 +33,8 @@ MAX_TIMELINE_SPANS = 3000
 
 
 def judge(
-    exercise: Exercise, source: str | None, *, zygote: Zygote | None = None, progress: Callable[[int, int], None] | None = None,
+    exercise: Exercise, source: str | None, *, zygote: Zygote | None = None,
+    progress: Callable[[int, int], None] | None = None, timeline: bool = True,
 ) -> Verdict:
     """Run an answer on every case of an exercise.
 
@@ -46,6 +47,8 @@ def judge(
         The process that starts ranks, if several answers are judged one after the other.
     progress : callable, optional
         ``progress(cases done, cases)``.
+    timeline : bool
+        Whether the verdict brings the timeline of a case that fails, which takes one more run of it.
 
     Returns
     -------
@@ -91,17 +94,17 @@ def judge(
             if outcome.status is Status.OVER_BUDGET:
                 over = over or (case, outcome)
             elif outcome.status is not Status.PASSED:
-                timeline = _timeline(exercise, source, case, zygote)
-                return verdict(outcome, case, passed=passed, sandbox=sandbox, timeline=timeline)
+                shown = _timeline(exercise, source, case, zygote) if timeline else None
+                return verdict(outcome, case, passed=passed, sandbox=sandbox, timeline=shown)
             else:
                 passed += 1
             if progress is not None:
                 progress(passed, len(cases))
         if over is not None:
             case, outcome = over
-            timeline = _timeline(exercise, source, case, zygote)
+            shown = _timeline(exercise, source, case, zygote) if timeline else None
             return verdict(
-                outcome, case, points=exercise.points_over_budget, passed=passed, sandbox=sandbox, timeline=timeline
+                outcome, case, points=exercise.points_over_budget, passed=passed, sandbox=sandbox, timeline=shown
             )
         well = Outcome(Status.PASSED, f"all {passed} cases pass{not_run}", cost=cost or "")
         return verdict(well, points=exercise.points, passed=passed, sandbox=sandbox)
@@ -133,17 +136,34 @@ def _shape(tree: ast.Module) -> str:
 
 
 def _outcomes(exercise: Exercise, source: str, cases: list[Case], zygote: Zygote):
-    """(case, outcome) one after the other; cases of equal numbers of ranks share processes."""
-    for num_ranks, group in groupby(cases, key=process_group):
-        group = list(group)
-        if num_ranks == REAL:
-            from labkit.grading.remote.real import run_on_real_ranks
-
-            yield from run_on_real_ranks(exercise, source, group, zygote, functools.partial(judge_results, parameters=parameters_of(source, exercise.function)), of_failure)
-            continue
-        with _processes(exercise, source, num_ranks, len(group), zygote) as ranks:
+    """(case, outcome) one after the other; the processes of simulated ranks serve all cases that need no more of them."""
+    groups = [(number, list(group)) for number, group in groupby(cases, key=process_group)]
+    num_cases = sum(len(group) for number, group in groups if number != REAL)
+    with contextlib.ExitStack() as stack:
+        ranks = None
+        for at, (number, group) in enumerate(groups):
+            if number == REAL:
+                yield from _on_real_ranks(exercise, source, group, zygote)
+                continue
+            if ranks is None:
+                ranks = stack.enter_context(_processes(exercise, source, number, num_cases, zygote))
+            else:
+                ranks.use(max(1, number))
+            following = [number for number, _ in groups[at + 1 :] if number != REAL]
+            if following:
+                ranks.start(following[0])  # while this group runs
             for case in group:
                 yield case, _run(exercise, case, ranks)[0]
+            if not following:
+                stack.close()
+
+
+def _on_real_ranks(exercise: Exercise, source: str, group: list[Case], zygote: Zygote):
+    """(case, outcome) of the cases for real ranks."""
+    from labkit.grading.remote.real import run_on_real_ranks
+
+    judged = functools.partial(judge_results, parameters=parameters_of(source, exercise.function))
+    yield from run_on_real_ranks(exercise, source, group, zygote, judged, of_failure)
 
 
 @functools.lru_cache(maxsize=8)

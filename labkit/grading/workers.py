@@ -184,7 +184,7 @@ def serve() -> None:
             try:
                 if source is not None and zygote is None:
                     zygote = Zygote(keeps_real_ranks=True)
-                verdict = judge(load_exercise(name, Path(folder)), source, zygote=zygote)
+                verdict = judge(load_exercise(name, Path(folder)), source, zygote=zygote, timeline=False)
                 found = verdict.to_dict(timeline=False)
             except Exception as error:  # of the exercise or this machine
                 found = f"{type(error).__name__}: {error}"

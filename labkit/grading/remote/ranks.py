@@ -66,6 +66,7 @@ class Zygote:
         theirs.close()
         their_fds.close()
         self.link = Link(ours)
+        self.numbers = itertools.count(1)  # of the ranks that it starts
 
     def __enter__(self) -> Zygote:
         return self
@@ -99,7 +100,7 @@ class Zygote:
         self._real_ranks = ranks
 
     def ask(self, order: list, *, fds: list[int] = ()) -> list:
-        """An order and its reply.
+        """An order and its reply, if there is one.
 
         Raises
         ------
@@ -111,7 +112,7 @@ class Zygote:
             self.link.send(order)
             if fds:
                 socket.send_fds(self.fds, [b"f"], fds)
-            if order[0] == "end":
+            if order[0] in ("ranks", "end"):
                 return []
             return self.link.receive()[0]
         except (Closed, Late, OSError):
@@ -125,31 +126,76 @@ class Zygote:
 
 
 class RankProcesses:
-    """So many processes with the answer in them, good for any number of cases one after the other."""
+    """So many processes with the answer in them, good for any number of cases one after the other.
+
+    Their number can grow, see :meth:`use`.
+
+    Attributes
+    ----------
+    links : list of Link
+        To the ranks that are used.
+    """
 
     def __init__(
         self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float
     ):
-        self.zygote, self.source = zygote, source
-        pairs = [socket.socketpair() for _ in range(number)]
-        options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
-        reply = zygote.ask(["ranks", number, source, function, options], fds=[theirs.fileno() for _, theirs in pairs])
-        self.pids = reply[1]
-        for _, theirs in pairs:
-            theirs.close()
-        self.links = [Link(ours) for ours, _ in pairs]
+        self.zygote, self.source, self.function = zygote, source, function
+        self.options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
+        self.links: list[Link] = []
+        self._all: list[Link] = []
+        self._numbers: list[int] = []  # by which the zygote knows them
+        self._num_confined = 0
         self.file = f"{CELL_FILENAME}answer {next(_numbers)}>"  # verdicts quote its lines
         linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
         try:
-            self._see_confined()
+            self.use(number)
         except BaseException:
             self.close()
             raise
 
-    def _see_confined(self) -> None:
+    def start(self, number: int) -> None:
+        """There will be this number of processes soon; they start while others work.
+
+        Raises
+        ------
+        NotAvailableError
+            The process that starts them is not there any more.
+        """
+        pairs = [socket.socketpair() for _ in range(len(self._all), number)]
+        if not pairs:
+            return
+        numbers = [next(self.zygote.numbers) for _ in pairs]
+        self._all += [Link(ours) for ours, _ in pairs]
+        self._numbers += numbers
+        try:
+            order = ["ranks", numbers, self.source, self.function, self.options]
+            self.zygote.ask(order, fds=[theirs.fileno() for _, theirs in pairs])
+        finally:
+            for _, theirs in pairs:
+                theirs.close()
+
+    def use(self, number: int) -> None:
+        """From now on, this number of ranks; what an answer has stored in its own names is forgotten.
+
+        Raises
+        ------
+        NotAvailableError
+            A process could not be started, or not confined.
+        """
+        self.start(number)
+        used = self._all[: min(number, self._num_confined)]
+        self._see_confined(self._all[self._num_confined : number])
+        self._num_confined = max(number, self._num_confined)
+        self.links = self._all[:number]
+        for link in used:
+            link.set_deadline(START_LIMIT_S)
+            with contextlib.suppress(Closed, Late):  # it has ended: its next call tells
+                link.send(["forget"])
+
+    def _see_confined(self, links: list[Link]) -> None:
         """Every process says that it is confined, before anything of the answer is executed in it."""
-        self.set_deadline(START_LIMIT_S)
-        for link in self.links:
+        for link in links:
+            link.set_deadline(START_LIMIT_S)
             try:
                 message, _ = link.receive()
             except (Closed, Late, WireError):
@@ -167,15 +213,15 @@ class RankProcesses:
     def close(self) -> None:
         """End the processes."""
         linecache.cache.pop(self.file, None)
-        for link in self.links:
+        for link in self._all:
             link.close()
         with contextlib.suppress(NotAvailableError):
-            self.zygote.ask(["end", self.pids])
+            self.zygote.ask(["end", self._numbers])
 
     def exit_statuses(self) -> list[int | None]:
         """How each process ended, as ``subprocess`` says it; None if it runs."""
         time.sleep(0.01)
-        return self.zygote.ask(["status", self.pids])[1]
+        return self.zygote.ask(["status", self._numbers])[1]
 
     def set_deadline(self, seconds: float) -> None:
         """Whatever the ranks do must be done within so many seconds from now."""
