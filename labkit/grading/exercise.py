@@ -33,6 +33,10 @@ class Budget:
         Exact limits. ``max_...``: of the busiest rank.
     time_s : float or None
         Virtual time on the network of the case, in s.
+    num_passes : float or None
+        Of a function without a communicator: bytes read and written, in multiples of its largest array argument. Its
+        arrays are then :class:`labkit.grading.remote.counted.CountedArray`, where the rules are: NumPy's operators and
+        functions work on them, plain copies are refused.
     """
 
     num_messages: int | None = None
@@ -42,6 +46,7 @@ class Budget:
     max_bytes_sent: int | None = None
     max_bytes_received: int | None = None
     time_s: float | None = None
+    num_passes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,13 @@ class Case:
     network: Network | None = None
     budget: Budget | None = None
     real: bool = False
+
+    def __post_init__(self):
+        if self.num_ranks and self.budget is not None and self.budget.num_passes is not None:
+            raise UsageError(
+                f"case {self.label!r}: num_passes={self.budget.num_passes!r} with num_ranks={self.num_ranks}: passes are "
+                "counted for functions without a communicator; make a case with num_ranks=0."
+            )
 
 
 def process_group(case: Case) -> int:

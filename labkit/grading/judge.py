@@ -17,6 +17,7 @@ from labkit.grading.case_outcomes import (
     judge_results,
     of_error,
     of_failure,
+    of_passes,
     of_traffic,
     with_computed_time,
     with_histogram,
@@ -190,10 +191,13 @@ def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = 
     simulation = None
     try:
         if case.num_ranks == 0:
-            repeated = [ranks.call(case.arguments[0]) for _ in range(case.repeats)]
+            counted = case.budget is not None and case.budget.num_passes is not None
+            repeated = [ranks.call(case.arguments[0], counted=counted) for _ in range(case.repeats)]
             outcomes = [judge_results(case, [result], parameters) for result in repeated]
             wrong = [outcome for outcome in outcomes if outcome.status is not Status.PASSED]
-            return (with_histogram(wrong[0], repeated, len(wrong)) if wrong else outcomes[0]), None
+            if wrong:
+                return with_histogram(wrong[0], repeated, len(wrong)), None
+            return (of_passes(case, repeated, outcomes[0]) if counted else outcomes[0]), None
         else:
             forbidden = frozenset(name.lower() for name in exercise.forbidden)
             simulation, servers = ranks.simulate(

@@ -228,10 +228,10 @@ class RankProcesses:
         for link in self.links:
             link.set_deadline(seconds)
 
-    def call(self, arguments: tuple):
-        """Call a function that has no communicator; return its results."""
+    def call(self, arguments: tuple, *, counted: bool = False):
+        """Call a function that has no communicator; return its results, ``counted`` with its passes through memory."""
         server = RankServer(self.links[0], _NoComm(), frozenset(), Ledger())
-        server.start(*_packed(arguments))
+        server.start(*_packed(arguments), counted)
         return server.run()
 
     def simulate(

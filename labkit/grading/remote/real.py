@@ -145,7 +145,7 @@ class RealRanks:
             link.set_deadline(seconds)
             blocks: list = []
             with _problem_of(rank):
-                link.send(["run", rank, len(links), encode(list(arguments[rank]), blocks)], blocks)
+                link.send(["run", rank, len(links), encode(list(arguments[rank]), blocks), False], blocks)
         return _results(links, time.monotonic() + seconds)
 
 

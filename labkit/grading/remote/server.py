@@ -61,10 +61,13 @@ class RankServer:
         self.problem: Exception | None = None
         self.me = comm.me if isinstance(comm, SimulatedComm) else None
 
-    def start(self, arguments: list, blocks: list) -> None:
-        """Let the rank call the answer; what goes wrong is raised by :meth:`run`."""
+    def start(self, arguments: list, blocks: list, counted: bool = False) -> None:
+        """Let the rank call the answer; what goes wrong is raised by :meth:`run`.
+
+        ``counted``: the results tell how often it went through memory, see :mod:`.counted`.
+        """
         try:
-            self.link.send(["run", self.comm.rank, self.comm.size, arguments], blocks)
+            self.link.send(["run", self.comm.rank, self.comm.size, arguments, counted], blocks)
         except (Closed, Late, WireError) as error:
             self.problem = error
 

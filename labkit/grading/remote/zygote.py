@@ -24,6 +24,8 @@ from labkit.comm import reduction  # noqa: F401
 from labkit.grading.confinement.confine import Confinement, prepare
 from labkit.grading.confinement.seccomp import Level
 from labkit.grading.remote.arguments import Wires
+from labkit.grading.remote.calls import PASSES
+from labkit.grading.remote.counted import CountedArray, Passes, mapped
 from labkit.grading.remote.raised import ANSWER_FILE, raised
 from labkit.grading.remote.rank import world_of
 from labkit.grading.remote.wire import UNLIMITED, Closed, Link, WireError, decode, encode
@@ -98,8 +100,9 @@ def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confi
 
 
 def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> None:
-    """Answer the judge's orders ``["run", rank, size, arguments]`` until it closes the connection.
+    """Answer the judge's orders ``["run", rank, size, arguments, counted]`` until it closes the connection.
 
+    Where ``counted`` is true, the arrays that the answer is given count how often it goes through memory.
     ``["answer", source, function]`` replaces the answer, for processes that are used for several; ``["forget"]``
     lets the present one begin again with names of its own.
     """
@@ -122,10 +125,11 @@ def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> Non
         if order[0] == "forget":
             names = None
             continue
-        _, rank, size, arguments = order
+        _, rank, size, arguments, counted = order
         wires = Wires(link)
         try:
             given = decode(arguments, blocks)
+            passes = Passes(given) if counted else None
             if size and comm_of is None:
                 comm = world_of(wires, rank, size)
             else:
@@ -134,8 +138,10 @@ def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> Non
                 names = {"__name__": "answer", "__file__": ANSWER_FILE}
                 code = code or compile(source, ANSWER_FILE, "exec")
                 exec(code, names)
-            found = names[function](*([comm] if size else []), *given)
+            found = names[function](*([comm] if size else []), *(passes.arguments if passes else given))
             results = {"return": found} | dict(enumerate(given))
+            if passes is not None:
+                results |= {"return": mapped(found, CountedArray.plain), PASSES: passes.number()}
         except BaseException as error:
             link.send(["raised", *raised(error)])
             continue
