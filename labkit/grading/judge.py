@@ -24,7 +24,8 @@ from labkit.grading.case_outcomes import (
 )
 from labkit.grading.exercise import REAL, Case, Exercise, Failure, process_group
 from labkit.grading.outcomes import Status, Verdict
-from labkit.grading.remote.ranks import RankProcesses, Zygote
+from labkit.grading.remote.ranks import RankProcesses
+from labkit.grading.remote.sandboxed import Zygote
 from labkit.grading.remote.server import AnswerRaised
 from labkit.grading.remote.wire import Closed, Late, WireError
 

@@ -18,7 +18,7 @@ from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import Sandbox, command
 from labkit.grading.outcomes import Status
 from labkit.grading.remote.raised import AnswerRaised, raised_from
-from labkit.grading.remote.ranks import PACKAGE, START_LIMIT_S, hidden_folders
+from labkit.grading.remote.sandboxed import PACKAGE, START_LIMIT_S, hidden_folders
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, encode
 from labkit.hardware.messages import find_mpiexec
 
