@@ -20,13 +20,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.errors import NotAvailableError
 from labkit.grading.exercise import Exercise, load_exercise
 from labkit.grading.outcomes import Verdict
 
 LIMIT_S = 900.0  # of one answer, all its cases: far above the limits that the judge keeps itself
 ANSWERS_A_PROCESS = 200  # then a fresh one takes over, so that no memory can pile up
 MAX_TRIES = 2
-PATIENCE_S = 0.5  # to start one more process takes as long as many short answers
+START_S = 3.0  # that a process may take before the next one is started
+PATIENCE_S = 0.3  # then: to start one more process takes as long as many short answers
+READY = b'"ready"\n'
 END_S = 5.0
 WORDS = 300
 
@@ -84,8 +87,8 @@ def in_processes(
                     task, tries = waiting.pop() if waiting else (next(tasks, None), 0)
                     if task is None:
                         break
-                    if worker.process is None or worker is first:
-                        next_start, first = time.monotonic() + PATIENCE_S, None
+                    if not worker.is_ready:
+                        next_start = time.monotonic() + START_S
                     worker.begin(task, tries + 1)
                     selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
             busy = [worker for worker in workers if worker.task is not None]
@@ -98,6 +101,9 @@ def in_processes(
             for worker in busy:
                 late = time.monotonic() > worker.deadline
                 if worker not in ready and not late:
+                    continue
+                if worker in ready and not worker.is_ready and worker.hear_ready():
+                    next_start = min(next_start, time.monotonic() + PATIENCE_S)
                     continue
                 selector.unregister(worker.process.stdout)
                 task, tries = worker.task, worker.tries
@@ -118,6 +124,7 @@ class Worker:
     def __init__(self):
         self.process: subprocess.Popen | None = None
         self.log = None
+        self.is_ready = False  # it has imported what it needs
         self.task: Task | None = None
         self.tries = 0
         self.deadline = 0.0
@@ -131,6 +138,11 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):  # it has died: the reading side will see
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
+
+    def hear_ready(self) -> bool:
+        """Its first line: whether it is ready. If not, it has died."""
+        self.is_ready = self.process.stdout.raw.read(len(READY)) == READY  # no more: select does not see what is buffered
+        return self.is_ready
 
     def result(self) -> tuple[Verdict | str, bool]:
         """The verdict, or why there is none, and whether trying again is pointless."""
@@ -155,7 +167,7 @@ class Worker:
     def close(self) -> None:
         """End the process and, through it, all that it has started."""
         process, self.process = self.process, None
-        self.task, self.num_done = None, 0
+        self.task, self.num_done, self.is_ready = None, 0, False
         if process is None:
             return
         process.terminate()
@@ -194,6 +206,10 @@ def serve() -> None:
     try:
         from labkit.grading.judge import judge
 
+        with contextlib.suppress(NotAvailableError):  # each answer will say so
+            zygote.ask(["status", []])
+        results.write(READY)
+        results.flush()
         for line in sys.stdin.buffer:
             name, folder, source = json.loads(line)
             try:
