@@ -194,11 +194,11 @@ def of_passes(case: Case, results: list[dict], outcome: Outcome) -> Outcome:
             outcome, status=Status.CRASHED, message="the count of passes through memory has not arrived"
         )
     most, limit = max(found), case.budget.num_passes
+    cost = f"{most:.1f} of at most {limit:g} passes through memory"
     if most > limit * (1 + 1e-9):
         message = f"the values are right, but it read and wrote {most:.1f} times the array, {limit:g} is enough"
-        cost = f"{most:.1f} of at most {limit:g} passes through memory"
         return dataclasses.replace(outcome, status=Status.OVER_BUDGET, message=message, cost=cost)
-    return dataclasses.replace(outcome, cost=f"cost of the case {case.label}: {most:.1f} of at most {limit:g} passes through memory")
+    return dataclasses.replace(outcome, cost=f"cost of the case {case.label}: {cost}")
 
 
 def _excess(budget: Budget, counts: Counts, time_s: float) -> str:

@@ -74,8 +74,8 @@ def _grade(options: argparse.Namespace, journal_path: Path | None, first: Worker
     with Journal(journal_path, fresh=options.fresh) as journal:
         try:
             rows = grade(
-                submissions, course, run=functools.partial(in_processes, jobs=options.jobs, first=first), journal=journal,
-                progress=line,
+                submissions, course, journal=journal, progress=line,
+                run=functools.partial(in_processes, jobs=options.jobs, first=first),
             )
         except KeyboardInterrupt:
             line.end()

@@ -107,8 +107,8 @@ class Case:
     def __post_init__(self):
         if self.num_ranks and self.budget is not None and self.budget.num_passes is not None:
             raise UsageError(
-                f"case {self.label!r}: num_passes={self.budget.num_passes!r} with num_ranks={self.num_ranks}: passes are "
-                "counted for functions without a communicator; make a case with num_ranks=0."
+                f"case {self.label!r}: passes are counted for functions without a communicator, and this case has "
+                f"num_ranks={self.num_ranks}: leave out num_passes."
             )
 
 

@@ -138,7 +138,7 @@ def _shape(tree: ast.Module) -> str:
 
 
 def _outcomes(exercise: Exercise, source: str, cases: list[Case], zygote: Zygote):
-    """(case, outcome) one after the other; the processes of simulated ranks serve all cases that need no more of them."""
+    """(case, outcome) one after the other; the processes of simulated ranks serve one group after the other."""
     groups = [(number, list(group)) for number, group in groupby(cases, key=process_group)]
     num_cases = sum(len(group) for number, group in groups if number != REAL)
     with contextlib.ExitStack() as stack:

@@ -141,7 +141,8 @@ class Worker:
 
     def hear_ready(self) -> bool:
         """Its first line: whether it is ready. If not, it has died."""
-        self.is_ready = self.process.stdout.raw.read(len(READY)) == READY  # no more: select does not see what is buffered
+        said = self.process.stdout.raw.read(len(READY))  # no more: select does not see what is buffered
+        self.is_ready = said == READY
         return self.is_ready
 
     def result(self) -> tuple[Verdict | str, bool]:

@@ -49,7 +49,8 @@ OF_REQUESTS = {
 WITH_STATUS = {"Recv", "recv", "Sendrecv", "Sendrecv_replace", "sendrecv", *PROBES}
 
 BLOCKING = {  # the result may be told before virtual time has come to it: nothing that others see follows
-    "Send", "Ssend", "Rsend", "Bsend", "send", "ssend", "bsend", "Recv", "recv", "Sendrecv", "Sendrecv_replace", "sendrecv",
+    "Send", "Ssend", "Rsend", "Bsend", "send", "ssend", "bsend", "Recv", "recv", "Sendrecv", "Sendrecv_replace",
+    "sendrecv",
 }
 
 WORLD, SELF = 1, 2  # handles that every rank has

@@ -26,11 +26,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-FREE = {np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.shares_memory, np.iscomplexobj, np.isrealobj}
+FREE = {np.shape, np.ndim, np.size, np.result_type, np.may_share_memory, np.shares_memory}
 NOT_READ = {np.empty_like, np.zeros_like, np.ones_like, np.full_like}
 ATTRIBUTES = ("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides")
 CHANGE_SELF = ("sort", "partition", "fill", "put", "itemset", "byteswap")
-REFUSED = ("data", "ctypes", "base", "flat", "view", "getfield", "setfield", "setflags", "resize", "dump", "dumps", "tofile")
+REFUSED = (
+    "data", "ctypes", "base", "flat", "view", "getfield", "setfield", "setflags", "resize", "dump", "dumps", "tofile",
+)
 
 
 class Book:
@@ -71,7 +73,9 @@ class CountedArray(NDArrayOperatorsMixin):
         """The arrays of ``out=``, entered as written."""
         for array in out:
             if isinstance(array, np.ndarray):
-                raise TypeError("this case counts passes through memory: out= is one of the given arrays, or np.empty_like of one")
+                raise TypeError(
+                    "this case counts passes through memory: out= is one of the given arrays, or np.empty_like of one"
+                )
         arrays = [mapped(array, CountedArray.plain) for array in out]
         self._read(arrays)  # as many bytes are written
         return arrays
@@ -99,8 +103,10 @@ class CountedArray(NDArrayOperatorsMixin):
         given = arrays_in(plain)
         if function in FREE:
             return function(*plain[0], **plain[1])
-        options = {"out": tuple(self._written(outputs)) if isinstance(out, tuple) else self._written(outputs)[0]} if outputs else {}
-        result = function(*plain[0], **plain[1], **options)
+        if outputs:
+            written = self._written(outputs)
+            plain[1]["out"] = tuple(written) if isinstance(out, tuple) else written[0]
+        result = function(*plain[0], **plain[1])
         views = [array for array in arrays_in(result) if any(np.may_share_memory(array, one) for one in given)]
         if function not in NOT_READ and not (views and not outputs):
             self._read(given)
@@ -171,7 +177,8 @@ class CountedArray(NDArrayOperatorsMixin):
 
     def __array__(self, *_, **__):
         raise TypeError(
-            "this case counts passes through memory: work on the given array with NumPy's functions, not on a plain copy of it"
+            "this case counts passes through memory: work on the given array with NumPy's functions, not on a plain "
+            "copy of it"
         )
 
     def __reduce_ex__(self, protocol):
@@ -212,7 +219,10 @@ class Passes:
     def __init__(self, arguments: list):
         self.book = Book()
         self.size_bytes = max([array.nbytes for array in arrays_in(arguments)], default=0)
-        self.arguments = mapped(arguments, lambda value: CountedArray(value, self.book) if isinstance(value, np.ndarray) else value)
+        self.arguments = mapped(arguments, self._counted)
+
+    def _counted(self, value):
+        return CountedArray(value, self.book) if isinstance(value, np.ndarray) else value
 
     def number(self) -> float:
         """Bytes read and written so far, in multiples of the largest given array."""

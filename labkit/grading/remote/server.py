@@ -14,7 +14,16 @@ from labkit.comm.simulated.names import self_comm
 from labkit.comm.simulated.point_to_point import MatchedMessage
 from labkit.comm.simulated.requests import Prequest, Request
 from labkit.errors import LabkitError
-from labkit.grading.remote.calls import BLOCKING, NULL, OF_A_COMMUNICATOR, OF_A_MESSAGE, OF_REQUESTS, SELF, WITH_STATUS, WORLD
+from labkit.grading.remote.calls import (
+    BLOCKING,
+    NULL,
+    OF_A_COMMUNICATOR,
+    OF_A_MESSAGE,
+    OF_REQUESTS,
+    SELF,
+    WITH_STATUS,
+    WORLD,
+)
 from labkit.grading.remote.given import Given
 from labkit.grading.remote.ledger import MAX_THINGS, Ledger
 from labkit.grading.remote.outgoing import block_of, cell_of, fresh_statuses, told, words_of

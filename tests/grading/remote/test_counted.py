@@ -60,7 +60,7 @@ KERNELS = {
     "softmax in place": (softmax_in_place, 8),
     "half a sum": (lambda x: x[: len(x) // 2].sum(), 0.5),
     "assignments to slices": (assign_slices, 0.5 + 0.5 + 0.25),
-    "views": (lambda x: x.reshape(10, -1).T[2:5].ravel().shape and x[:0], 0.03 + 0.03),  # ravel of 3 x 10 elements copies them
+    "views": (lambda x: x.reshape(10, -1).T[2:5].ravel().shape and x[:0], 0.03 + 0.03),  # ravel copies 3 x 10 elements
     "blocks": (blocks, 2),
     "a scan": (lambda x: np.cumsum(x), 2),
     "a scan by a ufunc": (lambda x: np.add.accumulate(x), 2),
@@ -93,11 +93,14 @@ def test_passes_are_those_counted_by_hand(name):
 
 
 ESCAPES = {
-    "asarray": "np.asarray(x)", "array": "np.array(x)", "asanyarray": "np.asanyarray(x)", "ascontiguousarray": "np.ascontiguousarray(x)",
+    "asarray": "np.asarray(x)", "array": "np.array(x)", "asanyarray": "np.asanyarray(x)",
+    "ascontiguousarray": "np.ascontiguousarray(x)",
     "frombuffer": "np.frombuffer(x)", "memoryview": "memoryview(x)", "interface": "x.__array_interface__",
     "out": "np.exp(x, out=np.empty(len(x)))", "assigning": "np.empty(len(x)).__setitem__(slice(None), x)",
-    "view": "np.exp(x).view(np.ndarray)", "base": "x[1:].base", "data": "x.data", "pickle": "__import__('pickle').dumps(x)",
-    "dlpack": "np.from_dlpack(x)", "a method of the class": "np.ndarray.view(x)", "sum of out": "np.sum(x, out=np.empty(()))",
+    "view": "np.exp(x).view(np.ndarray)", "base": "x[1:].base", "data": "x.data",
+    "pickle": "__import__('pickle').dumps(x)",
+    "dlpack": "np.from_dlpack(x)", "a method of the class": "np.ndarray.view(x)",
+    "sum of out": "np.sum(x, out=np.empty(()))",
     "a method's out": "x.cumsum(out=np.empty(len(x)))",
 }
 
@@ -109,7 +112,8 @@ def test_no_plain_array_is_to_be_had(name):
 
 
 def test_the_largest_array_is_the_measure_and_lists_are_looked_into():
-    _, passes = counted(lambda pair, small: [a.sum() for a in pair] + [small.sum()], [np.ones(N), np.ones(N // 2)], np.ones(4))
+    pair = [np.ones(N), np.ones(N // 2)]
+    _, passes = counted(lambda pair, small: [a.sum() for a in pair] + [small.sum()], pair, np.ones(4))
     assert passes == pytest.approx(1.5 + 4 / N)
     assert counted(lambda n: n + 1, 3) == (4, 0.0)
 
