@@ -15,7 +15,7 @@ from labkit.cluster import script as scripts
 from labkit.cluster.death import DEATH_NOTES, GUARD
 from labkit.cluster.options import BATCH_KINDS, ClusterOptions
 from labkit.cluster.schedulers.pbs import Pbs
-from labkit.cluster.script import engine_script, job_script
+from labkit.cluster.script import engine_script, job_script, world_command
 from labkit.errors import UsageError
 
 ODD = "a b'c$HOME`id`&;#*(ä)"  # a folder may be called so
@@ -81,9 +81,13 @@ class Node:
         return json.loads((self.notes / "launch.json").read_text())
 
     def engines(self, options, command=WORDS, **more):
-        return engine_script(
-            options, command, folder=self.folder, deaths=self.folder / "deaths", output="/logs/o.log", **more
-        )
+        """The script of a cluster, with what the keeper starts for a world in the place of the keeper."""
+        text = engine_script(options, folder=self.folder, output="/logs/o.log", **more)
+        *lines, keeper = text.splitlines()
+        assert shlex.split(keeper) == ["exec", options.python, "-m", "labkit.cluster.keeper", str(self.folder)]
+        world = world_command(options, command, more.get("scheduler"))
+        lines += [f"export {DEATH_NOTES}={shlex.quote(str(self.folder / 'deaths'))}", f"exec bash -c {shlex.quote(world)}"]
+        return "\n".join(lines) + "\n"
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ def all_options():
 def test_every_script_is_bash_and_clean(tmp_path):
     """``bash -n`` for all of them; shellcheck where the machine has it."""
     for number, options in enumerate(all_options()):
-        engines = engine_script(options, WORDS, folder="/shared/a b", deaths="/shared/a b/deaths", start_in="/x y")
+        engines = engine_script(options, folder="/shared/a b", start_in="/x y")
         for text in (engines, job_script(options, __file__, ["--size", "a b"])):
             path = tmp_path / f"{number}.sh"
             path.write_text(text)
@@ -119,17 +123,19 @@ def test_parts_in_their_order(node):
     directives = [number for number, line in enumerate(lines) if line.startswith("#SBATCH")]
     code = [number for number, line in enumerate(lines) if line and not line.startswith("#")]
     assert lines[0] == "#!/bin/bash" and max(directives) < min(code)  # after a command they would not count
-    order = ["module load gcc/12", "environment=/opt/env", "set -euo pipefail", "cd ", f"export {DEATH_NOTES}", "srun "]
+    order = ["module load gcc/12", "environment=/opt/env", "set -euo pipefail", "cd ", "exec bash -c 'srun "]
     places = [next(number for number, line in enumerate(lines) if line.startswith(part)) for part in order]
     assert places == sorted(places)
     assert {"#SBATCH --no-requeue", "#SBATCH --output=/logs/o.log", "#SBATCH --time=00:30:00"} <= set(lines)
-    assert lines[-1] == "srun --mpi=pmi2 --kill-on-bad-exit=1 --ntasks=4 x"
+    world = world_command(options, ["x"])
+    assert world == "srun --mpi=pmi2 --kill-on-bad-exit=1 --ntasks=4 x"
+    assert f"#   {world.replace(' x', ' ENGINE')}" in lines  # who reads the script sees how ranks are started
 
 
 def test_the_output_lies_in_the_clusters_folder():
     options = ClusterOptions("slurm")
-    text = engine_script(options, ["x"], folder="/shared/a b", deaths="/d")
-    assert "#SBATCH --output='/shared/a b/engines.log'" in text.splitlines()
+    text = engine_script(options, folder="/shared/a b")
+    assert "#SBATCH --output='/shared/a b/job.log'" in text.splitlines()
 
 
 @pytest.mark.parametrize("kind", BATCH_KINDS)
@@ -219,7 +225,7 @@ def test_what_is_missing_is_said(node):
     for status, (options, words) in cases.items():
         done = node.run(node.engines(options))
         assert done.returncode == status and words in done.stderr
-    away = engine_script(ClusterOptions("slurm"), ["x"], folder="/not/shared", deaths="/d")
+    away = engine_script(ClusterOptions("slurm"), folder="/not/shared")
     done = node.run(away)
     assert done.returncode == scripts.EXIT_NO_FOLDER and "/not/shared is not there" in done.stderr
     assert not (node.notes / "launch.json").exists()
@@ -266,7 +272,7 @@ def test_a_script_for_no_file(tmp_path):
 def test_folders_that_cannot_be_written_down():
     for kind, folder in (("slurm", "/a\nb"), ("slurm", "/a'\"b"), ("pbs", "/a:b"), ("lsf", "/a%b"), ("sge", "/a$b")):
         with pytest.raises(UsageError, match="--folder|folder"):
-            engine_script(ClusterOptions(kind), ["x"], folder=folder, deaths="/d")
+            engine_script(ClusterOptions(kind), folder=folder)
 
 
 def test_a_scheduler_may_be_given(node):
