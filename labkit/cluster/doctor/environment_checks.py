@@ -108,7 +108,7 @@ def clocks(evidence: Evidence) -> Finding | None:
     text = f"{_seconds(worst.clock_offset_s, '+')} +- {_seconds(worst.clock_error_s)}"
     sure = abs(worst.clock_offset_s) - worst.clock_error_s
     if sure < SKEW_WARN_S:
-        return ok("clocks", f"those of the nodes are within {text} of this machine's")
+        return ok("clocks", f"those of the nodes differ by {text} from this machine's")
     late = [p.host for p in known if abs(p.clock_offset_s) - p.clock_error_s >= SKEW_WARN_S]
     everywhere = len(set(late)) == len({p.host for p in known}) > 1
     whose = f"all nodes, so this machine's clock may be the wrong one ({names(late)})" if everywhere else names(late)

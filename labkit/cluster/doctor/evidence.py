@@ -59,8 +59,8 @@ class Job:
 class Process:
     """One process of the probe, as far as it came.
 
-    ``stage`` is ``"shell"`` (Python did not start), ``"python"`` (MPI did not), ``"world"`` (MPI started,
-    but a first barrier did not end) or ``"mpi"`` (all of it).
+    ``stage`` is ``"shell"`` (Python did not start), ``"python"`` (no MPI library was loaded), ``"loaded"``
+    (MPI did not start), ``"world"`` (a first barrier did not end) or ``"mpi"`` (all of it).
     """
 
     host: str

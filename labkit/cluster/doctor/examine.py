@@ -12,6 +12,7 @@ from pathlib import Path
 from labkit.cluster.doctor import site_looks as look
 from labkit.cluster.doctor.diagnose import diagnose
 from labkit.cluster.doctor.evidence import Answer, Evidence, Job
+from labkit.cluster.doctor.job_checks import lasting_reason
 from labkit.cluster.doctor.listener import Listener
 from labkit.cluster.doctor.probe_run import ProbeRun, processes_of
 from labkit.cluster.doctor.report import Report
@@ -167,7 +168,8 @@ def _try(evidence: Evidence, scheduler, folder: Path, wait_s: float, say) -> Evi
             return evidence
         say("a short job")
         try:
-            job = run.run_job(scheduler, script, wait_s, say)
+            seen = evidence
+            job = run.run_job(scheduler, script, wait_s, say, lambda job: lasting_reason(seen, job) is not None)
         except LabkitError as error:
             command = scheduler.submit_command[0]
             return dataclasses.replace(evidence, submission=Answer(command, 1, str(error)), refusal=str(error))

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 from labkit.cluster.doctor.diagnose import Finding, names, ok
-from labkit.cluster.doctor.evidence import Evidence
+from labkit.cluster.doctor.evidence import Evidence, Job
 from labkit.cluster.doctor.site_checks import refusal
 
 #: Reasons to wait that pass by themselves.
-PASSING = re.compile(r"^(None|Resources|Priority|BeginTime|Dependency|NodeDown|Cleaning|)$", re.I)
+PASSING = re.compile(r"^(None|Resources|Priority|BeginTime|Dependency|Cleaning|Prolog|QOS(Max|Grp).*Jobs.*|AssocMaxJobs.*|)$", re.I)
 
 
 def job(evidence: Evidence) -> Finding | None:
@@ -23,15 +23,21 @@ def job(evidence: Evidence) -> Finding | None:
             "job", "fail", f"job {seen.job_id} ended before it ran: {seen.reason or seen.native}",
             "ask the site's support, with the number of the job",
         )
-    native = seen.native.split()[-1].strip("()") if seen.native else ""  # "PENDING (Resources)"
-    lasting = None if PASSING.match(native) else refusal(evidence, f"{native} {seen.reason}")
+    lasting = lasting_reason(evidence, seen)
     if lasting is not None:
         return Finding("job", "fail", f"job {seen.job_id} would wait for ever: {lasting.detail}", lasting.remedy)
     return Finding(
         "job", "warn", f"job {seen.job_id} was still in the queue after {seen.waited_s:.0f} s and has been cancelled: "
-        f"{seen.reason or native or 'the scheduler gives no reason'}. The nodes could not be looked at",
+        f"{seen.reason.rstrip('.') or seen.native or 'the scheduler gives no reason'}. The nodes could not be looked at",
         "wait longer (--wait SECONDS), or ask for less: fewer nodes, a shorter --time, another --partition",
     )
+
+
+def lasting_reason(evidence: Evidence, seen: Job) -> Finding | None:
+    """Why a job would wait for ever; None for what passes, or is not known."""
+    native = re.search(r"\((.*)\)", seen.native)  # "PENDING (Resources)"
+    reason = native[1] if native else ""
+    return None if PASSING.match(reason) else refusal(evidence, reason or seen.reason)
 
 
 def reports(evidence: Evidence) -> Finding | None:

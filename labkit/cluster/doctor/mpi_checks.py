@@ -11,6 +11,9 @@ from labkit.cluster.doctor.evidence import Evidence, Process
 FITTING = {"Open MPI": "pmix", "MPICH": "pmi2", "Intel MPI": "pmi2", "MVAPICH": "pmi2"}
 FILES_OF_ONE = re.compile(r"lib(mpi_abi|mpifort|mpicxx|mpi_cxx|mpi_mpifh|mpi_usempi)")
 
+#: What launchers print when they are ended, which tells nothing.
+OF_THE_END = re.compile(r"_step_signal|Job step aborted|CANCELLED AT|forcing job termination|Force Terminated|^=+", re.I)
+
 
 def _started(evidence: Evidence) -> list[Process]:
     return [process for process in evidence.processes if process.size is not None]
@@ -36,7 +39,7 @@ def library(evidence: Evidence) -> Finding | None:
             "MPI library", "fail", f"MPI does not start on {names(p.host for p in failed)}: {failed[0].mpi_error}",
             f"bring an MPI library to the nodes: --module NAME of the site's, or {failed[0].python} -m pip install mpich",
         )
-    processes = _started(evidence)
+    processes = [process for process in evidence.processes if process.library]
     if not processes:
         return None
     for process in processes:
@@ -57,7 +60,8 @@ def library(evidence: Evidence) -> Finding | None:
         )
     first = processes[0]
     files = {path for process in processes for path in _libraries(process)}
-    text = f"{next(iter(kinds))} at {names(sorted(files)) or 'an unknown place'}, thread level {first.thread_level}"
+    level = f", thread level {first.thread_level}" if first.thread_level else ""
+    text = f"{next(iter(kinds))} at {names(sorted(files)) or 'an unknown place'}{level}"
     if len(files) > 1:
         return Finding("MPI library", "warn", f"{text}: the ranks load different files of it", "use one environment in a shared folder")
     return ok("MPI library", text)
@@ -65,10 +69,13 @@ def library(evidence: Evidence) -> Finding | None:
 
 def world(evidence: Evidence) -> Finding | None:
     processes, asked = _started(evidence), evidence.num_asked
-    mute = [p for p in evidence.processes if p.size is None and p.stage == "python"]
+    mute = [p for p in evidence.processes if p.size is None and p.stage in ("python", "loaded")]
     if mute:
+        first = max(mute, key=lambda process: bool(process.library))
+        library_name = short_name(first.library) or "MPI"
         return Finding(
-            "MPI world", "fail", f"MPI_Init does not return on {names(p.host for p in mute)}{_said(evidence)}", _fit(evidence, "")
+            "MPI world", "fail", f"{library_name} does not start on {names(p.host for p in mute)} with --mpi {evidence.mpi}: MPI_Init "
+            f"does not come to its end{_said(evidence)}", _fit(evidence, first.flavour),
         )
     if not processes:
         return None
@@ -101,8 +108,9 @@ def world(evidence: Evidence) -> Finding | None:
 
 
 def _said(evidence: Evidence) -> str:
-    lines = [line for line in evidence.launcher_said.strip().splitlines() if line.strip()]
-    return f" ({lines[-1].strip()})" if lines else ""
+    lines = [line.strip() for line in evidence.launcher_said.splitlines() if line.strip()]
+    telling = [line for line in lines if not OF_THE_END.search(line)]
+    return f" ({telling[0]})" if telling else ""
 
 
 def _ranges(ranks: list[int]) -> str:

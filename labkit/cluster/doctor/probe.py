@@ -132,26 +132,23 @@ def gpus():
 
 
 class Captured:
-    """What a C library prints to standard output and standard error meanwhile, as ``text``."""
+    """What a C library prints to standard output meanwhile, as ``text``; its errors are left alone."""
 
     def __enter__(self):
         sys.stdout.flush()
         self.file = tempfile.TemporaryFile()
-        self.kept = os.dup(1), os.dup(2)
-        for number in (1, 2):
-            os.dup2(self.file.fileno(), number)
+        self.kept = os.dup(1)
+        os.dup2(self.file.fileno(), 1)
         return self
 
     def __exit__(self, *error):
         sys.stdout.flush()
         ctypes.CDLL(None).fflush(None)
-        for number, kept in zip((1, 2), self.kept):
-            os.dup2(kept, number)
-            os.close(kept)
+        os.dup2(self.kept, 1)
+        os.close(self.kept)
         self.file.seek(0)
         self.text = self.file.read().decode(errors="replace")
         self.file.close()
-        sys.stderr.write(self.text if error[0] else "")
 
 
 def loaded_mpi_libraries():
@@ -186,13 +183,19 @@ def start_mpi(facts, report):
     """Start MPI, note what it is, and meet the other ranks."""
     os.environ["MPIR_CVAR_DEBUG_SUMMARY"] = "1"
     os.environ.setdefault("UCX_LOG_LEVEL", "info")
+    import mpi4py
+
+    mpi4py.rc.initialize = False  # what is loaded is told before it may get stuck
+    from mpi4py import MPI
+
+    facts.update(stage="loaded", library=MPI.Get_library_version().strip("\0 \n"), paths=loaded_mpi_libraries())
+    report()
     with Captured() as said:
-        from mpi4py import MPI
+        MPI.Init_thread()
     world = MPI.COMM_WORLD
     levels = {getattr(MPI, f"THREAD_{name}"): name for name in ("SINGLE", "FUNNELED", "SERIALIZED", "MULTIPLE")}
     facts.update(
-        stage="world", size=world.size, rank=world.rank, library=MPI.Get_library_version().strip("\0 \n"),
-        paths=loaded_mpi_libraries(), thread_level=levels[MPI.Query_thread()],
+        stage="world", size=world.size, rank=world.rank, paths=loaded_mpi_libraries(), thread_level=levels[MPI.Query_thread()],
     )
     report()
     with Captured() as more:

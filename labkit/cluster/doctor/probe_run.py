@@ -21,7 +21,9 @@ from labkit.errors import LabkitError
 
 PROBE_S = 90  # from the start of the job to its last report
 SETTLE_S = 3.0  # for files that a shared file system shows late
-STAGES = ("shell", "python", "world", "mpi")
+HOPE_S = 3.0  # in the queue for a reason that does not pass: schedulers change their mind at first
+QUIET_S = 30.0  # without anything new, when some processes have reported: something is stuck
+STAGES = ("shell", "python", "loaded", "world", "mpi")
 LAUNCHER = re.compile(r"^LABKIT-PROBE-LAUNCHER (-?\d+)$", re.M)
 PREFIX = "LABKIT-PROBE "
 
@@ -59,8 +61,12 @@ class ProbeRun:
         path.chmod(0o700)
         return path
 
-    def run_job(self, scheduler, script: Path, wait_s: float, say: Callable[[str], None]) -> Job:
+    def run_job(
+        self, scheduler, script: Path, wait_s: float, say: Callable[[str], None], is_hopeless: Callable[[Job], bool]
+    ) -> Job:
         """Submit the script and gather until all is said; the job has ended, whatever happens.
+
+        It waits in the queue for ``wait_s`` seconds at most, and no longer than there is hope.
 
         Raises
         ------
@@ -76,8 +82,8 @@ class ProbeRun:
                     job = self._look(scheduler, job, time.monotonic() - began)
                 if job.started or job.word == "ended":
                     break
-                if time.monotonic() - began > wait_s:
-                    return job
+                if time.monotonic() - began > (HOPE_S if is_hopeless(job) else wait_s):
+                    return dataclasses.replace(job, waited_s=time.monotonic() - began)
                 place = scheduler.position(job_id)
                 say(f"job {job_id} waits" + (f", place {place.place} of {place.waiting}" if place else "") +
                     (f": {job.reason}" if job.reason else ""))
@@ -100,8 +106,14 @@ class ProbeRun:
         )
 
     def _gather(self, scheduler, job: Job) -> Job:
-        deadline, asked = time.monotonic() + PROBE_S + 10, time.monotonic()
-        while time.monotonic() < deadline and not self._all_said():
+        deadline, asked, num_seen = time.monotonic() + PROBE_S + 10, time.monotonic(), 0
+        quiet_until = deadline
+        while time.monotonic() < min(deadline, quiet_until):
+            num_reports = len(self.read())
+            if self.launcher_code is not None:
+                break
+            if num_reports > num_seen:
+                num_seen, quiet_until = num_reports, time.monotonic() + QUIET_S
             time.sleep(0.1)
             if job.word == "ended":
                 deadline = min(deadline, time.monotonic() + SETTLE_S)
@@ -134,10 +146,6 @@ class ProbeRun:
         self.launcher_code = process.wait()
 
     # -- what was said --------------------------------------------------------------------------
-
-    def _all_said(self) -> bool:
-        self.read()
-        return self.launcher_code is not None
 
     def read(self) -> list[dict]:
         """All reports so far, from files, the job's output and connections."""

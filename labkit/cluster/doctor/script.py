@@ -15,6 +15,7 @@ from labkit.cluster.options import ClusterOptions
 SHELL = """\
 python=$1; shift
 if words=$("$python" -c pass 2>&1); then exec "$python" "$@"; fi
+words=${words#*line 2: }
 clean() { printf %s "$1" | tr '\\n\\t' '  ' | tr -d '"\\\\' | cut -c1-300; }
 report=$(printf '{"host":"%s","pid":%d,"stage":"shell","python":"%s","python_error":"%s","folder_seen":%s}' \\
   "$(hostname)" $$ "$(clean "$python")" "$(clean "$words")" \\

@@ -14,7 +14,7 @@ CONTROLLER_WORDS = re.compile(r"unable to contact|is DOWN|connection refused|soc
 
 #: What a refused job is refused for: (words of the scheduler, what is wrong, what to do).
 REFUSALS = (
-    (r"invalid account|account.*(not allowed|not permitted)|unknown project|InvalidAccount|AccountNotAllowed",
+    (r"invalid account|account.*(not allowed|not permitted|not known)|unknown project|InvalidAccount|AccountNotAllowed",
      "the account{account} is refused{partition}",
      "name the account (project) of your computing time with --account; sacctmgr show associations user=$USER or "
      "the site's support names it"),
@@ -30,8 +30,8 @@ REFUSALS = (
      "leave --gpus out, or choose a partition that has them"),
     (r"memory", "more memory was asked for than a node has", "ask for less with --memory"),
     (r"node configuration is not available|node count|more processors|NodeLimit|BadConstraints|feature",
-     "no nodes are such as was asked for (-n {ranks}{nodes})",
-     "ask for fewer ranks or nodes, or leave --directive out"),
+     "no nodes are such as was asked for ({asked})",
+     "ask for less on a node (the scheduler shows what they have; Slurm: sinfo -N -o '%N %c %m %G'), or for another --partition"),
 )
 
 
@@ -184,7 +184,11 @@ def refusal(evidence: Evidence, words: str) -> Finding | None:
         "partition": f" in partition {options.partition}" if options.partition else "",
         "partition_name": f" {options.partition}" if options.partition else "",
         "others": _usable(evidence), "time": f" {options.time}" if options.time else "", "gpus": options.gpus,
-        "ranks": options.num_ranks, "nodes": f" --nodes {options.num_nodes}" if options.num_nodes else "",
+        "asked": " ".join(filter(None, [
+            f"-n {options.num_ranks}", f"--nodes {options.num_nodes}" if options.num_nodes else "",
+            f"--memory {options.memory}" if options.memory else "", f"--gpus {options.gpus}" if options.gpus else "",
+            *options.directives,
+        ])),
     }
     for pattern, detail, remedy in REFUSALS:
         if re.search(pattern, words, re.I):
