@@ -81,9 +81,9 @@ def split_wait(words: Sequence[str]) -> tuple[list[str], float]:
 def options_for(words: list[str], engines=None) -> ClusterOptions:
     """What is to be looked at."""
     if words:
-        from labkit.cluster.options import parse_start
+        from labkit.cluster.option_words import parse_start
 
-        return parse_start(words, prog="%cluster doctor")[0]
+        return parse_start(words, prog="%cluster doctor").options
     options = getattr(engines, "options", None)
     if isinstance(options, ClusterOptions):
         return options

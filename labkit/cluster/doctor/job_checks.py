@@ -7,6 +7,7 @@ import re
 from labkit.cluster.doctor.diagnose import Finding, names, ok
 from labkit.cluster.doctor.evidence import Evidence, Job
 from labkit.cluster.doctor.site_checks import refusal
+from labkit.cluster.script import EXIT_NO_ENVIRONMENT, EXIT_NO_MODULE
 
 #: Reasons to wait that pass by themselves.
 PASSING = re.compile(r"^(None|Resources|Priority|BeginTime|Dependency|Cleaning|Prolog|QOS(Max|Grp).*Jobs.*|AssocMaxJobs.*|)$", re.I)
@@ -43,11 +44,14 @@ def lasting_reason(evidence: Evidence, seen: Job) -> Finding | None:
 def reports(evidence: Evidence) -> Finding | None:
     if evidence.processes or not evidence.num_asked or (evidence.job is not None and not evidence.job.started):
         return None
-    said = evidence.launcher_said.strip().splitlines()
-    last = said[-1] if said else ""
+    if evidence.launcher_code in (EXIT_NO_MODULE, EXIT_NO_ENVIRONMENT):
+        what = "--module" if evidence.launcher_code == EXIT_NO_MODULE else "--environment"
+        return Finding(
+            "environment", "fail", _last(evidence).removeprefix("labkit: "), f"correct {what}, or make it so that the nodes see it too"
+        )
     if evidence.launcher_code not in (None, 0):
         return Finding(
-            "launcher", "fail", f"no process was started; the launcher ended with {evidence.launcher_code}: {last or 'it printed nothing'}",
+            "launcher", "fail", f"no process was started; the launcher ended with {evidence.launcher_code}: {_last(evidence)}",
             _launcher_remedy(evidence, evidence.launcher_said),
         )
     if evidence.job is None:
@@ -57,6 +61,11 @@ def reports(evidence: Evidence) -> Finding | None:
         f"the job ran, but neither a file in {evidence.folder} nor a connection to {evidence.address} came from the nodes",
         "name a folder that this machine and the nodes share: --folder DIR, for example in your home or scratch",
     )
+
+
+def _last(evidence: Evidence) -> str:
+    lines = [line.strip() for line in evidence.launcher_said.splitlines() if line.strip()]
+    return lines[-1] if lines else "it printed nothing"
 
 
 def _launcher_remedy(evidence: Evidence, said: str) -> str:

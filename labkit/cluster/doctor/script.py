@@ -7,6 +7,7 @@ import shlex
 import zlib
 from pathlib import Path
 
+from labkit.cluster import script as parts
 from labkit.cluster.doctor.evidence import NEEDED
 from labkit.cluster.options import ClusterOptions
 
@@ -45,20 +46,30 @@ def environment(folder: Path, token: str, address: str, port: int) -> dict[str, 
 
 #: Its output goes to the folder if that is seen, and to the doctor by a connection otherwise: a job whose output
 #: file cannot be made would not even start, so the scheduler is told none.
-BODY = r"""
-if [ -d "$LABKIT_PROBE_FOLDER" ]; then
-  log=$LABKIT_PROBE_FOLDER/job.log
-else
-  log=$(mktemp)
-  trap 'rm -f "$log"' EXIT
-fi
+BEGIN = r"""
+if [ -d "$LABKIT_PROBE_FOLDER" ]; then log=$LABKIT_PROBE_FOLDER/job.log; else log=$(mktemp); fi
+exec >"$log" 2>&1 </dev/null
+finish() { # says how it went
+  echo "LABKIT-PROBE-LAUNCHER $1"
+  said=$(grep -v '^LABKIT-PROBE' "$log" | tail -n 20 | tr -d '"\\' | tr '\n\t' '| ' | tr -cd '\40-\176' | tail -c 2000)
+  report=$(printf '{"launcher":%d,"said":"%s"}' "$1" "$said")
+  timeout 5 bash -c 'printf "%s\n%s\n" "$LABKIT_PROBE_TOKEN" "$0" >"/dev/tcp/$LABKIT_PROBE_ADDRESS/$LABKIT_PROBE_PORT"' \
+    "$report" 2>/dev/null
+  if [ ! -d "$LABKIT_PROBE_FOLDER" ]; then rm -f "$log"; fi
+}
+trap 'finish $?' EXIT
+"""
+END = """
+}
+set -m # the ranks get a process group of their own, so that they can be ended together
+start_ranks &
+ranks=$!
+{ sleep @LIMIT@; kill -- "-$ranks"; } &
+watch=$!
 status=0
-timeout --kill-after=5 @LIMIT@ /bin/bash -c @LAUNCH@ >"$log" 2>&1 </dev/null || status=$?
-echo "LABKIT-PROBE-LAUNCHER $status" >>"$log"
-said=$(grep -v '^LABKIT-PROBE' "$log" | tail -n 20 | tr -d '"\\' | tr '\n\t' '| ' | tr -cd '\40-\176' | tail -c 2000) || true
-report=$(printf '{"launcher":%d,"said":"%s"}' "$status" "$said")
-timeout 5 bash -c 'printf "%s\n%s\n" "$LABKIT_PROBE_TOKEN" "$0" >"/dev/tcp/$LABKIT_PROBE_ADDRESS/$LABKIT_PROBE_PORT"' \
-  "$report" 2>/dev/null || true
+wait "$ranks" || status=$?
+kill -- "-$watch" 2>/dev/null || true
+exit "$status"
 """
 
 
@@ -74,9 +85,10 @@ def job_script(options: ClusterOptions, scheduler, command: list[str], told: dic
     told : dict
         What it needs to know, as environment variables.
     limit_s : int
-        Seconds after which the launcher is ended.
+        Seconds after which the ranks are ended.
     """
     lines = ["#!/bin/bash", *scheduler.directives(options, "/dev/null"), "# Written by labkit: a short job that looks at the nodes."]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in told.items()]
-    body = BODY.replace("@LIMIT@", str(limit_s)).replace("@LAUNCH@", shlex.quote("exec " + scheduler.launch(options, command)))
-    return "\n".join(lines) + "\n" + body
+    lines += [BEGIN, *parts._modules(options), *parts._environment(options), *parts._variables(options, scheduler)]
+    lines += ["start_ranks() {", *parts._launch(options, scheduler, command, carried=tuple(told))]
+    return "\n".join(lines) + END.replace("@LIMIT@", str(limit_s))

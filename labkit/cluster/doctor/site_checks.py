@@ -70,7 +70,7 @@ def authentication(evidence: Evidence) -> Finding | None:
     for answer in _answers(evidence):
         if answer is evidence.authentication or AUTHENTICATION_WORDS.search(answer.text):
             words = [line.strip() for line in answer.text.splitlines() if AUTHENTICATION_WORDS.search(line)]
-            said = words[0] if words else answer.last
+            said = next((line for line in words if re.search(r"fail|denied|invalid", line, re.I)), answer.last)
             return Finding(
                 "authentication", "fail", f"{answer.command} fails on {evidence.host or 'this machine'}: {said}",
                 "an administrator has to see to munge here: munged must run, with the key that the cluster has, and "
@@ -136,7 +136,7 @@ def partition(evidence: Evidence) -> Finding | None:
         )
     if asked > found.num_usable:
         return Finding(
-            "partition", "warn", f"--nodes {asked}, but only {found.num_usable} of {found.num_nodes} nodes of partition "
+            "partition", "fail", f"--nodes {asked}, but only {found.num_usable} of {found.num_nodes} nodes of partition "
             f"{found.name} work at present{why}", f"ask for at most --nodes {found.num_usable}, or wait",
         )
     lacking = f", {found.num_nodes - found.num_usable} down or drained" if found.num_usable < found.num_nodes else ""
