@@ -21,6 +21,7 @@ import time
 
 PREFIX = "LABKIT-PROBE "
 CONNECT_S = 5.0
+MEET_S = 10.0
 NUM_PINGS = 9
 MPI_LIBRARY = re.compile(r"lib(mpi|mpich|mpi_abi|mvapich|fmpich)[\w-]*\.so[.\d]*$")
 
@@ -31,15 +32,15 @@ class Reporter:
     Parameters
     ----------
     environment : mapping
-        With LABKIT_PROBE_FOLDER, _TOKEN, _ADDRESS and _PORT.
+        With LABKIT_PROBE_FOLDER, _TOKEN, _ADDRESS, _PORT and _COUNT.
     """
 
     def __init__(self, environment):
         self.folder = environment["LABKIT_PROBE_FOLDER"]
         self.token = environment["LABKIT_PROBE_TOKEN"]
         self.where = environment["LABKIT_PROBE_ADDRESS"], int(environment["LABKIT_PROBE_PORT"])
+        self.num_asked = int(environment["LABKIT_PROBE_COUNT"])
         self.facts = {"host": socket.gethostname(), "pid": os.getpid(), "stage": "python"}
-        self.stream = None
 
     def connect(self):
         """Connect to the doctor and compare clocks."""
@@ -84,6 +85,15 @@ class Reporter:
                     connection.sendall(f"{self.token}\n{text}\n".encode())
             except OSError:
                 pass
+
+
+    def meet(self):
+        """Wait until all ranks have told their library, as one whose MPI fails may end the others; not for long."""
+        deadline = time.monotonic() + MEET_S
+        while self.facts["folder_seen"] and time.monotonic() < deadline:
+            if sum(name.endswith("-loaded.json") for name in os.listdir(self.folder)) >= self.num_asked:
+                return
+            time.sleep(0.05)
 
 
 def clock_offset(stream):
@@ -179,7 +189,7 @@ def says_gpu_aware(path):
     return bool(library.MPIX_Query_cuda_support()) if hasattr(library, "MPIX_Query_cuda_support") else None
 
 
-def start_mpi(facts, report):
+def start_mpi(facts, report, meet):
     """Start MPI, note what it is, and meet the other ranks."""
     os.environ["MPIR_CVAR_DEBUG_SUMMARY"] = "1"
     os.environ.setdefault("UCX_LOG_LEVEL", "info")
@@ -190,6 +200,7 @@ def start_mpi(facts, report):
 
     facts.update(stage="loaded", library=MPI.Get_library_version().strip("\0 \n"), paths=loaded_mpi_libraries())
     report()
+    meet()
     with Captured() as said:
         MPI.Init_thread()
     world = MPI.COMM_WORLD
@@ -227,7 +238,7 @@ def main(environment, names):
             facts["errors"][name] = f"{type(error).__name__}: {error}"
     reporter.report()
     try:
-        start_mpi(facts, reporter.report)
+        start_mpi(facts, reporter.report, reporter.meet)
     except Exception as error:
         facts["mpi_error"] = f"{type(error).__name__}: {error}"
         reporter.report()

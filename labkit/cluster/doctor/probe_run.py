@@ -46,7 +46,8 @@ class ProbeRun:
         self.folder = folder
         self.listener = listener
         self.token = listener.token if listener is not None else os.urandom(16).hex()
-        self.told = environment(folder, self.token, address or "127.0.0.1", listener.port if listener is not None else 9)
+        port = listener.port if listener is not None else 9  # discard: nobody listens there
+        self.told = environment(folder, self.token, address or "127.0.0.1", port, options.num_ranks)
         self.command = process_command(options.python)
         self.log = ""
         self.launcher_code: int | None = None

@@ -36,11 +36,11 @@ def process_command(python: str) -> list[str]:
     return ["/bin/bash", "-c", SHELL, "labkit-probe", python, "-c", UNPACK, packed, *NEEDED]
 
 
-def environment(folder: Path, token: str, address: str, port: int) -> dict[str, str]:
+def environment(folder: Path, token: str, address: str, port: int, num_asked: int) -> dict[str, str]:
     """What a process of the probe is told."""
     return {
         "LABKIT_PROBE_FOLDER": str(folder), "LABKIT_PROBE_TOKEN": token, "LABKIT_PROBE_ADDRESS": address,
-        "LABKIT_PROBE_PORT": str(port),
+        "LABKIT_PROBE_PORT": str(port), "LABKIT_PROBE_COUNT": str(num_asked),
     }
 
 
