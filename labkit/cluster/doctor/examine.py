@@ -6,7 +6,6 @@ import contextlib
 import dataclasses
 import shutil
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -59,21 +58,6 @@ def examine(words: Sequence[str], engines=None, progress: Callable[[str], None] 
     findings = tuple(diagnose(evidence))
     said("done")
     return Report(what_was_asked(options), findings, evidence)
-
-
-def main(words: Sequence[str]) -> int:
-    """``labkit cluster doctor``: print the report; exit status 1 if something fails."""
-    shown = ""
-
-    def progress(text: str) -> None:
-        nonlocal shown
-        if text != shown:
-            print(text, file=sys.stderr, flush=True)
-        shown = text
-
-    report = examine(words, progress=progress)
-    print(report.coloured(sys.stdout.isatty()))
-    return 1 if report.cause is not None else 0
 
 
 def split_wait(words: Sequence[str]) -> tuple[list[str], float]:

@@ -38,6 +38,11 @@ class Report:
         return next((finding for finding in self.findings if finding.status == "fail"), None)
 
     @property
+    def is_well(self) -> bool:
+        """Whether nothing fails."""
+        return self.cause is None
+
+    @property
     def summary(self) -> str:
         """One or two sentences."""
         cause = self.cause
