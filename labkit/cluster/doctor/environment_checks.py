@@ -18,9 +18,12 @@ def interpreter(evidence: Evidence) -> Finding | None:
     path = bad[0].python
     here = ", though it is here" if os.path.isabs(path) and os.path.exists(path) else ""
     return Finding(
-        "environment", "fail",
-        f"the interpreter {path} does not start on {names(process.host for process in bad)}{here}: {bad[0].python_error.strip()}",
-        "name one that the nodes have: --python PATH or --environment FOLDER, best in a folder that they share with this machine",
+        "environment",
+        "fail",
+        f"the interpreter {path} does not start on {names(process.host for process in bad)}{here}: "
+        f"{bad[0].python_error.strip()}",
+        "name one that the nodes have: --python PATH or --environment FOLDER, best in a folder that they share "
+        "with this machine",
     )
 
 
@@ -37,13 +40,18 @@ def packages(evidence: Evidence) -> Finding | None:
         first = lacking[0]
         if first.versions.get(name, "?") != "":
             return Finding(
-                "environment", "fail", f"{name} cannot be imported on {names(p.host for p in lacking)}: {first.errors[name]}",
+                "environment",
+                "fail",
+                f"{name} cannot be imported on {names(p.host for p in lacking)}: {first.errors[name]}",
                 f"try it there: {first.python} -c 'import {name}'; install it again in that environment",
             )
         what = "mpich mpi4py" if name == "mpi4py" else name
         return Finding(
-            "environment", "fail", f"the Python package {name} is missing on {names(p.host for p in lacking)} in {first.python}",
-            f"install it there: {first.python} -m pip install {what}; or name another environment: --environment FOLDER",
+            "environment",
+            "fail",
+            f"the Python package {name} is missing on {names(p.host for p in lacking)} in {first.python}",
+            f"install it there: {first.python} -m pip install {what}; or name another environment: "
+            f"--environment FOLDER",
         )
     return None
 
@@ -60,19 +68,25 @@ def versions(evidence: Evidence) -> Finding | None:
         other = {host: v for host, v in there.items() if here and _part(v, digits) != _part(here, digits)}
         if matters and other:
             why = " (cells travel as byte code)" if name == "python" else ""
-            host, version = next(iter(other.items()))
+            version = next(iter(other.values()))
             return Finding(
-                "environment", "fail", f"{name} is {version} on {names(other)}, but {here} on {evidence.host or 'this machine'}{why}",
+                "environment",
+                "fail",
+                f"{name} is {version} on {names(other)}, but {here} on {evidence.host or 'this machine'}{why}",
                 f"use the same environment on both sides: --environment FOLDER, or install {name} {here} there",
             )
         if len(set(there.values())) > 1:
             return Finding(
-                "environment", "warn", f"{name} is not the same everywhere: "
+                "environment",
+                "warn",
+                f"{name} is not the same everywhere: "
                 + names(f"{version} on {host}" for host, version in there.items()),
                 "use one environment on all nodes, in a folder that they share",
             )
     first = processes[0]
-    shown = [f"{name} {first.versions[name]}" for name in ("mpi4py", "ipyparallel", "labkit") if first.versions.get(name)]
+    shown = [
+        f"{name} {first.versions[name]}" for name in ("mpi4py", "ipyparallel", "labkit") if first.versions.get(name)
+    ]
     return ok("environment", f"Python {first.versions.get('python', '?')} at {first.python}, {', '.join(shown)}")
 
 
@@ -93,7 +107,9 @@ def gpus(evidence: Evidence) -> Finding | None:
     without = [host for host, found in by_host.items() if not found]
     if evidence.options.gpus and without:
         return Finding(
-            "GPUs", "fail", f"--gpus {evidence.options.gpus}, but no GPU is seen on {names(without)}",
+            "GPUs",
+            "fail",
+            f"--gpus {evidence.options.gpus}, but no GPU is seen on {names(without)}",
             "choose a partition that has some, or load what brings nvidia-smi (--module NAME)",
         )
     shown = names(f"{host}: {len(found)} x {found[0]}" for host, found in by_host.items() if found)
@@ -113,8 +129,11 @@ def clocks(evidence: Evidence) -> Finding | None:
     everywhere = len(set(late)) == len({p.host for p in known}) > 1
     whose = f"all nodes, so this machine's clock may be the wrong one ({names(late)})" if everywhere else names(late)
     return Finding(
-        "clocks", "fail" if sure >= SKEW_FAIL_S else "warn", f"the clock differs by {text} on {whose}",
-        "an administrator has to let the machines keep time together (chronyd or ntpd); until then times of files and of "
+        "clocks",
+        "fail" if sure >= SKEW_FAIL_S else "warn",
+        f"the clock differs by {text} on {whose}",
+        "an administrator has to let the machines keep time together (chronyd or ntpd); until then times of "
+        "files and of "
         "traces mislead, and from 5 minutes on the scheduler refuses credentials",
     )
 

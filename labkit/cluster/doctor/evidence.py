@@ -95,7 +95,12 @@ class Process:
 
 def flavour_of(library: str) -> str:
     """``"Open MPI"``, ``"Intel MPI"``, ``"MVAPICH"``, ``"MPICH"`` or ``""``, by what MPI calls itself."""
-    for words, flavour in (("open mpi", "Open MPI"), ("intel", "Intel MPI"), ("mvapich", "MVAPICH"), ("mpich", "MPICH")):
+    for words, flavour in (
+        ("open mpi", "Open MPI"),
+        ("intel", "Intel MPI"),
+        ("mvapich", "MVAPICH"),
+        ("mpich", "MPICH"),
+    ):
         if words in library.lower():
             return flavour
     return ""

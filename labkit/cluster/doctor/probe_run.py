@@ -86,8 +86,11 @@ class ProbeRun:
                 if time.monotonic() - began > (HOPE_S if is_hopeless(job) else wait_s):
                     return dataclasses.replace(job, waited_s=time.monotonic() - began)
                 place = scheduler.position(job_id)
-                say(f"job {job_id} waits" + (f", place {place.place} of {place.waiting}" if place else "") +
-                    (f": {job.reason}" if job.reason else ""))
+                say(
+                    f"job {job_id} waits"
+                    + (f", place {place.place} of {place.waiting}" if place else "")
+                    + (f": {job.reason}" if job.reason else "")
+                )
                 time.sleep(0.5 if time.monotonic() - began < 10 else 2.0)
             say(f"job {job_id} runs on {', '.join(job.nodes) or 'its nodes'}")
             return self._gather(scheduler, job)
@@ -102,7 +105,12 @@ class ProbeRun:
         # A short job may have ended before it was seen to run.
         started = job.started or state.word in ("starting", "running") or (state.word == "ended" and bool(state.nodes))
         return dataclasses.replace(
-            job, word=state.word, reason=state.reason, native=state.native, nodes=state.nodes or job.nodes, started=started,
+            job,
+            word=state.word,
+            reason=state.reason,
+            native=state.native,
+            nodes=state.nodes or job.nodes,
+            started=started,
             waited_s=job.waited_s if job.started else waited_s,
         )
 
@@ -130,7 +138,11 @@ class ProbeRun:
         path = self.folder / "job.log"
         with path.open("wb") as log:
             process = subprocess.Popen(
-                [*words, *self.command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | self.told,
+                [*words, *self.command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | self.told,
                 start_new_session=True,
             )
             try:
@@ -181,8 +193,13 @@ def processes_of(reports: list[dict]) -> tuple[Process, ...]:
     """
     known = {field.name: field for field in dataclasses.fields(Process)}
     merged: dict[tuple, dict] = {}
-    for report in sorted((r for r in reports if r["stage"] in STAGES), key=lambda r: (STAGES.index(r["stage"]), len(r))):
+    for report in sorted(
+        (r for r in reports if r["stage"] in STAGES), key=lambda r: (STAGES.index(r["stage"]), len(r))
+    ):
         key = report.get("host"), report.get("pid")
         merged.setdefault(key, {}).update({name: value for name, value in report.items() if name in known})
-    found = [Process(**{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()}) for facts in merged.values()]
+    found = [
+        Process(**{name: tuple(v) if isinstance(v, list) else v for name, v in facts.items()})
+        for facts in merged.values()
+    ]
     return tuple(sorted(found, key=lambda p: (p.rank if p.rank is not None else 1 << 30, p.host, p.pid)))

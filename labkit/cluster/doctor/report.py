@@ -71,7 +71,9 @@ class Report:
     def _repr_html_(self) -> str:
         rows = []
         for finding in self.findings:
-            remedy = f"<br><b>&rarr;</b> {html.escape(finding.remedy)}" if finding.status != "ok" and finding.remedy else ""
+            remedy = (
+                f"<br><b>&rarr;</b> {html.escape(finding.remedy)}" if finding.status != "ok" and finding.remedy else ""
+            )
             rows.append(
                 f"<tr><td style='color:{COLOURS[finding.status]};font-weight:bold'>{MARKS[finding.status]}</td>"
                 f"<td style='text-align:left;white-space:nowrap'>{html.escape(finding.name)}</td>"

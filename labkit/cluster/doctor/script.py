@@ -23,8 +23,9 @@ report=$(printf '{"host":"%s","pid":%d,"stage":"shell","python":"%s","python_err
   "$([ -e "$LABKIT_PROBE_FOLDER/token" ] && echo true || echo false)")
 printf 'LABKIT-PROBE %s\\n' "$report"
 { printf '%s' "$report" >"$LABKIT_PROBE_FOLDER/report-$(hostname)-$$-shell.json"; } 2>/dev/null
-timeout 5 bash -c 'printf "%s\\n%s\\n" "$LABKIT_PROBE_TOKEN" "$0" >"/dev/tcp/$LABKIT_PROBE_ADDRESS/$LABKIT_PROBE_PORT"' \\
-  "$report" 2>/dev/null || true
+export report
+timeout 5 bash -c 'printf "%s\\n%s\\n" "$LABKIT_PROBE_TOKEN" "$report" \\
+  >"/dev/tcp/$LABKIT_PROBE_ADDRESS/$LABKIT_PROBE_PORT"' 2>/dev/null || true
 """
 UNPACK = "import sys, zlib, base64; exec(compile(zlib.decompress(base64.b64decode(sys.argv.pop(1))), 'probe', 'exec'))"
 
@@ -39,8 +40,11 @@ def process_command(python: str) -> list[str]:
 def environment(folder: Path, token: str, address: str, port: int, num_asked: int) -> dict[str, str]:
     """What a process of the probe is told."""
     return {
-        "LABKIT_PROBE_FOLDER": str(folder), "LABKIT_PROBE_TOKEN": token, "LABKIT_PROBE_ADDRESS": address,
-        "LABKIT_PROBE_PORT": str(port), "LABKIT_PROBE_COUNT": str(num_asked),
+        "LABKIT_PROBE_FOLDER": str(folder),
+        "LABKIT_PROBE_TOKEN": token,
+        "LABKIT_PROBE_ADDRESS": address,
+        "LABKIT_PROBE_PORT": str(port),
+        "LABKIT_PROBE_COUNT": str(num_asked),
     }
 
 
@@ -53,8 +57,9 @@ finish() { # says how it went
   echo "LABKIT-PROBE-LAUNCHER $1"
   said=$(grep -v '^LABKIT-PROBE' "$log" | tail -n 20 | tr -d '"\\' | tr '\n\t' '| ' | tr -cd '\40-\176' | tail -c 2000)
   report=$(printf '{"launcher":%d,"said":"%s"}' "$1" "$said")
-  timeout 5 bash -c 'printf "%s\n%s\n" "$LABKIT_PROBE_TOKEN" "$0" >"/dev/tcp/$LABKIT_PROBE_ADDRESS/$LABKIT_PROBE_PORT"' \
-    "$report" 2>/dev/null
+  export report
+  timeout 5 bash -c 'printf "%s\n%s\n" "$LABKIT_PROBE_TOKEN" "$report" \
+    >"/dev/tcp/$LABKIT_PROBE_ADDRESS/$LABKIT_PROBE_PORT"' 2>/dev/null
   if [ ! -d "$LABKIT_PROBE_FOLDER" ]; then rm -f "$log"; fi
 }
 trap 'finish $?' EXIT
@@ -87,7 +92,11 @@ def job_script(options: ClusterOptions, scheduler, command: list[str], told: dic
     limit_s : int
         Seconds after which the ranks are ended.
     """
-    lines = ["#!/bin/bash", *scheduler.directives(options, "/dev/null"), "# Written by labkit: a short job that looks at the nodes."]
+    lines = [
+        "#!/bin/bash",
+        *scheduler.directives(options, "/dev/null"),
+        "# Written by labkit: a short job that looks at the nodes.",
+    ]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in told.items()]
     lines += [BEGIN, *parts._modules(options), *parts._environment(options), *parts._variables(options, scheduler)]
     lines += ["start_ranks() {", *parts._launch(options, scheduler, command, carried=tuple(told))]

@@ -6,32 +6,13 @@ import ipaddress
 import re
 
 from labkit.cluster.doctor.diagnose import Finding, names, ok
-from labkit.cluster.doctor.evidence import Evidence, Partition
+from labkit.cluster.doctor.evidence import Evidence
+from labkit.cluster.doctor.refusals import chosen_partition, other_partitions, refusal, telling_line
 
 SKEW_WORDS = re.compile(r"expired credential|rewound credential", re.I)
 AUTHENTICATION_WORDS = re.compile(r"munge|authenticat|credential", re.I)
-CONTROLLER_WORDS = re.compile(r"unable to contact|is DOWN|connection refused|socket timed out|cannot connect to|communication", re.I)
-
-#: What a refused job is refused for: (words of the scheduler, what is wrong, what to do).
-REFUSALS = (
-    (r"invalid account|account.*(not allowed|not permitted|not known)|unknown project|InvalidAccount|AccountNotAllowed",
-     "the account{account} is refused{partition}",
-     "name the account (project) of your computing time with --account; sacctmgr show associations user=$USER or "
-     "the site's support names it"),
-    (r"qos", "the quality of service (QOS) is refused", "name one that you may use: --directive=--qos=NAME"),
-    (r"group not permitted|not permitted to use this partition|access/permission denied|not allowed to submit|"
-     r"PartitionNotAllowed|unauthorized",
-     "partition{partition_name} is refused: you may not use it", "choose another with --partition{others}"),
-    (r"invalid partition|unknown queue|no such queue|does not exist", "there is no partition{partition_name}",
-     "choose one with --partition{others}"),
-    (r"time limit is invalid|TimeLimit|walltime|RUNLIMIT|h_rt",
-     "the time limit{time} is more than is allowed", "ask for less with --time"),
-    (r"generic resource|gres", "the GPUs that were asked for (--gpus {gpus}) do not exist so",
-     "leave --gpus out, or choose a partition that has them"),
-    (r"memory", "more memory was asked for than a node has", "ask for less with --memory"),
-    (r"node configuration is not available|node count|more processors|NodeLimit|BadConstraints|feature",
-     "no nodes are such as was asked for ({asked})",
-     "ask for less on a node (the scheduler shows what they have; Slurm: sinfo -N -o '%N %c %m %G'), or for another --partition"),
+CONTROLLER_WORDS = re.compile(
+    r"unable to contact|is DOWN|connection refused|socket timed out|cannot connect to|communication", re.I
 )
 
 
@@ -41,7 +22,9 @@ def commands(evidence: Evidence) -> Finding | None:
         where = "a login node of the cluster" if evidence.options.is_batch else "a machine that has them"
         load = f", or load its module before you start it (often: module load {evidence.options.kind})"
         return Finding(
-            "commands", "fail", f"{names(missing)}: not found on {evidence.host or 'this machine'}",
+            "commands",
+            "fail",
+            f"{names(missing)}: not found on {evidence.host or 'this machine'}",
             f"start the notebook on {where}{load if evidence.options.is_batch else ''}",
         )
     if not evidence.found:
@@ -58,7 +41,8 @@ def credentials(evidence: Evidence) -> Finding | None:
     for answer in _answers(evidence):
         if SKEW_WORDS.search(answer.text):
             return Finding(
-                "clocks", "fail",
+                "clocks",
+                "fail",
                 f"the clocks of {evidence.host or 'this machine'} and of the cluster differ by more than 5 minutes: "
                 f"{answer.command} says: {answer.last}",
                 "set this machine's clock (an administrator: chronyc makestep, or systemctl restart chronyd)",
@@ -72,7 +56,9 @@ def authentication(evidence: Evidence) -> Finding | None:
             words = [line.strip() for line in answer.text.splitlines() if AUTHENTICATION_WORDS.search(line)]
             said = next((line for line in words if re.search(r"fail|denied|invalid", line, re.I)), answer.last)
             return Finding(
-                "authentication", "fail", f"{answer.command} fails on {evidence.host or 'this machine'}: {said}",
+                "authentication",
+                "fail",
+                f"{answer.command} fails on {evidence.host or 'this machine'}: {said}",
                 "an administrator has to see to munge here: munged must run, with the key that the cluster has, and "
                 "slurm.conf must name its socket (try: munge -n | unmunge)",
             )
@@ -81,12 +67,19 @@ def authentication(evidence: Evidence) -> Finding | None:
 
 def scheduler(evidence: Evidence) -> Finding | None:
     answers = [evidence.controller, evidence.submission]
-    bad = [a for a in answers if a is not None and not a.ok and (a is evidence.controller or CONTROLLER_WORDS.search(a.text))]
+    bad = [
+        a
+        for a in answers
+        if a is not None and not a.ok and (a is evidence.controller or CONTROLLER_WORDS.search(a.text))
+    ]
     if bad:
         said = " ".join(bad[0].text.split()) or "nothing"
         return Finding(
-            "scheduler", "fail", f"the controller of {evidence.title} does not answer: {bad[0].command} says: {said[:200]}",
-            f"wait until {bad[0].command} says that it is up, or ask the site's support; until then cells can run on this "
+            "scheduler",
+            "fail",
+            f"the controller of {evidence.title} does not answer: {bad[0].command} says: {said[:200]}",
+            f"wait until {bad[0].command} says that it is up, or ask the site's support; until then cells can "
+            f"run on this "
             f"machine (%cluster stop)",
         )
     if evidence.controller is None:
@@ -94,63 +87,68 @@ def scheduler(evidence: Evidence) -> Finding | None:
     return ok("scheduler", " ".join(evidence.controller.text.split()) or f"{evidence.title} answers")
 
 
-def _partition(evidence: Evidence) -> Partition | None:
-    wanted = evidence.options.partition
-    return next((p for p in evidence.partitions if (p.name == wanted if wanted else p.is_default)), None)
-
-
-def _usable(evidence: Evidence) -> str:
-    """Other partitions, as a hint for ``--partition``."""
-    others = [p.name for p in evidence.partitions if p.is_up and p.num_usable and p.name != evidence.options.partition]
-    return f": {names(others)}" if others else " (sinfo shows them)"
-
-
 def partition(evidence: Evidence) -> Finding | None:
     if not evidence.partitions:
         return None
-    options, found = evidence.options, _partition(evidence)
+    options, found = evidence.options, chosen_partition(evidence)
     if found is None and options.partition is None:
         if evidence.submission is not None and evidence.submission.ok:
             return None  # a site may choose one by itself
-        return Finding("partition", "fail", "none is the default here", f"choose one with --partition{_usable(evidence)}")
+        return Finding(
+            "partition", "fail", "none is the default here", f"choose one with --partition{other_partitions(evidence)}"
+        )
     if found is None:
         return Finding(
-            "partition", "fail", f"there is no partition {options.partition!r} that you may use",
-            f"choose one with --partition{_usable(evidence)}",
+            "partition",
+            "fail",
+            f"there is no partition {options.partition!r} that you may use",
+            f"choose one with --partition{other_partitions(evidence)}",
         )
     asked = options.num_nodes or 1
     if not found.is_up:
         return Finding(
-            "partition", "fail", f"partition {found.name} starts no jobs at present", f"choose another with --partition{_usable(evidence)}"
+            "partition",
+            "fail",
+            f"partition {found.name} starts no jobs at present",
+            f"choose another with --partition{other_partitions(evidence)}",
         )
     if asked > found.num_nodes:
         return Finding(
-            "partition", "fail", f"--nodes {asked}, but partition {found.name} has {found.num_nodes}",
+            "partition",
+            "fail",
+            f"--nodes {asked}, but partition {found.name} has {found.num_nodes}",
             f"ask for at most --nodes {found.num_nodes}",
         )
     why = f" ({found.reasons})" if found.reasons else ""
     if found.num_usable == 0:
         return Finding(
-            "partition", "fail", f"all {found.num_nodes} nodes of partition {found.name} are down or drained{why}",
-            f"wait until they are back, or choose another with --partition{_usable(evidence)}",
+            "partition",
+            "fail",
+            f"all {found.num_nodes} nodes of partition {found.name} are down or drained{why}",
+            f"wait until they are back, or choose another with --partition{other_partitions(evidence)}",
         )
     if asked > found.num_usable:
         return Finding(
-            "partition", "fail", f"--nodes {asked}, but only {found.num_usable} of {found.num_nodes} nodes of partition "
-            f"{found.name} work at present{why}", f"ask for at most --nodes {found.num_usable}, or wait",
+            "partition",
+            "fail",
+            f"--nodes {asked}, but only {found.num_usable} of {found.num_nodes} nodes of partition "
+            f"{found.name} work at present{why}",
+            f"ask for at most --nodes {found.num_usable}, or wait",
         )
     lacking = f", {found.num_nodes - found.num_usable} down or drained" if found.num_usable < found.num_nodes else ""
     return ok("partition", f"{found.name}: {found.num_nodes} nodes{lacking}")
 
 
 def time_limit(evidence: Evidence) -> Finding | None:
-    found, wanted = _partition(evidence), evidence.options.time_seconds
+    found, wanted = chosen_partition(evidence), evidence.options.time_seconds
     most = found.max_time_s if found is not None else None
     last = evidence.last_job
     if last is not None and re.search(r"time.?limit|timeout", f"{last.native} {last.reason}", re.I):
         up_to = f" (at most {clock_text(most)} in partition {found.name})" if most else ""
         return Finding(
-            "time limit", "fail", f"job {last.job_id} was ended by its time limit: it needed more",
+            "time limit",
+            "fail",
+            f"job {last.job_id} was ended by its time limit: it needed more",
             f"start again with a longer --time{up_to}",
         )
     if found is None:
@@ -158,7 +156,8 @@ def time_limit(evidence: Evidence) -> Finding | None:
     if wanted is not None and most is not None and wanted > most:
         longer = [p.name for p in evidence.partitions if p.is_up and (p.max_time_s is None or p.max_time_s >= wanted)]
         return Finding(
-            "time limit", "fail",
+            "time limit",
+            "fail",
             f"--time {evidence.options.time} is more than partition {found.name} allows, {clock_text(most)}",
             f"ask for at most --time {clock_text(most)}" + (f", or choose --partition {longer[0]}" if longer else ""),
         )
@@ -176,26 +175,6 @@ def clock_text(seconds: float) -> str:
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def refusal(evidence: Evidence, words: str) -> Finding | None:
-    """The finding for a job that is refused, or waits for ever, with these words; None if they are not known."""
-    options = evidence.options
-    values = {
-        "account": f" {options.account}" if options.account else " (none is given)",
-        "partition": f" in partition {options.partition}" if options.partition else "",
-        "partition_name": f" {options.partition}" if options.partition else "",
-        "others": _usable(evidence), "time": f" {options.time}" if options.time else "", "gpus": options.gpus,
-        "asked": " ".join(filter(None, [
-            f"-n {options.num_ranks}", f"--nodes {options.num_nodes}" if options.num_nodes else "",
-            f"--memory {options.memory}" if options.memory else "", f"--gpus {options.gpus}" if options.gpus else "",
-            *options.directives,
-        ])),
-    }
-    for pattern, detail, remedy in REFUSALS:
-        if re.search(pattern, words, re.I):
-            return Finding("submission", "fail", f"{detail.format(**values)}: {evidence.title} says: {words}", remedy.format(**values))
-    return None
-
-
 def submission(evidence: Evidence) -> Finding | None:
     answer = evidence.submission
     if answer is None:
@@ -203,18 +182,16 @@ def submission(evidence: Evidence) -> Finding | None:
     if answer.ok:
         return ok("submission", f"{evidence.title} accepts the job script")
     said = evidence.refusal or answer.last
-    return refusal(evidence, answer.text + evidence.refusal) and refusal(evidence, _one_of(answer.text, said)) or Finding(
-        "submission", "fail", f"{evidence.title} refuses the job script: {said}",
-        "look at the script (%cluster start ... --dry-run) and leave out what is not known here",
+    return (
+        refusal(evidence, answer.text + evidence.refusal)
+        and refusal(evidence, telling_line(answer.text, said))
+        or Finding(
+            "submission",
+            "fail",
+            f"{evidence.title} refuses the job script: {said}",
+            "look at the script (%cluster start ... --dry-run) and leave out what is not known here",
+        )
     )
-
-
-def _one_of(text: str, otherwise: str) -> str:
-    """The line of a refusal that says why."""
-    for line in text.splitlines():
-        if any(re.search(pattern, line, re.I) for pattern, _, _ in REFUSALS):
-            return line.strip()
-    return otherwise
 
 
 def hosts(evidence: Evidence) -> Finding | None:
@@ -236,7 +213,9 @@ def hosts(evidence: Evidence) -> Finding | None:
 def folder(evidence: Evidence) -> Finding | None:
     if evidence.folder_error:
         return Finding(
-            "folder", "fail", f"the cluster's folder cannot be used: {evidence.folder_error}",
+            "folder",
+            "fail",
+            f"the cluster's folder cannot be used: {evidence.folder_error}",
             "name one that you can write, and that this machine and the nodes share: --folder DIR",
         )
     return None
@@ -244,15 +223,23 @@ def folder(evidence: Evidence) -> Finding | None:
 
 def address(evidence: Evidence) -> Finding | None:
     if not evidence.address:
-        return Finding("address", "fail", evidence.address_error, "name one with --address IP") if evidence.address_error else None
+        return (
+            Finding("address", "fail", evidence.address_error, "name one with --address IP")
+            if evidence.address_error
+            else None
+        )
     if evidence.options.kind != "local" and ipaddress.ip_address(evidence.address).is_loopback:
         return Finding(
-            "address", "fail", f"the controller would listen at {evidence.address}, which the nodes take for themselves",
+            "address",
+            "fail",
+            f"the controller would listen at {evidence.address}, which the nodes take for themselves",
             "leave --address out, or name the address that this machine has in the nodes' network",
         )
     if evidence.address_error:
         return Finding(
-            "address", "fail", f"{evidence.address} is no address of {evidence.host or 'this machine'}: {evidence.address_error}",
+            "address",
+            "fail",
+            f"{evidence.address} is no address of {evidence.host or 'this machine'}: {evidence.address_error}",
             "leave --address out, or name one that the command ip address shows",
         )
     return None

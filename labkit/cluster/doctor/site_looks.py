@@ -18,8 +18,12 @@ from labkit.errors import LabkitError, UsageError
 ASK_TIMEOUT_S = 20.0
 #: What is called of each scheduler.
 COMMANDS = {
-    "slurm": ("sbatch", "scontrol", "scancel", "srun"), "pbs": ("qsub", "qstat", "qdel"), "lsf": ("bsub", "bjobs", "bkill"),
-    "sge": ("qsub", "qstat", "qdel"), "ssh": ("ssh", "mpiexec"), "local": ("mpiexec",),
+    "slurm": ("sbatch", "scontrol", "scancel", "srun"),
+    "pbs": ("qsub", "qstat", "qdel"),
+    "lsf": ("bsub", "bjobs", "bkill"),
+    "sge": ("qsub", "qstat", "qdel"),
+    "ssh": ("ssh", "mpiexec"),
+    "local": ("mpiexec",),
 }
 VERSION = {"slurm": ["sbatch", "--version"], "pbs": ["qsub", "--version"], "lsf": ["lsid", "-V"], "ssh": ["ssh", "-V"]}
 UNUSABLE = ("down", "drain", "drng", "fail", "maint", "unk", "boot", "inval", "no_respond", "power")
@@ -30,8 +34,14 @@ def ask(words: list[str], text: str | None = None, timeout_s: float = ASK_TIMEOU
     command = " ".join(words)
     try:
         done = subprocess.run(
-            words, input=text, stdin=subprocess.DEVNULL if text is None else None, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, text=True, errors="replace", timeout=timeout_s,
+            words,
+            input=text,
+            stdin=subprocess.DEVNULL if text is None else None,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
         )
     except OSError as error:
         return Answer(command, None, str(error))
@@ -69,7 +79,11 @@ def try_authentication() -> Answer | None:
     if shutil.which("munge") is None or shutil.which("unmunge") is None:
         return None
     made = ask(["munge", "-n"])
-    return made if not made.ok else Answer("munge -n | unmunge", *_code_and_text(ask(["unmunge", "--metadata=/dev/stdout"], made.text)))
+    return (
+        made
+        if not made.ok
+        else Answer("munge -n | unmunge", *_code_and_text(ask(["unmunge", "--metadata=/dev/stdout"], made.text)))
+    )
 
 
 def _code_and_text(answer: Answer) -> tuple[int | None, str]:
@@ -93,9 +107,9 @@ def parse_partitions(text: str) -> tuple[Partition, ...]:
 
     Examples
     --------
-    >>> found = parse_partitions("debug*|up|1:00:00|10:00|2|idle|none\\ndebug*|up|1:00:00|10:00|1|down*|Not responding\\n")
+    >>> found = parse_partitions("debug*|up|1:00:00|10:00|2|idle|none\\ndebug*|up|1:00:00|10:00|1|down*|fan\\n")
     >>> found[0].name, found[0].max_time_s, found[0].num_nodes, found[0].num_usable, found[0].reasons
-    ('debug', 3600, 3, 2, 'Not responding')
+    ('debug', 3600, 3, 2, 'fan')
     """
     rows: dict[str, list[list[str]]] = {}
     for line in text.splitlines():
@@ -107,11 +121,18 @@ def parse_partitions(text: str) -> tuple[Partition, ...]:
         bad = [words for words in lines if words[5].lower().startswith(UNUSABLE) or words[5].endswith("*")]
         reasons = dict.fromkeys(words[6].strip() for words in bad if words[6].strip().lower() not in ("none", ""))
         num_nodes = sum(int(words[4]) for words in lines)
-        found.append(Partition(
-            name=name.rstrip("*"), is_default=name.endswith("*"), is_up=lines[0][1] == "up", max_time_s=seconds(lines[0][2]),
-            default_time_s=seconds(lines[0][3]), num_nodes=num_nodes, num_usable=num_nodes - sum(int(words[4]) for words in bad),
-            reasons=", ".join(reasons),
-        ))
+        found.append(
+            Partition(
+                name=name.rstrip("*"),
+                is_default=name.endswith("*"),
+                is_up=lines[0][1] == "up",
+                max_time_s=seconds(lines[0][2]),
+                default_time_s=seconds(lines[0][3]),
+                num_nodes=num_nodes,
+                num_usable=num_nodes - sum(int(words[4]) for words in bad),
+                reasons=", ".join(reasons),
+            )
+        )
     return tuple(found)
 
 
@@ -168,6 +189,18 @@ def try_host(host: str) -> Answer:
 
 
 __all__ = [
-    "ask", "find_address", "find_commands", "interface_of", "make_folder", "parse_partitions", "ping_controller", "seconds",
-    "slurm_partitions", "try_authentication", "try_host", "try_submission", "version_of_scheduler", "versions_here",
+    "ask",
+    "find_address",
+    "find_commands",
+    "interface_of",
+    "make_folder",
+    "parse_partitions",
+    "ping_controller",
+    "seconds",
+    "slurm_partitions",
+    "try_authentication",
+    "try_host",
+    "try_submission",
+    "version_of_scheduler",
+    "versions_here",
 ]

@@ -40,7 +40,9 @@ class Doctor:
     def __call__(self, *words, kind="slurm", program=PROGRAM, **options):
         """The findings, as dicts."""
         arguments = [kind, *words] if kind else words
-        done = self.slurm.as_user(A, "ctl", str(self.slurm.python), "-c", program, *map(str, arguments), timeout=200, check=True, **options)
+        done = self.slurm.as_user(
+            A, "ctl", str(self.slurm.python), "-c", program, *map(str, arguments), timeout=200, check=True, **options
+        )
         return json.loads(done.stdout.splitlines()[-1])
 
     def cause(self, *words, **options):
@@ -127,7 +129,9 @@ def test_loopback_address(doctor):
 
 
 def test_address_of_another_network(doctor, slurm):
-    with done_and_undone(slurm, ("ctl", "ip address add 10.55.0.1/24 dev eth0", "ip address del 10.55.0.1/24 dev eth0")):
+    with done_and_undone(
+        slurm, ("ctl", "ip address add 10.55.0.1/24 dev eth0", "ip address del 10.55.0.1/24 dev eth0")
+    ):
         cause = doctor.cause("-n", 2, "--nodes", 2, "--address", "10.55.0.1")
     assert cause["name"] == "connection" and "n1, n2" in cause["detail"] and "another network" in cause["detail"]
     assert "--address" in cause["remedy"]
@@ -146,7 +150,9 @@ def test_packets_to_the_controller_get_lost(doctor, slurm):
 
 
 def test_neither_folder_nor_way_back(doctor, slurm):
-    with done_and_undone(slurm, ("ctl", "ip address add 10.55.0.1/24 dev eth0", "ip address del 10.55.0.1/24 dev eth0")):
+    with done_and_undone(
+        slurm, ("ctl", "ip address add 10.55.0.1/24 dev eth0", "ip address del 10.55.0.1/24 dev eth0")
+    ):
         cause = doctor.cause("-n", 2, "--folder", "/tmp/private", "--address", "10.55.0.1")
     assert cause["name"] == "shared folder" and "neither" in cause["detail"]
 
@@ -169,7 +175,10 @@ def test_no_module(doctor):
 
 def test_missing_package(doctor, slurm):
     bare = slurm.scratch / "bare"
-    subprocess.run([slurm.as_root("ctl", "readlink", "-f", str(slurm.python)).stdout.strip(), "-m", "venv", "--without-pip", bare], check=True)
+    subprocess.run(
+        [slurm.as_root("ctl", "readlink", "-f", str(slurm.python)).stdout.strip(), "-m", "venv", "--without-pip", bare],
+        check=True,
+    )
     try:
         cause = doctor.cause("-n", 2, "--environment", bare)
     finally:
@@ -252,9 +261,14 @@ def test_time_limit_of_the_notebooks_job(doctor, slurm):
     assert cause["name"] == "time limit" and f"job {job}" in cause["detail"] and "longer --time" in cause["remedy"]
 
 
-@pytest.mark.parametrize("words, text", [
-    (("--memory", "400G"), "--memory 400G"), (("--gpus", "2"), "--gpus 2"), (("--nodes", "2", "-n", "99"), "-n 99"),
-])
+@pytest.mark.parametrize(
+    "words, text",
+    [
+        (("--memory", "400G"), "--memory 400G"),
+        (("--gpus", "2"), "--gpus 2"),
+        (("--nodes", "2", "-n", "99"), "-n 99"),
+    ],
+)
 def test_more_than_there_is(doctor, words, text):
     cause = doctor.cause(*words)
     assert cause["name"] == "submission" and text in cause["detail"] + cause["remedy"]
