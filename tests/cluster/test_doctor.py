@@ -599,7 +599,7 @@ def test_report_shows_each_row_and_escapes_what_others_wrote():
     assert (
         "NO  submission" in report.text
         and "\nCause: Slurm refuses" in report.text
-        and "\nRemedy: Look at" in report.text
+        and "\nRemedy: look at" in report.text
     )
     page = report._repr_html_()
     assert "&lt;b&gt;no&lt;/b&gt;" in page and "<b>no</b>" not in page
