@@ -19,6 +19,7 @@ NAME_PX, GAP_PX, PAD_PX = 22, 10, 4  # the line with a node's name; between boxe
 LEAST_BOX_PX = 58  # so that a name can be read
 CHARACTER_PX = 6.4  # of a name
 MAX_COLUMNS = 24  # of cells in a box
+DARK = "#16191d"  # text on light cells
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class NodeBox:
-    """A node in the picture; ``label`` is its name, without its beginning if there is no room."""
+    """A node in the picture; ``label`` is as much of its name as there is room for."""
 
     name: str
     label: str
@@ -101,7 +102,7 @@ def cluster_map_layout(nodes: Sequence[MapNode]) -> ClusterMapLayout:
     room = int(box[0] / CHARACTER_PX)
     for index, node in enumerate(nodes):
         x, y = (index % per_row) * (box[0] + GAP_PX), (index // per_row) * (box[1] + GAP_PX)
-        label = node.name if len(node.name) <= room else "…" + node.name[len(node.name) - room + 1 :]
+        label = _short(node.name, room)
         boxes.append(NodeBox(node.name, label, x, y, _node_text(node)))
         left = x + (box[0] - columns * cell) / 2
         for place, rank in enumerate(node.ranks):
@@ -110,6 +111,19 @@ def cluster_map_layout(nodes: Sequence[MapNode]) -> ClusterMapLayout:
     rows = -(-len(nodes) // per_row)
     size = max(WIDTH_PX, per_row * (box[0] + GAP_PX) - GAP_PX), rows * (box[1] + GAP_PX) - GAP_PX
     return ClusterMapLayout(tuple(boxes), tuple(cells), box, cell, size, _title(nodes))
+
+
+def _short(name: str, room: int) -> str:
+    """As much of a node's name as there is room for; its number is the last thing to go.
+
+    Examples
+    --------
+    >>> _short("node-07.site.org", 20), _short("node-07.site.org", 9), _short("node-07.site.org", 5)
+    ('node-07.site.org', 'node-07', '…e-07')
+    """
+    if len(name) > room and name[:1].isalpha():
+        name = name.partition(".")[0]
+    return name if len(name) <= room else "…" + name[len(name) - room + 1 :]
 
 
 def _box_size(cell: float, columns: int, most: int) -> tuple[float, float]:
@@ -193,6 +207,7 @@ def cluster_map_figure(nodes: Sequence[MapNode]) -> go.Figure:
     width, height = layout.size
     figure = go.Figure(layout=base_layout(layout.title, round(height) + 100))
     inner = 0.92 * layout.cell_size
+    text_size = 14 if layout.cell_size > 30 else 10 if layout.cell_size > 16 else 8
     for state, colour in STATE_COLOURS.items():
         cells = [cell for cell in layout.cells if cell.state == state]
         figure.add_trace(
@@ -200,7 +215,7 @@ def cluster_map_figure(nodes: Sequence[MapNode]) -> go.Figure:
                 name=state, showlegend=True, x=[c.x + layout.cell_size / 2 for c in cells], width=[inner] * len(cells),
                 base=[c.y + layout.cell_size - inner for c in cells], y=[inner] * len(cells), marker={"color": colour},
                 text=[str(c.rank) for c in cells], textposition="inside", insidetextanchor="middle", textangle=0,
-                insidetextfont={"color": "white", "size": 14 if layout.cell_size > 30 else 10 if layout.cell_size > 16 else 8},
+                insidetextfont={"color": DARK if state in ("idle", "waiting") else "white", "size": text_size},
                 hovertext=[c.hover for c in cells], hoverinfo="text",
             )
         )
