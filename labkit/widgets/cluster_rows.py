@@ -10,6 +10,7 @@ from labkit.cluster import manage
 from labkit.cluster.activity import RankActivity
 from labkit.cluster.engines import Engines
 from labkit.cluster.schedulers import find_scheduler
+from labkit.cluster.schedulers.scheduler import QueuePosition
 from labkit.errors import LabkitError
 from labkit.views.cluster_map import MapNode, MapRank
 
@@ -28,7 +29,7 @@ class Row:
         What its file and its batch system say; None for ``HERE``.
     is_own : bool
         Whether this notebook works with it.
-    position : int or None
+    position : QueuePosition or None
         Its job's place in the queue, where the batch system tells.
     where : str
         For ``HERE``: in words.
@@ -39,7 +40,7 @@ class Row:
     status: manage.ClusterStatus | None
     is_own: bool
     num_ranks: int
-    position: int | None = None
+    position: QueuePosition | None = None
     where: str = ""
 
     @property
@@ -87,7 +88,7 @@ class Row:
         record, job = self.status.record, self.status.job
         if not record.job_id:
             return f"no job yet ({record.kind})"
-        place = f", position {self.position}" if self.position else ""
+        place = f", position {self.position.place} of {self.position.waiting}" if self.position else ""
         reason = f": {job.reason.rstrip('.')}" if job.reason else ""
         word = {"unknown": f"is unknown to {record.kind} at present", "ended": "has ended"}.get(job.word, f"is {job.word}")
         return f"{record.kind} job {record.job_id} {word}{place}{reason}"
@@ -113,7 +114,7 @@ def own_name(engines: Engines) -> str | None:
     return getattr(engines, "name", None)
 
 
-def _position(status: manage.ClusterStatus) -> int | None:
+def _position(status: manage.ClusterStatus) -> QueuePosition | None:
     if status.job.word != "queued":
         return None
     with contextlib.suppress(LabkitError):
