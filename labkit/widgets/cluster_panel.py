@@ -49,7 +49,7 @@ class ClusterPanel(widgets.VBox):
         What is shown.
     list : ipywidgets.Select
         The clusters; its value is the selected one's name.
-    details, log, message : ipywidgets.HTML
+    details, lines, message : ipywidgets.HTML
     figure : FigureWidget
         The map.
     form : StartForm
@@ -70,7 +70,7 @@ class ClusterPanel(widgets.VBox):
         super().__init__([
             widgets.HBox([widgets.HTML("<b>Clusters</b>"), self.refresh_button, self.seen_at, Pulse(self.ticker.beat)],
                          layout=self._wrap | {"width": "100%"}),
-            self.list, self.details, self.map_box, self.log, self.buttons, self.message,
+            self.list, self.details, self.map_box, self.lines, self.buttons, self.message,
             widgets.HTML("<b>Start a cluster</b>"), self.form,
         ])
         self._show()
@@ -79,7 +79,7 @@ class ClusterPanel(widgets.VBox):
         wide = {"width": "auto"}
         self._wrap = {"flex_flow": "row wrap", "align_items": "center"}
         self.list = widgets.Select(options=[], rows=3, layout={"width": "auto", "max_width": "760px"})
-        self.details, self.log, self.message, self.seen_at = (widgets.HTML(layout=wide) for _ in range(4))
+        self.details, self.lines, self.message, self.seen_at = (widgets.HTML(layout=wide) for _ in range(4))
         self.figure = FigureWidget(cluster_map_figure(()))
         self.figure._config = {"displayModeBar": False, "responsive": True}
         self.map_box = widgets.VBox([], layout={"max_width": "860px"})
@@ -155,7 +155,7 @@ class ClusterPanel(widgets.VBox):
             text = last_lines(row, LOG_LINES) if row is not None else ""
         except Exception as error:
             text = error_sentence(error)
-        self.log.value = as_code(text, LOG_HEIGHT_PX)
+        self.lines.value = as_code(text, LOG_HEIGHT_PX)
 
     def _draw_map(self) -> None:
         row = self.selected
@@ -239,7 +239,7 @@ class ClusterPanel(widgets.VBox):
         with self._lock:
             if self._quiet:  # nobody has selected anything: the list has changed
                 return
-            self._asking, self.log.value = None, ""
+            self._asking, self.lines.value = None, ""
             self._show_selected()
             self._draw_map()
         self.ticker.beat(now=True)
