@@ -10,6 +10,7 @@ from labkit.errors import LabkitError, UsageError
 COMMANDS = {
     "lab": ("labkit.lab", "start JupyterLab with the first lesson"),
     "doctor": ("labkit.hardware.doctor", "say what this machine has and lacks, with remedies"),
+    "cluster": ("labkit.cluster.command", "start, look at and end clusters for MPI cells; job scripts"),
     "progress": ("labkit.grading.course_progress", "say how far you are in the course"),
     "grade": ("labkit.grading.command", "grade notebooks: a score sheet, reports, a class overview"),
     "exercises": ("labkit.grading.notebooks", "build or check the notebooks of the exercises"),

@@ -14,7 +14,7 @@ own_folders() { # private /run, /dev/shm and /tmp; what is shared of /tmp comes 
   IFS=: read -ra shared <<<"$CLUSTER_SHARE"
   shared+=("$CLUSTER_DIR")
   mount -t tmpfs -o mode=0755 tmpfs /run
-  mkdir -p -m 0755 /run/outside /run/munge
+  mkdir /run/outside /run/munge
   mount --rbind /tmp /run/outside
   mount -t tmpfs -o mode=1777 tmpfs /tmp
   for path in "${shared[@]}"; do

@@ -174,7 +174,9 @@ enter() { # USER HOST CMD...
   home=$(awk -F: -v user="$user" '$1 == user { print $6 }' "$CONF/passwd")
   [ -n "$home" ] || fail "no user $user on the hosts; normal users are: $CLUSTER_USERS"
   identity=(--reuid "$user" --regid "$user" --init-groups)
-  # The command dies with nsenter: whoever kills what it started here has killed it there too.
+  # The command runs in this folder, or at home if the user cannot enter it. It dies with nsenter: who kills the
+  # process that was started here has killed it there too.
+  # shellcheck disable=SC2016
   exec nsenter -t "$pid" -m -u -i -n -p "${clock[@]}" -- setpriv --pdeathsig KILL "${identity[@]}" \
     env -u CLUSTER_DIR -u CLUSTER_NET -u CLUSTER_CPUS -u CLUSTER_MEM -u CLUSTER_USERS -u CLUSTER_SHARE -u CLUSTER_LOCK \
     HOME="$home" USER="$user" LOGNAME="$user" SHELL=/bin/bash \
@@ -237,9 +239,9 @@ verb_mend() {
 verb_status() {
   local name
   [ -e "$CLUSTER_DIR/hosts" ] || fail "no cluster in $CLUSTER_DIR"
-  for name in $(cat "$CLUSTER_DIR/hosts"); do
+  while read -r name; do
     if is_down "$name"; then echo "$name down"; else echo "$name up, process 1 is $(pid_of "$name")"; fi
-  done
+  done <"$CLUSTER_DIR/hosts"
   if ! is_down ctl; then
     (enter root ctl sinfo --Node --long)
     (enter root ctl squeue --all)
