@@ -46,7 +46,7 @@ def is_busy(engines: Engines) -> bool:
 def ask_num_cpus(engines: Engines) -> dict[str, object]:
     """Ask one rank of each machine how many CPUs it may use: host -> ipyparallel's AsyncResult of a number."""
     first = {}
-    for rank in engines.ranks:
+    for rank in engines.ranks if engines._client is not None else ():
         first.setdefault(rank.host, rank)
     return {host: engines.submit(rank, _num_cpus) for host, rank in first.items()}
 

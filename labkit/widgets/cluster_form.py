@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 import ipywidgets as widgets
 
 from labkit.cluster import manage
-from labkit.cluster.options import BATCH_KINDS, ClusterOptions, parse_start
+from labkit.cluster.option_words import parse_start
+from labkit.cluster.options import BATCH_KINDS, ClusterOptions
 from labkit.cluster.schedulers import find_scheduler
 from labkit.errors import UsageError
 from labkit.widgets.cluster_rows import as_code, as_html, error_sentence
@@ -89,13 +90,14 @@ class StartForm(widgets.VBox):
         """Check what was chosen, and show the job script; what needs no job starts at once."""
         self.back()
         try:
-            options, dry = parse_start(self.words(), prog="Start")
+            request = parse_start(self.words(), prog="Start")
+            options = request.options
             script = manage.dry_run(options) if options.kind in BATCH_KINDS else ""
         except Exception as error:  # said in the panel, whatever it is
             self.say(error_sentence(error), True)
             return
         if not script:
-            if dry:
+            if request.dry_run:
                 self.say(f"A cluster of kind {options.kind} has no job script to look at.", True)
                 return
             self._go(options)

@@ -10,7 +10,7 @@ import ipywidgets as widgets
 
 from labkit.cluster.activity import activity, ask_num_cpus, is_busy
 from labkit.cluster.options import ClusterOptions
-from labkit.cluster.profiles import profile_names
+from labkit.cluster.profiles import load_profiles
 from labkit.views.cluster_map import MapNode, cluster_map_figure
 from labkit.widgets.cluster_actions import ClusterActions
 from labkit.widgets.cluster_form import StartForm
@@ -103,7 +103,7 @@ class ClusterPanel(widgets.VBox):
 
     def _profiles(self) -> list[str]:
         try:
-            return list(profile_names())
+            return sorted(load_profiles())
         except Exception as error:  # a file of profiles with a mistake: all else works
             self._say(error_sentence(error), True)
             return []
@@ -166,6 +166,7 @@ class ClusterPanel(widgets.VBox):
             self._nodes = nodes
             if nodes:
                 replace_figure(self.figure, cluster_map_figure(nodes))
+                self.figure.refresh_for_late_pages()
             shown = (self.figure,) if nodes else ()
             if self.map_box.children != shown:
                 self.map_box.children = shown
@@ -296,6 +297,7 @@ class ClusterPanel(widgets.VBox):
         return self.text()
 
     def _repr_mimebundle_(self, **kwargs):
+        self.ticker.beat(now=True)  # shown: while the next cells run, no word of the page is heard
         found = super()._repr_mimebundle_(**kwargs)
         found["text/plain"] = "The panel of clusters: %cluster list says the same in words."
         return found
