@@ -37,6 +37,19 @@ def option_word(field: str) -> str:
     return OPTION_WORDS.get(field, "--" + field.replace("_", "-"))
 
 
+def is_path(field: str, text: str) -> bool:
+    """Whether the text of a field is a path, and not a line of shell or a command of the nodes.
+
+    Examples
+    --------
+    >>> is_path("environment", "my venv"), is_path("environment", "conda activate labkit")
+    (True, False)
+    """
+    if field == "environment":
+        return _SHELL_LINE.match(text) is None
+    return field == "folder" or (field == "python" and "/" in text)
+
+
 @dataclass(frozen=True, slots=True)
 class ClusterOptions:
     """A cluster as it was asked for; checked and brought into one form when it is made.
@@ -131,7 +144,7 @@ class ClusterOptions:
     @property
     def environment_is_path(self) -> bool:
         """Whether ``environment`` is a folder, and not a line of shell."""
-        return self.environment is not None and _SHELL_LINE.match(self.environment) is None
+        return self.environment is not None and is_path("environment", self.environment)
 
     @property
     def time_seconds(self) -> int | None:
@@ -203,14 +216,14 @@ class ClusterOptions:
     @staticmethod
     def _checked_environment(value: object) -> str:
         text = check.check_text("--environment", value).strip()
-        return text if _SHELL_LINE.match(text) else check.check_path("--environment", text)
+        return check.check_path("--environment", text) if is_path("environment", text) else text
 
     @staticmethod
     def _checked_python(value: object) -> str:
         text = check.check_text("--python", value)
         if text.startswith("-"):
             raise UsageError(f"--python {text!r}: the path of an interpreter is needed, for example /usr/bin/python3.")
-        return check.check_path("--python", text) if "/" in text else text  # else a command on the nodes
+        return check.check_path("--python", text) if is_path("python", text) else text
 
     def _check_layout(self) -> None:
         if self.kind == "ssh":

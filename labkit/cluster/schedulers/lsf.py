@@ -102,8 +102,9 @@ class Lsf(Scheduler):
             words.append(f'-gpu "num={options.gpus}/host"')
         if options.memory is not None:
             words.append(f'-R "rusage[mem={options.memory}B/host]"')
-        if output is not None:
-            words.append(f"-o {quoted(output, '--folder', forbidden='%')}")
+        # without a file LSF sends the output by mail
+        file = f"{options.name}-%J.out" if output is None else quoted(output, "--folder", forbidden="%")
+        words.append(f"-o {file}")
         words.append("-rn")  # not started again from the beginning
         return self.directive_lines(words, options)
 

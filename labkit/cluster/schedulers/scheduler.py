@@ -20,8 +20,12 @@ TIME_LIMIT_S = 30  # Slurm's tools try an unreachable controller for 9 seconds b
 WORDS = ("queued", "starting", "running", "ended", "unknown")
 
 # Of a job or of MPI ranks around this process: a job that inherits them takes them for its own.
-_FOREIGN = re.compile(r"(SLURM|SBATCH|SRUN|PMI|PMIX|OMPI|HYDI|HYDRA|MPI_LOCAL|PBS|LSB)_?[A-Z0-9_]*")
-_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "PBS_CONF_FILE", "PBS_SERVER", "PBS_DEFAULT", "PBS_EXEC", "PBS_HOME")
+# What users and sites set as defaults for the tools (SBATCH_ACCOUNT, LSB_DEFAULTQUEUE) stays.
+_FOREIGN = re.compile(
+    r"(SLURM|PMI|PMI2|PMIX|OMPI|HYDI|HYDRA|LSB_DJOB|PBS_O)_\w+|MPI_LOCAL(RANKID|NRANKS)"
+    r"|PBS_(JOBID|JOBNAME|NODEFILE|ENVIRONMENT|TASKNUM)|LSB_(JOBID|HOSTS|MCPU_HOSTS|JOBINDEX)"
+)
+_KEPT = ("SLURM_CONF", "SLURM_CLUSTERS", "SLURM_MPI_TYPE", "SLURM_TIME_FORMAT", "SLURM_JWT")
 
 
 @dataclass(frozen=True, slots=True)
