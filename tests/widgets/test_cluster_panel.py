@@ -31,7 +31,7 @@ class FakeScheduler:
     """A batch system that says what it is told to."""
 
     title = "Slurm"
-    submit_command = ("no-such-command",)
+    submit_command = ("no-such-command", "--parsable")
 
     def __init__(self):
         self.states: dict[str, JobState] = {}
@@ -94,11 +94,10 @@ def scheduler(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     fake = FakeScheduler()
-    for module in ("manage", "registry"):
-        if hasattr(globals()[module], "find_scheduler"):
-            monkeypatch.setattr(f"labkit.cluster.{module}.find_scheduler", lambda kind: fake)
+    monkeypatch.setattr(manage, "find_scheduler", lambda kind: fake)
     for module in ("cluster_rows", "cluster_form", "cluster_actions"):
         monkeypatch.setattr(f"labkit.widgets.{module}.find_scheduler", lambda kind: fake)
+    monkeypatch.setattr(manage, "dry_run", lambda options: f"#!/bin/bash\n#SBATCH --ntasks={options.num_ranks}\n")
     return fake
 
 
@@ -218,6 +217,19 @@ def test_a_batch_system_that_fails_is_a_sentence(tmp_path, scheduler, panel, mon
     one.refresh()
     assert one.rows == before
     assert "This did not work (ZeroDivisionError)" in one.seen_at.value and "Traceback" not in one.seen_at.value
+
+
+def test_profiles_are_offered_and_a_file_with_a_mistake_is_a_sentence(tmp_path, scheduler, panel):
+    file = tmp_path / "config" / "labkit" / "clusters.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('[profiles.site]\nkind = "slurm"\nnum_ranks = 12\npartition = "debug"\n')
+    one = panel()
+    assert one.form.where.value == "site" and one.form.words() == ["site"]
+    one.form.start_button.click()
+    assert "--ntasks=12" in one.form.script.value
+    file.write_text("[profiles.site\n")
+    other = panel()
+    assert "is not valid TOML" in other.message.value and other.form.where.value == "local"
 
 
 # -- what is done ---------------------------------------------------------------------------------
