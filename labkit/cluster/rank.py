@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
 import types
 from collections import deque
@@ -79,6 +80,7 @@ def set_up(owner_pid: int | None = None) -> dict:
     MPI.Init_thread = lambda required=MPI.THREAD_MULTIPLE: MPI.Query_thread()
     _state.shell.user_ns.update(MPI=MPI, np=np, exit=sys.exit, quit=sys.exit)
     _make_first_victim()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a launcher that ends the others after a death need not wait for Python
     if owner_pid is not None:
         from labkit.cluster.owner import end_with
 

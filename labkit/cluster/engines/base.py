@@ -7,6 +7,7 @@ import contextlib
 import functools
 import logging
 import os
+import re
 import shutil
 import signal
 import time
@@ -18,7 +19,10 @@ from pathlib import Path
 from labkit.errors import EnginesError, NotAvailableError
 
 SET_UP_TIMEOUT_S = 120
+ASK_AGAIN_S = 0.3
 EXIT_TIMEOUT_S = 10
+ERROR = re.compile(r"(?i)error|fatal|critical|cannot|not found|no such|denied|unable|failed")
+LAUNCHER = re.compile(r"srun:|slurmstepd|\[mpiexec@|\[proxy")  # they tell of the end, not of its cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,7 @@ class Engines(ABC):
     def _set_up(self, num_ranks: int, patience_s: float = SET_UP_TIMEOUT_S) -> None:
         """Check that the engines are one MPI world, and note where each rank is."""
         ids = list(self._client.ids)
+        self._wait_for_answers(ids, patience_s)
         results = {eid: self._client[eid].apply_async(_set_up, self._owner_of_ranks()) for eid in ids}
         facts = {eid: result.get(timeout=patience_s) for eid, result in results.items()}
         sizes = sorted({fact["size"] for fact in facts.values()})
@@ -249,6 +254,27 @@ class Engines(ABC):
             key=lambda rank: rank.rank,
         )
         self.num_cells = 0
+
+    def _wait_for_answers(self, ids: list[int], patience_s: float) -> None:
+        """Until every engine has answered once.
+
+        An engine is announced when its heart beats, which may be before its other connections stand; what is
+        sent until then is dropped without a word, so it is sent again.
+        """
+        deadline = time.monotonic() + patience_s
+        silent = set(ids)
+        while silent:
+            results = {eid: self._client[eid].apply_async(os.getpid) for eid in silent}
+            until = min(deadline, time.monotonic() + ASK_AGAIN_S)
+            for eid, result in results.items():
+                result.wait(max(0.0, until - time.monotonic()))
+                if result.ready():
+                    silent.discard(eid)
+            answered = [result.msg_ids[0] for result in results.values() if result.ready()]
+            if answered:
+                self._client.purge_local_results(answered)
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{len(silent)} of {len(ids)} ranks did not answer within {patience_s:g} s")
 
     def _owner_of_ranks(self) -> int | None:
         """The process of this machine with which the ranks end; None if they are elsewhere."""
@@ -287,9 +313,11 @@ def quiet_log() -> logging.Logger:
 
 
 def last_words(output: str) -> str:
-    """The last lines that a program has printed, in one."""
+    """What a program has printed, in one line: where it speaks of an error the first such lines, else the last."""
     lines = [line.strip("= ") for line in output.splitlines() if line.strip("= ")]
-    return " | ".join(lines[-3:]) if lines else "it printed nothing"
+    errors = [line for line in lines if ERROR.search(line) and not LAUNCHER.match(line)]
+    chosen = list(dict.fromkeys(errors))[:3] or lines[-3:]
+    return " | ".join(chosen) if chosen else "it printed nothing"
 
 
 def _stop_quietly(cluster) -> None:

@@ -31,7 +31,7 @@ from labkit.errors import EnginesError, LabkitError, UsageError
 HEARTBEAT_MS = 500
 HEARTBEAT_MISSES = 40  # 20 s: a network that is gone for less is nothing
 CONNECT_TIMEOUT_S = 120.0  # from the start of the world to its last rank
-POLL_S = (0.5, 2.0, 5.0)  # how often the batch system is asked while a job waits: soon after its start, later, then
+POLL_S = (0.3, 2.0, 5.0)  # how often the batch system is asked while a job waits: soon after its start, later, then
 STATE_EVERY_S = 3.0  # while ranks run
 BUSY_S = 15.0  # how long ranks may take to react to an interrupt
 CAUSE_S = 6.0  # how long the batch system may take to notice what has happened
@@ -163,7 +163,7 @@ class BatchEngines(Engines):
         python = self.options.python
         engine = [
             "/bin/sh", "-c", GUARD, "labkit-rank", python, "-m", "ipyparallel.engine", "--log-level=30",
-            f"--profile-dir={folder}", f"--file={folder / 'security' / 'ipcontroller-engine.json'}",
+            f"--profile-dir={folder}", f"--file={_connection_file(folder, 'engine')}",
         ]
         options = dataclasses.replace(self.options, num_ranks=num_ranks)
         order = {
@@ -388,7 +388,7 @@ class BatchEngines(Engines):
         engines._deaths = folder / f"deaths-{engines._world}"
         progress(f"Connecting to cluster {record.name}")
         engines._client = ipyparallel.Client(
-            str(folder / "security" / "ipcontroller-client.json"), log=quiet_log(), timeout=SET_UP_TIMEOUT_S
+            _connection_file(folder, "client"), log=quiet_log(), timeout=SET_UP_TIMEOUT_S
         )
         if engines._world and not engines._world_file("ended").exists():
             engines._take_over(progress)
@@ -450,6 +450,14 @@ class BatchEngines(Engines):
 
         self._asking = threading.Thread(target=ask, daemon=True, name="labkit job state")
         self._asking.start()
+
+
+def _connection_file(folder: Path, side: str) -> str:
+    """What tells an engine or a client where the controller listens, and the key that signs their messages."""
+    found = sorted((folder / "security").glob(f"*-{side}.json"))
+    if not found:
+        raise EnginesError(f"The controller has left no connection file in {folder / 'security'}; it may have ended.")
+    return str(found[0])
 
 
 def _text(words: bytes | str | None) -> str:

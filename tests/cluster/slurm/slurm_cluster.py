@@ -179,7 +179,8 @@ class SlurmCluster:
 
     def state(self, job):
         """Slurm's word for the state of a job: PENDING, RUNNING, COMPLETED, TIMEOUT, NODE_FAIL and so on."""
-        return self.as_root("ctl", "squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T").stdout.strip()
+        question = ("squeue", "--noheader", "--states=all", f"--jobs={job}", "--format=%T")
+        return self.as_root("ctl", *question).stdout.strip()
 
     def wait_state(self, job, *states, timeout=60):
         return self.wait_until(lambda: (now := self.state(job)) in states and now, timeout, f"job {job} {states}")

@@ -81,7 +81,8 @@ has_pid() { pid_of "$1" >/dev/null; }
 none_left() { [ -z "$(our_processes)" ]; }
 
 known() { # HOST
-  grep -qsx -- "$1" "$CLUSTER_DIR/hosts" || fail "no host $1 here; there are: $(xargs <"$CLUSTER_DIR/hosts" 2>/dev/null)"
+  [ -e "$CLUSTER_DIR/hosts" ] || fail "no cluster in $CLUSTER_DIR; start one: test-cluster.sh up"
+  grep -qx -- "$1" "$CLUSTER_DIR/hosts" || fail "no host $1 here; there are: $(xargs <"$CLUSTER_DIR/hosts")"
 }
 
 address() { # HOST
