@@ -16,8 +16,8 @@ STATE_COLOURS = {
 WIDTH_PX, MAX_HEIGHT_PX = 760, 520  # of the boxes, on a page of usual width
 CELL_PX = 40  # at most
 NAME_PX, GAP_PX, PAD_PX = 22, 10, 4  # the line with a node's name; between boxes; between a box and its cells
-LEAST_BOX_PX = 58  # so that a name can be read
-CHARACTER_PX = 6.4  # of a name
+LEAST_BOX_PX = 62  # so that a name can be read
+CHARACTER_PX = 7.2  # of a name
 MAX_COLUMNS = 24  # of cells in a box
 DARK = "#16191d"  # text on light cells
 

@@ -62,7 +62,7 @@ class ClusterPanel(widgets.VBox):
         self.mpi = magics.mpi
         self.rows: tuple[Row, ...] = ()
         self._lock = threading.RLock()  # of what is shown
-        self._asked, self._nodes, self._quiet = 0.0, None, False
+        self._asked, self._nodes, self._quiet, self._own = 0.0, None, False, None
         self._cpus: tuple[tuple, dict] = ((), {})  # of which ranks, and what was asked
         self.actions = ClusterActions(self.mpi, magics.shell, self._say, self._on_actions)
         self.ticker = Ticker(self._tick, lambda: bool(self.actions.doing) or is_busy(self.mpi.engines))
@@ -194,7 +194,11 @@ class ClusterPanel(widgets.VBox):
             options = [(row.label, row.key) for row in self.rows]
             keys = [key for _, key in options]
             value = self.list.value if self.list.value in keys else keys[0] if keys else None
-            if tuple(self.list.options) != tuple(options):
+            own = next((row.key for row in self.rows if row.is_own), None)
+            if own is not None and own != self._own:
+                value = own  # what has just been started is what one wants to see
+            self._own = own
+            if tuple(self.list.options) != tuple(options) or self.list.value != value:
                 self._quiet = True
                 self.list.options = options
                 self.list.value = value
@@ -248,6 +252,8 @@ class ClusterPanel(widgets.VBox):
     def _on_actions(self) -> None:
         with self._lock:
             self._asking = None
+            if self.actions.doing in ("start", "connect"):
+                self._own = None
             self._show_buttons()
         self.ticker.beat(now=True)
 

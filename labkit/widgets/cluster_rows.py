@@ -74,7 +74,7 @@ class Row:
         if self.word == "lost":
             parts.append("Its controller is gone, so it cannot be used any more. Stop cancels its job and removes what is left.")
         if job.nodes:
-            parts.append(f"Nodes: {', '.join(job.nodes[:16])}{f' and {len(job.nodes) - 16} more' if len(job.nodes) > 16 else ''}.")
+            parts.append(f"Nodes: {', '.join(job.nodes[:4])}{f' and {len(job.nodes) - 4} more' if len(job.nodes) > 4 else ''}.")
         if self.is_own:
             parts.append("This notebook works with it.")
         elif not record.is_here():
@@ -160,4 +160,4 @@ def as_code(text: str, max_height_px: int) -> str:
         f"max-height:{max_height_px}px;overflow:auto;margin:2px 0;padding:6px 10px;border-radius:4px;line-height:1.35;"
         "font-size:12px;background:rgba(128,128,128,0.12);white-space:pre;"
     )
-    return f'<pre style="{style}">{html.escape(text)}</pre>' if text else ""
+    return f'<div style="width:0;min-width:100%"><pre style="{style}">{html.escape(text)}</pre></div>' if text else ""

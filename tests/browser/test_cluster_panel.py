@@ -25,6 +25,7 @@ fake = SimpleNamespace(
     title="Slurm", submit_command=("sbatch",), state=states.__getitem__, cancel=lambda job: states.pop(job),
     position=lambda job: QueuePosition(3, 17, "debug"),
 )
+manage.dry_run = lambda options: "#!/bin/bash\\n" + "\\n".join(f"#SBATCH --ntasks={options.num_ranks} # a line of a script that is long, {n}" for n in range(40))
 for module in (manage, cluster_actions, cluster_form, cluster_rows):
     module.find_scheduler = lambda kind: fake
 def record(name, job, owner, created=psutil.Process().create_time()):
