@@ -14,15 +14,7 @@ from labkit.cluster.profiles import load_profiles
 from labkit.views.cluster_map import MapNode, cluster_map_figure
 from labkit.widgets.cluster_actions import ClusterActions
 from labkit.widgets.cluster_form import StartForm
-from labkit.widgets.cluster_rows import (
-    Row,
-    as_code,
-    as_html,
-    error_sentence,
-    find_rows,
-    last_lines,
-    map_nodes,
-)
+from labkit.widgets.cluster_rows import Row, as_code, as_html, error_sentence, find_rows, last_lines, map_nodes
 from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.pulse import Pulse, Ticker
 from labkit.widgets.replace import replace_figure
@@ -33,10 +25,10 @@ NO_CLUSTERS = "No ranks are running, and there are no clusters. Start one below,
 
 
 class ClusterPanel(widgets.VBox):
-    """Clusters of this user, with buttons. While a page shows it, it brings itself up to date.
+    """Clusters of this user, with buttons; up to date while a page shows it.
 
-    Nothing here waits in the kernel's thread: clusters are looked at in one thread, which ends when no page shows
-    the panel any more, and started, connected to and stopped in another.
+    Nothing waits in the kernel's thread: clusters are looked at in one thread, which ends when no page shows
+    the panel any more; they are started, connected to and stopped in another.
 
     Parameters
     ----------
@@ -234,11 +226,11 @@ class ClusterPanel(widgets.VBox):
     # -- what somebody does ---------------------------------------------------------------------
 
     def _react(self, function) -> None:
-        self.ticker.beat()
         try:
             function()
         except Exception as error:
             self._say(error_sentence(error), True)
+        self.ticker.beat()  # afterwards: what is selected is what was seen when the button was pressed
 
     def _on_select(self, change) -> None:
         with self._lock:

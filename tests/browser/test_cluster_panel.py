@@ -94,6 +94,8 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
         "() => ![...document.querySelectorAll('select option')].some(o => o.textContent.includes('a-long-name'))", timeout=30_000
     )
 
+    panel.locator(".gtitle", has_text="6 ranks on 1 node").wait_for(timeout=30_000)
+
     # The job script is shown before it is submitted; a mistake is a sentence.
     panel.get_by_label("Ranks").fill("8")
     panel.get_by_label("Where").select_option("slurm")
