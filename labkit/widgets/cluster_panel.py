@@ -72,8 +72,7 @@ class ClusterPanel(widgets.VBox):
         self._wrap = {"flex_flow": "row wrap", "align_items": "center"}
         self.list = widgets.Select(options=[], rows=3, layout={"width": "auto", "max_width": "760px"})
         self.details, self.lines, self.message, self.seen_at = (widgets.HTML(layout=wide) for _ in range(4))
-        self.figure = FigureWidget(cluster_map_figure(()))
-        self.figure._config = {"displayModeBar": False, "responsive": True}
+        self.figure = _new_figure(())
         self.map_box = widgets.VBox([], layout={"max_width": "860px"})
         self.refresh_button = widgets.Button(description="Refresh", icon="refresh", layout={"width": "110px"})
         self.connect_button = widgets.Button(description="Connect", icon="plug", tooltip="Let %%mpi cells run there")
@@ -154,14 +153,16 @@ class ClusterPanel(widgets.VBox):
         nodes: tuple[MapNode, ...] = ()
         if row is not None:
             nodes = map_nodes(row, activity(self.mpi.engines), self._num_cpus() if row.is_own else {})
-        if nodes != self._nodes:
-            self._nodes = nodes
-            if nodes:
-                replace_figure(self.figure, cluster_map_figure(nodes))
-                self.figure.refresh_for_late_pages()
-            shown = (self.figure,) if nodes else ()
-            if self.map_box.children != shown:
-                self.map_box.children = shown
+        if nodes == self._nodes:
+            return
+        before, self._nodes = self._nodes or (), nodes
+        if nodes and _places(nodes) == _places(before):
+            replace_figure(self.figure, cluster_map_figure(nodes))
+            self.figure.refresh_for_late_pages()
+        else:  # other boxes: another figure
+            old, self.figure = self.figure, _new_figure(nodes)
+            self.map_box.children = (self.figure,) if nodes else ()
+            old.close()
 
     def _num_cpus(self) -> dict[str, int]:
         """What the nodes have answered so far; they are asked once, when their ranks are idle."""
@@ -297,5 +298,15 @@ class ClusterPanel(widgets.VBox):
     def _repr_mimebundle_(self, **kwargs):
         self.ticker.beat(now=True)  # shown: while the next cells run, no word of the page is heard
         found = super()._repr_mimebundle_(**kwargs)
-        found["text/plain"] = "The panel of clusters: %cluster list says the same in words."
+        found["text/plain"] = self.text()
         return found
+
+
+def _new_figure(nodes: tuple[MapNode, ...]) -> FigureWidget:
+    figure = FigureWidget(cluster_map_figure(nodes))
+    figure._config = {"displayModeBar": False, "responsive": True}
+    return figure
+
+
+def _places(nodes: tuple[MapNode, ...]) -> list:
+    return [(node.name, [rank.rank for rank in node.ranks]) for node in nodes]

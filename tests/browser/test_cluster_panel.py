@@ -117,4 +117,4 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
     panel.locator(".gtitle", has_text="3 ranks on 1 node").wait_for(timeout=30_000)
     panel.screenshot(path=str(tmp_path / "panel_local.png"))
     assert page.foreign_requests == []
-    assert page.errors == []
+    assert page.errors == [], "\n".join(page.errors)
