@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 from pathlib import Path
 
 from labkit.cluster import manage, registry
-from labkit.cluster.options import parse_script, parse_start
+from labkit.cluster.option_words import parse_start
 from labkit.errors import UsageError
 
 USAGE = """\
@@ -41,8 +40,9 @@ def main(argv: list[str]) -> int:
 
 
 def _start(words: list[str]) -> None:
-    options, dry = parse_start(words, prog="labkit cluster start")
-    if dry:
+    request = parse_start(words, prog="labkit cluster start", add_help=True)
+    options = request.options
+    if request.dry_run:
         print(manage.dry_run(options), end="")
         return
     if options.kind in ("local", "ssh"):
@@ -50,7 +50,7 @@ def _start(words: list[str]) -> None:
             f"a cluster of kind {options.kind!r} ends with the process that started it; start it in the notebook: "
             f"%cluster start {options.kind} ..."
         )
-    options = dataclasses.replace(options, keep=True)  # this process ends now
+    options = options.changed(keep=True)  # this process ends now
     engines = manage.start(options, _say)
     engines.leave()
     print(f"\nIn a notebook:  %load_ext labkit\n                %cluster connect {engines.name}")

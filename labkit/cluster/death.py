@@ -14,6 +14,13 @@ ABORT_NOTE = ".abort"  # ends the name of the note of a rank that called MPI Abo
 # A note is named after its machine and process: ranks on several machines share the folder.
 GUARD = '"$@"; code=$?; echo $code >"$LABKIT_DEATHS/$(uname -n)-$$"; exit $code'
 
+# The same in a job, where the launcher tells all to end with SIGTERM when one has died. The guard stays until its
+# engine has ended: Slurm would lose sight of an engine without a parent. What was told to end leaves no note.
+JOB_GUARD = (
+    'told=; trap told=1 TERM; "$@"; code=$?; '
+    '[ -n "$told" ] || echo $code >"$LABKIT_DEATHS/$(uname -n)-$$"; exit $code'
+)
+
 
 def note_name(host: str, guard_pid: int) -> str:
     """The name of the note of a rank's guard."""

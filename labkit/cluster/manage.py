@@ -14,8 +14,7 @@ from pathlib import Path
 from labkit.cluster import registry
 from labkit.cluster.engines import Engines, LocalEngines
 from labkit.cluster.options import ClusterOptions
-from labkit.cluster.schedulers import find_scheduler
-from labkit.cluster.schedulers.scheduler import JobState
+from labkit.cluster.schedulers import JobState, find_scheduler
 from labkit.errors import LabkitError, UsageError
 
 LOG_LINES = 40
@@ -71,11 +70,14 @@ def start(options: ClusterOptions, progress: Callable[[str], None]) -> Engines:
     EnginesError, NotAvailableError
         It did not come up; the job, if there was one, has been cancelled.
     """
-    if options.name and any(record.name == options.name for record in registry.records()):
-        raise UsageError(
-            f"There is a cluster {options.name!r} already: %cluster connect {options.name} works with it, "
-            f"%cluster stop {options.name} ends it."
-        )
+    names = {record.name for record in registry.records()}
+    if options.name in names and options.is_batch:
+        if options.name != options.kind:
+            raise UsageError(
+                f"There is a cluster {options.name!r} already: %cluster connect {options.name} works with it, "
+                f"%cluster stop {options.name} ends it."
+            )
+        options = options.changed(name=registry.free_name(options.kind))
     engines = engines_for(options)
     engines.start(options.num_ranks, progress)
     return engines
@@ -94,13 +96,13 @@ def dry_run(options: ClusterOptions) -> str:
 
     if options.kind in ("local", "ssh"):
         raise UsageError(f"A cluster of kind {options.kind!r} needs no job script: its ranks are started at once.")
-    folder = Path(options.folder or Path.home() / ".labkit" / "clusters") / (options.name or options.kind)
-    return engine_script(options, folder=folder, output=folder / "job.log")
+    folder = Path(options.folder or Path.home() / ".labkit" / "clusters") / options.name
+    return engine_script(options, folder=folder, start_in=os.getcwd())
 
 
 def status(record: registry.ClusterRecord) -> ClusterStatus:
     """What there is to know of a cluster; asks its batch system."""
-    job = JobState("unknown", "", "", (), "")
+    job = JobState("unknown")
     if record.job_id:
         with contextlib.suppress(LabkitError):
             job = find_scheduler(record.kind).state(record.job_id)

@@ -42,6 +42,8 @@ def set_up(owner_pid: int | None = None) -> dict:
     global _state
     if _state is not None:
         return _state.facts
+    # A launcher that ends the others after a death need not wait for Python, nor for MPI while it starts.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     import numpy as np
     import psutil
     from ipyparallel.datapub import publish_data
@@ -80,7 +82,6 @@ def set_up(owner_pid: int | None = None) -> dict:
     MPI.Init_thread = lambda required=MPI.THREAD_MULTIPLE: MPI.Query_thread()
     _state.shell.user_ns.update(MPI=MPI, np=np, exit=sys.exit, quit=sys.exit)
     _make_first_victim()
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a launcher that ends the others after a death need not wait for Python
     if owner_pid is not None:
         from labkit.cluster.owner import end_with
 

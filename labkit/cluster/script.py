@@ -34,30 +34,24 @@ _COMMANDS = {  # submit, watch, stop
 
 def engine_script(
     options: ClusterOptions,
-    command: Sequence[str],
     *,
     folder: str | os.PathLike,
-    deaths: str | os.PathLike,
     start_in: str | os.PathLike | None = None,
     output: str | os.PathLike | None = None,
     scheduler: Scheduler | None = None,
 ) -> str:
-    """The batch script that starts ``command`` on every rank of a cluster.
+    """The batch script of a cluster: it prepares the software and hands over to :mod:`labkit.cluster.keeper`.
 
     Parameters
     ----------
     options : ClusterOptions
         Of a kind with a scheduler.
-    command : sequence of str
-        The words of the engines' command; they arrive as they are, whatever characters they have.
     folder : path
         The cluster's folder, on a file system that the nodes share.
-    deaths : path
-        The folder of the notes of ranks that died (:mod:`labkit.cluster.death`).
     start_in : path, optional
         Where the ranks start, if the nodes have it; else in ``folder``.
     output : path, optional
-        The file of all output; ``engines.log`` in ``folder`` by default.
+        The file of all output; ``job.log`` in ``folder`` by default.
     scheduler : Scheduler, optional
         The one of ``options.kind`` by default.
 
@@ -68,7 +62,7 @@ def engine_script(
     """
     scheduler = find_scheduler(options.kind) if scheduler is None else scheduler
     shared = check_text("folder", os.fspath(folder))
-    log = check_text("output", os.path.join(shared, "engines.log") if output is None else os.fspath(output))
+    log = check_text("output", os.path.join(shared, "job.log") if output is None else os.fspath(output))
     wanted = [] if start_in is None else [f"cd {shlex.quote(os.fspath(start_in))} 2>/dev/null || "]
     lines = [
         "#!/bin/bash",
@@ -86,15 +80,18 @@ def engine_script(
         f"{''.join(wanted)}cd {shlex.quote(shared)}",
         "",
         *_variables(options, scheduler),
-        "# Each rank leaves a note here when its process dies.",
-        f"export {DEATH_NOTES}={shlex.quote(os.fspath(deaths))}",
-        "",
         *_python_check(options),
-        "# Start the ranks.",
-        "# shellcheck disable=SC2016 # what looks like shell here is for the ranks",
-        *_launch(options, scheduler, command, carried=(DEATH_NOTES,)),
+        "# Start ranks as often as the notebook asks for them, on the nodes of this job:",
+        *(f"#   {line}" for line in _launch(options, scheduler, ["ENGINE"])),
+        shlex.join(["exec", options.python, "-m", "labkit.cluster.keeper", shared]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def world_command(options: ClusterOptions, command: Sequence[str], scheduler: Scheduler | None = None) -> str:
+    """The text of shell that starts ``command`` on every rank, inside a job of :func:`engine_script`."""
+    scheduler = find_scheduler(options.kind) if scheduler is None else scheduler
+    return "\n".join(_launch(options, scheduler, command, carried=(DEATH_NOTES,)))
 
 
 def job_script(
@@ -204,7 +201,12 @@ def _environment(options: ClusterOptions) -> list[str]:
 def _site_mpiexec(options: ClusterOptions) -> list[str]:
     if not options.modules or options.mpi != "mpiexec":
         return []
-    return ['if [ -n "$site_mpiexec" ]; then mpiexec() { "$site_mpiexec" "$@"; }; fi', ""]
+    return [
+        'if [ -n "$site_mpiexec" ]; then',
+        '    export site_mpiexec; mpiexec() { "$site_mpiexec" "$@"; }; export -f mpiexec',
+        "fi",
+        "",
+    ]
 
 
 def _folder_check(folder: str) -> list[str]:

@@ -9,7 +9,8 @@ from IPython.core.magic import Magics, line_magic, magics_class
 
 from labkit.cluster import manage, registry
 from labkit.cluster.engines import LocalEngines
-from labkit.cluster.options import ClusterOptions, parse_start
+from labkit.cluster.option_words import parse_start
+from labkit.cluster.options import ClusterOptions
 from labkit.errors import UsageError
 from labkit.magics.mpi import MPIMagics
 from labkit.widgets.progress import Progress
@@ -64,11 +65,11 @@ class ClusterMagics(Magics):
     # -- verbs ----------------------------------------------------------------------------------
 
     def _start(self, words: list[str]) -> None:
-        options, dry = parse_start(words, prog="%cluster start")
-        if dry:
-            print(manage.dry_run(options))
-            return
-        self.start(options)
+        request = parse_start(words, prog="%cluster start")
+        if request.dry_run:
+            print(manage.dry_run(request.options), end="")
+        else:
+            self.start(request.options)
 
     def start(self, options: ClusterOptions) -> None:
         """Start a cluster; the next cells run there."""

@@ -62,6 +62,7 @@ class Engines(ABC):
         self._directory: str | None = None
         self._cluster = None
         self._client = None
+        self._ended: set[int] = set()  # engines of worlds that are gone
 
     # -- what differs ---------------------------------------------------------------------------
 
@@ -107,6 +108,7 @@ class Engines(ABC):
         try:
             if self._client is None:
                 say("the controller")
+                self._ended.clear()
                 self._start_controller()
             say("the ranks")
             self._launch(num_ranks, say)
@@ -150,7 +152,9 @@ class Engines(ABC):
         """End all ranks at once."""
         self._kill_ranks()
         self.ranks = []
-        self._forget_engines()
+        if self._client is not None:
+            # The controller may take them for living until their hearts have missed some beats.
+            self._ended |= set(self._client.ids)
 
     def lost(self) -> bool:
         """Whether a rank that should run is gone."""
@@ -226,16 +230,19 @@ class Engines(ABC):
 
     def _wait_for_engines(self, num_ranks: int, say) -> None:
         shown, started = -1, time.monotonic()
-        while (connected := len(self._client.ids)) < num_ranks:
+        while (connected := len(self._new_ids())) < num_ranks:
             if connected != shown:
                 say(f"{connected} of {num_ranks} connected")
                 shown = connected
             self._check_launched(connected, num_ranks, time.monotonic() - started)
             time.sleep(0.05)
 
+    def _new_ids(self) -> list[int]:
+        return [eid for eid in self._client.ids if eid not in self._ended]
+
     def _set_up(self, num_ranks: int, patience_s: float = SET_UP_TIMEOUT_S) -> None:
         """Check that the engines are one MPI world, and note where each rank is."""
-        ids = list(self._client.ids)
+        ids = self._new_ids()
         self._wait_for_answers(ids, patience_s)
         results = {eid: self._client[eid].apply_async(_set_up, self._owner_of_ranks()) for eid in ids}
         facts = {eid: result.get(timeout=patience_s) for eid, result in results.items()}
@@ -286,23 +293,6 @@ class Engines(ABC):
             f"{', '.join(map(str, sizes))}. mpiexec and the MPI library of mpi4py are of "
             f"different kinds; labkit doctor names both."
         )
-
-    def _forget_engines(self) -> None:
-        """Wait until ipyparallel knows that the old engines are gone."""
-        if self._client is None:
-            return
-        deadline = time.monotonic() + EXIT_TIMEOUT_S
-        while self._client.ids and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if self._client.ids:
-            self._replace_controller()
-
-    def _replace_controller(self) -> None:
-        """A new controller is slower than one that has forgotten its engines, and always works."""
-        client, cluster = self._client, self._cluster
-        self._client = self._cluster = None
-        client.close(linger=0)
-        _stop_quietly(cluster)
 
 
 def quiet_log() -> logging.Logger:

@@ -18,13 +18,14 @@ from pathlib import Path
 
 from labkit.cluster import registry
 from labkit.cluster.address import address_for
-from labkit.cluster.death import DEATH_NOTES, GUARD, read_death_notes
+from labkit.cluster.death import DEATH_NOTES, JOB_GUARD, read_death_notes
 from labkit.cluster.engines.base import EXIT_TIMEOUT_S, SET_UP_TIMEOUT_S, Engines, last_words, quiet_log
 from labkit.cluster.keeper import write_whole
+from labkit.cluster.engines.job_launcher import job_launcher
 from labkit.cluster.options import ClusterOptions
 from labkit.cluster.schedulers import Scheduler, find_scheduler
 from labkit.cluster.schedulers.scheduler import JobState
-from labkit.cluster.script import engine_script
+from labkit.cluster.script import engine_script, world_command
 from labkit.cluster.watch import CONTROLLER_CONFIG
 from labkit.errors import EnginesError, LabkitError, UsageError
 
@@ -35,7 +36,6 @@ POLL_S = (0.3, 2.0, 5.0)  # how often the batch system is asked while a job wait
 STATE_EVERY_S = 3.0  # while ranks run
 BUSY_S = 15.0  # how long ranks may take to react to an interrupt
 CAUSE_S = 6.0  # how long the batch system may take to notice what has happened
-LAUNCHERS = {"slurm": "Slurm", "pbs": "PBS", "lsf": "LSF", "sge": "SGE"}
 
 
 class BatchEngines(Engines):
@@ -58,8 +58,8 @@ class BatchEngines(Engines):
     def __init__(self, options: ClusterOptions, scheduler: Scheduler | None = None):
         super().__init__()
         self.scheduler = scheduler or find_scheduler(options.kind)
-        self.name = options.name or registry.free_name(options.kind)
-        self.options = dataclasses.replace(options, name=self.name)
+        self.options = options
+        self.name = options.name
         self.where = f"{self.scheduler.title} cluster {self.name!r}"
         self.job_id = ""
         self.state: JobState | None = None
@@ -98,17 +98,17 @@ class BatchEngines(Engines):
         from traitlets.config import Config
 
         folder = self._make_folder()
-        script = engine_script(self.options, folder=folder, output=folder / "job.log")
+        script = engine_script(self.options, folder=folder, start_in=os.getcwd(), scheduler=self.scheduler)
         (folder / "ipcontroller_config.py").write_text(
             CONTROLLER_CONFIG.format(folder=str(folder), name=self.name, owner=None if self.options.keep else os.getpid())
         )
-        launcher = f"{LAUNCHERS[self.options.kind]}EngineSetLauncher"
+        launcher = job_launcher(self.scheduler)
         config = Config()
-        config[launcher].batch_template = script.replace("{", "{{").replace("}", "}}")  # a template of str.format
-        config[launcher].batch_file_name = str(folder / "job.sh")
+        config[launcher.__name__].batch_template = script.replace("{", "{{").replace("}", "}}")  # it is formatted
+        config[launcher.__name__].batch_file_name = str(folder / "job.sh")
         address = self.options.address or address_for(self.scheduler.some_nodes())
         self._cluster = ipyparallel.Cluster(
-            engines=self.options.kind, profile_dir=str(folder), load_profile=False, config=config, log=quiet_log(),
+            engines=launcher, profile_dir=str(folder), load_profile=False, config=config, log=quiet_log(),
             delay=0, shutdown_atexit=False, send_engines_connection_env=False,
             controller_args=[
                 "--nodb",
@@ -162,12 +162,11 @@ class BatchEngines(Engines):
         self._deaths.mkdir()
         python = self.options.python
         engine = [
-            "/bin/sh", "-c", GUARD, "labkit-rank", python, "-m", "ipyparallel.engine", "--log-level=30",
+            "/bin/sh", "-c", JOB_GUARD, "labkit-rank", python, "-m", "ipyparallel.engine", "--log-level=30",
             f"--profile-dir={folder}", f"--file={_connection_file(folder, 'engine')}",
         ]
-        options = dataclasses.replace(self.options, num_ranks=num_ranks)
         order = {
-            "command": ["/bin/bash", "-c", "exec " + self.scheduler.launch(options, engine)],
+            "command": ["/bin/bash", "-c", world_command(self._options_of_world(num_ranks), engine, self.scheduler)],
             "environment": {DEATH_NOTES: str(self._deaths)},
             "num_ranks": num_ranks,
         }
@@ -176,16 +175,17 @@ class BatchEngines(Engines):
             self._submit(say)
         self._wait_for_job(say)
 
-    def _submit(self, say) -> None:
-        import subprocess
+    def _options_of_world(self, num_ranks: int) -> ClusterOptions:
+        """The options for so many ranks in the job that there is: fewer nodes, if they are enough."""
+        options = self.options
+        if num_ranks == options.num_ranks:
+            return options
+        nodes = options.num_nodes and min(options.num_nodes, num_ranks)
+        return options.changed(num_ranks=num_ranks, num_nodes=nodes, ranks_per_node=None)
 
+    def _submit(self, say) -> None:
         say(f"a job for {self.scheduler.title}")
-        try:
-            set_id = self._cluster.start_engines_sync(n=self.options.num_ranks)
-        except FileNotFoundError as error:
-            raise self.scheduler.not_found(error) from None
-        except subprocess.CalledProcessError as error:
-            raise EnginesError(self.scheduler.words_for_refusal(_text(error.stderr) or _text(error.output))) from None
+        set_id = self._cluster.start_engines_sync(n=self.options.num_ranks)
         self.job_id = self._cluster.engines[set_id].job_id
         self._record()
 
@@ -201,7 +201,7 @@ class BatchEngines(Engines):
             position = self.scheduler.position(self.job_id)
             say("; ".join(filter(None, [
                 f"job {self.job_id} is queued" if self.state.word == "queued" else f"job {self.job_id}",
-                f"position {position}" if position else "", self.state.reason,
+                f"place {position.place} of {position.waiting} in {position.queue}" if position else "", self.state.reason,
             ])))
             waited = time.monotonic() - began
             time.sleep(POLL_S[0] if waited < 10 else POLL_S[1] if waited < 120 else POLL_S[2])
@@ -277,7 +277,7 @@ class BatchEngines(Engines):
         if self.state is not None and self.state.word == "ended":
             self.job_id = ""
             return
-        alive = list(self._client.ids)
+        alive = self._new_ids()
         if alive:
             with contextlib.suppress(Exception):  # whom it does not reach, the keeper does
                 self._client.send_signal(signal.SIGKILL, targets=alive, block=False)
@@ -305,15 +305,10 @@ class BatchEngines(Engines):
                 self.scheduler.cancel(self.job_id)
         self.job_id, self.state = "", None
 
-    def _forget_engines(self) -> None:
-        if self.job_id:
-            super()._forget_engines()
-        elif self._client is not None:
-            self._replace_controller()
-
-    def _replace_controller(self) -> None:
-        self._cancel()
-        self._end_controller()
+    def end_ranks(self) -> None:
+        super().end_ranks()
+        if not self.job_id:
+            self._end_controller()
 
     def stop(self) -> None:
         atexit.unregister(self.stop)
@@ -407,7 +402,7 @@ class BatchEngines(Engines):
         try:
             self._wait_for_job(say)
             self._wait_for_engines(num_ranks, say)
-            self._client.send_signal(signal.SIGINT, targets=list(self._client.ids), block=False)
+            self._client.send_signal(signal.SIGINT, targets=self._new_ids(), block=False)
             self._set_up(num_ranks, patience_s=BUSY_S)
         except (EnginesError, TimeoutError):
             self.end_ranks()
@@ -458,7 +453,3 @@ def _connection_file(folder: Path, side: str) -> str:
     if not found:
         raise EnginesError(f"The controller has left no connection file in {folder / 'security'}; it may have ended.")
     return str(found[0])
-
-
-def _text(words: bytes | str | None) -> str:
-    return words.decode(errors="replace") if isinstance(words, bytes) else words or ""

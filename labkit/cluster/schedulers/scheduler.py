@@ -118,6 +118,10 @@ class Scheduler(ABC):
         """Where a waiting job stands; None where the scheduler does not tell."""
         return None
 
+    def some_nodes(self) -> list[str]:
+        """Names or addresses of some nodes, to find the network that leads there; [] if they are not known."""
+        return []
+
     def explain_refusal(self, text: str) -> str:
         """What the scheduler's refusal means and what to do, in plain words; "" if it is not known."""
         return ""

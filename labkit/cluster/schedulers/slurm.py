@@ -123,6 +123,10 @@ class Slurm(Scheduler):
             return None
         return QueuePosition(waiting.index(job_id) + 1, len(waiting), partition)
 
+    def some_nodes(self) -> list[str]:
+        answer = self.ask(["sinfo", "--noheader", "--Node", "--format=%o"])
+        return answer.output.split()[:4] if answer.status == 0 else []
+
     def explain_refusal(self, text: str) -> str:
         return next((means for words, means in REFUSALS.items() if words.lower() in text.lower()), "")
 
