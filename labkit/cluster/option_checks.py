@@ -33,7 +33,7 @@ def check_count(option: str, value: object, least: int) -> int:
 def check_text(option: str, value: object) -> str:
     """Text of one line, without control characters."""
     if not isinstance(value, str):
-        raise UsageError(f"{option} {value!r}: this is a {type(value).__name__}, and a text is needed.")
+        raise UsageError(f"{option} {value!r}: a text is needed, and this is of type {type(value).__name__}.")
     if not value.strip():
         raise UsageError(f"{option}: the text is empty; give a value or leave {option} out.")
     if not value.isprintable():

@@ -180,9 +180,9 @@ class ClusterOptions:
         for field in _UNUSED[self.kind]:
             value = getattr(self, field)
             if value not in (None, (), [], 0) and not (field == "num_nodes" and value == 1):
+                text = " ".join(map(str, value)) if isinstance(value, (tuple, list)) else value
                 raise UsageError(
-                    f"{option_word(field)} {value if not isinstance(value, tuple) else ' '.join(map(str, value))}: "
-                    f"a cluster of kind {self.kind} has no use for it. Leave it out, or start another kind "
+                    f"{option_word(field)} {text}: a cluster of kind {self.kind} has no use for it. Leave it out, or start another kind "
                     f"({', '.join(kind for kind in KINDS if field not in _UNUSED[kind])})."
                 )
 

@@ -86,7 +86,7 @@ def read_profiles(path: Path) -> dict[str, Profile]:
             raise UsageError(f"{path}: there is no table {key!r} here. Write profiles as [profiles.NAME].")
     profiles = tables.get("profiles", {})
     if not isinstance(profiles, dict):
-        raise UsageError(f"{path}: profiles is a {type(profiles).__name__}. Write profiles as [profiles.NAME].")
+        raise UsageError(f"{path}: profiles is of type {type(profiles).__name__}. Write profiles as [profiles.NAME].")
     return {name: _profile(path, name, values) for name, values in profiles.items()}
 
 

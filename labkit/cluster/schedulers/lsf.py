@@ -148,7 +148,7 @@ def parse_job(text: str) -> JobState:
     ended = ""
     if word == "ended" and (stat == "DONE" or code.isdigit()):
         status = int(code) if code.isdigit() else 0
-        ended = exit_words(0, status - 128) if 128 < status <= 128 + 64 else exit_words(status)
+        ended = exit_words(status)
     if stat == "EXIT":
         known = next((words for code, words in _TERMINATIONS.items() if reason.startswith(code)), "")
         return JobState(word, known or f"Its script failed ({ended or reason}). See its output.", native, nodes, ended)

@@ -222,19 +222,21 @@ def job_environment() -> dict[str, str]:
 
 
 def exit_words(status: int, signal_number: int = 0) -> str:
-    """How a process ended.
+    """How a process ended; of an exit status above 128 also which signal a shell means by it.
 
     Examples
     --------
-    >>> exit_words(3), exit_words(0, 9), exit_words(0)
-    ('exit status 3', 'signal 9 (SIGKILL)', 'exit status 0')
+    >>> exit_words(3), exit_words(0, 9), exit_words(137)
+    ('exit status 3', 'signal 9 (SIGKILL)', 'exit status 137: signal 9 (SIGKILL)')
     """
-    if signal_number:
-        try:
-            return f"signal {signal_number} ({signal.Signals(signal_number).name})"
-        except ValueError:
-            return f"signal {signal_number}"
-    return f"exit status {status}"
+    if signal_number == 0 and not 128 < status <= 128 + 64:
+        return f"exit status {status}"
+    number = signal_number or status - 128
+    try:
+        words = f"signal {number} ({signal.Signals(number).name})"
+    except ValueError:
+        words = f"signal {number}"
+    return words if signal_number else f"exit status {status}: {words}"
 
 
 def quoted(text: str, option: str, forbidden: str = "") -> str:

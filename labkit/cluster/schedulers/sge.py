@@ -140,7 +140,7 @@ def parse_accounting(text: str) -> JobState:
     failed, why = failed.strip(), why.strip()
     code = facts.get("exit_status", "").split(" ")[0]
     status = int(code) if code.isdigit() else 0
-    ended = exit_words(0, status - 128) if 128 < status <= 128 + 64 else exit_words(status)
+    ended = exit_words(status)
     nodes = unique(host for host in [facts.get("hostname", "")] if host not in ("", "unknown"))
     if failed == "37":
         reason = "It passed a limit of time or memory. Ask for more with --time."

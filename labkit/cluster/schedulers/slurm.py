@@ -155,7 +155,7 @@ def parse_job(text: str) -> JobState:
         words,
         native if reason in ("None", "") else f"{native} ({reason})",
         _nodes(facts.get("NodeList", "")),
-        _exit(facts.get("ExitCode", "")) if word == "ended" else "",
+        _exit(native, facts.get("ExitCode", "")),
     )
 
 
@@ -170,7 +170,7 @@ def parse_accounting(text: str) -> JobState:
     native, code, nodes = (*text.strip().splitlines()[-1].split("|"), "", "")[:3]
     word = _WORDS.get(native.split()[0].rstrip("+") if native else "", "unknown")
     words = why_ended(native, {"ExitCode": code}, "None") if word == "ended" else why_waiting(native, "None")
-    return JobState(word, words, native, _nodes(nodes), _exit(code) if word == "ended" else "")
+    return JobState(word, words, native, _nodes(nodes), _exit(native, code))
 
 
 def _nodes(text: str) -> tuple[str, ...]:
@@ -180,9 +180,9 @@ def _nodes(text: str) -> tuple[str, ...]:
         return ()
 
 
-def _exit(code: str) -> str:
-    """``"3:0"`` is exit status 3, ``"0:9"`` signal 9."""
+def _exit(native: str, code: str) -> str:
+    """``"3:0"`` is exit status 3, ``"0:9"`` signal 9; ``"0:0"`` also stands for none at all."""
     status, _, number = code.partition(":")
-    if not (status.isdigit() and number.isdigit()):
+    if not (status.isdigit() and number.isdigit()) or (code == "0:0" and native != "COMPLETED"):
         return ""
     return exit_words(int(status), int(number))
