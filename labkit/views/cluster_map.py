@@ -24,7 +24,7 @@ DARK = "#16191d"  # text on light cells
 
 @dataclass(frozen=True, slots=True)
 class MapRank:
-    """A rank on the map: ``state`` is a key of ``STATE_COLOURS``, ``text`` says it in words, ``gpu`` is its own device."""
+    """A rank on the map: ``state`` is a key of ``STATE_COLOURS``, ``text`` says more, ``gpu`` is its own device."""
 
     rank: int
     state: str
@@ -153,7 +153,8 @@ def _best_grid(num_nodes: int, most: int) -> tuple[float, int, int]:
 def _node_text(node: MapNode) -> str:
     parts = [f"{node.num_cpus} CPU{'s' if node.num_cpus != 1 else ''}"] if node.num_cpus else []
     ranks = sorted(rank.rank for rank in node.ranks)
-    parts.append(f"rank{'s' if len(ranks) > 1 else ''} {_numbers_text(ranks)}" if ranks else "its ranks are not known here")
+    numbers = f"rank{'s' if len(ranks) > 1 else ''} {_numbers_text(ranks)}"
+    parts.append(numbers if ranks else "its ranks are not known here")
     return f"<b>{node.name}</b><br>" + ", ".join(parts)
 
 
@@ -222,8 +223,8 @@ def cluster_map_figure(nodes: Sequence[MapNode]) -> go.Figure:
     box_width, box_height = layout.box_size
     figure.add_trace(
         go.Scatter(  # the names of the nodes
-            x=[box.x + box_width / 2 for box in layout.boxes], y=[box.y + NAME_PX / 2 for box in layout.boxes], mode="text",
-            text=[box.label for box in layout.boxes], textfont={"color": INK, "size": 11}, showlegend=False,
+            x=[box.x + box_width / 2 for box in layout.boxes], y=[box.y + NAME_PX / 2 for box in layout.boxes],
+            mode="text", text=[box.label for box in layout.boxes], textfont={"color": INK, "size": 11}, showlegend=False,
             hovertext=[box.hover for box in layout.boxes], hoverinfo="text",
         )
     )
@@ -231,8 +232,8 @@ def cluster_map_figure(nodes: Sequence[MapNode]) -> go.Figure:
         barmode="overlay",
         shapes=[
             {
-                "type": "rect", "x0": box.x, "x1": box.x + box_width, "y0": box.y, "y1": box.y + box_height, "layer": "below",
-                "fillcolor": "rgba(128,128,128,0.10)", "line": {"color": INK, "width": 1},
+                "type": "rect", "x0": box.x, "x1": box.x + box_width, "y0": box.y, "y1": box.y + box_height,
+                "layer": "below", "fillcolor": "rgba(128,128,128,0.10)", "line": {"color": INK, "width": 1},
             }
             for box in layout.boxes
         ],

@@ -1,4 +1,4 @@
-"""Starting, connecting and stopping for the panel: in a thread, so that the page stays alive, and between two cells where a notebook's engines change."""
+"""Starting, connecting and stopping for the panel: in a thread; a notebook's engines change between two cells."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ class ClusterActions:
         except BaseException as error:  # a thread has nobody else to tell
             logging.getLogger(__name__).debug("%s", word, exc_info=True)
             if self._cancel.is_set():
-                self.say(f"Cancelled: {word}. No ranks have been started, and there is no job any more." if word == "start"
-                         else f"Cancelled: {word}.", False)
+                left = " No ranks have been started, and there is no job any more." if word == "start" else ""
+                self.say(f"Cancelled: {word}.{left}", False)
             else:
                 self.say(error_sentence(error), True)
         finally:

@@ -40,7 +40,9 @@ class StartForm(widgets.VBox):
     start_button, submit_button, back_button : ipywidgets.Button
     """
 
-    def __init__(self, profiles: Sequence[str], start: Callable[[ClusterOptions], None], say: Callable[[str, bool], None]):
+    def __init__(
+        self, profiles: Sequence[str], start: Callable[[ClusterOptions], None], say: Callable[[str, bool], None]
+    ):
         self.start, self.say = start, say
         self.options: ClusterOptions | None = None  # whose script is shown
         style, room = {"description_width": "52px"}, {"width": "150px"}
@@ -50,13 +52,15 @@ class StartForm(widgets.VBox):
         )
         self.num_ranks = widgets.Text(placeholder="4", description="Ranks", style=style, layout=room)
         self.num_nodes = widgets.Text(placeholder="any", description="Nodes", style=style, layout=room)
-        self.time = widgets.Text(placeholder="minutes, H:M:S", description="Time", style=style, layout={"width": "200px"})
+        self.time = widgets.Text(
+            placeholder="minutes, H:M:S", description="Time", style=style, layout={"width": "200px"},
+        )
         self.keep = widgets.Checkbox(
             description="Keep it when the notebook ends", indent=False, layout={"width": "250px"}, value=False,
         )
         self.more = widgets.Text(
-            placeholder="other options, as: --partition gpu --gpus 2 --account physics", description="More", style=style,
-            layout={"flex": "1 1 300px", "min_width": "260px"},
+            placeholder="other options, as: --partition gpu --gpus 2 --account physics", description="More",
+            style=style, layout={"flex": "1 1 300px", "min_width": "260px"},
         )
         self.start_button = widgets.Button(description="Start …", icon="play", button_style="primary")
         self.submit_button = widgets.Button(description="Submit this job", icon="check", button_style="primary")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 
 import ipywidgets as widgets
 
-from labkit.cluster.activity import activity, ask_num_cpus, is_busy
+from labkit.cluster.activity import activity, is_busy
 from labkit.cluster.options import ClusterOptions
 from labkit.cluster.profiles import load_profiles
-from labkit.views.cluster_map import MapNode, cluster_map_figure
 from labkit.widgets.cluster_actions import ClusterActions
 from labkit.widgets.cluster_form import StartForm
+from labkit.widgets.cluster_map import ClusterMap, CPUCounts
 from labkit.widgets.cluster_rows import Row, as_code, as_html, error_sentence, find_rows, last_lines, map_nodes
-from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.pulse import Pulse, Ticker
-from labkit.widgets.replace import replace_figure
 
 WAITING_S, RUNNING_S = 5.0, 15.0  # how often the batch system is asked while a job waits, and else
 LOG_LINES, LOG_HEIGHT_PX = 12, 190
@@ -42,8 +39,7 @@ class ClusterPanel(widgets.VBox):
     list : ipywidgets.Select
         The clusters; its value is the selected one's name.
     details, lines, message : ipywidgets.HTML
-    figure : FigureWidget
-        The map.
+    map : ClusterMap
     form : StartForm
     connect_button, stop_button, yes_button, no_button, refresh_button, cancel_button : ipywidgets.Button
     actions : ClusterActions
@@ -54,15 +50,15 @@ class ClusterPanel(widgets.VBox):
         self.mpi = magics.mpi
         self.rows: tuple[Row, ...] = ()
         self._lock = threading.RLock()  # of what is shown
-        self._asked, self._nodes, self._quiet, self._own = 0.0, None, False, None
-        self._cpus: tuple[tuple, dict] = ((), {})  # of which ranks, and what was asked
+        self._asked, self._quiet, self._own = 0.0, False, None
+        self._cpus = CPUCounts()
         self.actions = ClusterActions(self.mpi, magics.shell, self._say, self._on_actions)
         self.ticker = Ticker(self._tick, lambda: bool(self.actions.doing) or is_busy(self.mpi.engines))
         self._make_parts()
         super().__init__([
             widgets.HBox([widgets.HTML("<b>Clusters</b>"), self.refresh_button, self.seen_at, Pulse(self.ticker.beat)],
                          layout=self._wrap | {"width": "100%"}),
-            self.list, self.details, self.map_box, self.lines, self.buttons, self.message,
+            self.list, self.details, self.map, self.lines, self.buttons, self.message,
             widgets.HTML("<b>Start a cluster</b>"), self.form,
         ])
         self._show()
@@ -72,8 +68,7 @@ class ClusterPanel(widgets.VBox):
         self._wrap = {"flex_flow": "row wrap", "align_items": "center"}
         self.list = widgets.Select(options=[], rows=3, layout={"width": "auto", "max_width": "760px"})
         self.details, self.lines, self.message, self.seen_at = (widgets.HTML(layout=wide) for _ in range(4))
-        self.figure = _new_figure(())
-        self.map_box = widgets.VBox([], layout={"max_width": "860px"})
+        self.map = ClusterMap()
         self.refresh_button = widgets.Button(description="Refresh", icon="refresh", layout={"width": "110px"})
         self.connect_button = widgets.Button(description="Connect", icon="plug", tooltip="Let %%mpi cells run there")
         self.stop_button = widgets.Button(description="Stop …", icon="stop")
@@ -87,8 +82,8 @@ class ClusterPanel(widgets.VBox):
         self.list.observe(self._on_select, "value")
         for button, react in (
             (self.refresh_button, lambda: self.ticker.beat(now=True)), (self.connect_button, self._connect),
-            (self.stop_button, self._ask_to_stop), (self.yes_button, self._stop), (self.no_button, self._forget_question),
-            (self.cancel_button, self._cancel),
+            (self.stop_button, self._ask_to_stop), (self.yes_button, self._stop),
+            (self.no_button, self._forget_question), (self.cancel_button, self._cancel),
         ):
             button.on_click(lambda button, react=react: self._react(react))
 
@@ -119,7 +114,7 @@ class ClusterPanel(widgets.VBox):
                 self._show()
             self._look_closer()
             now = time.strftime("%H:%M:%S")
-            self.seen_at.value = as_html(f"{error} (tried at {now})" if error else f"as of {now}", "wrong" if error else "")
+            self.seen_at.value = as_html(f"{error} (tried at {now})", "wrong") if error else as_html(f"as of {now}")
 
     def close(self) -> None:
         """End the threads and leave the page. A start that goes on ends by itself."""
@@ -149,35 +144,9 @@ class ClusterPanel(widgets.VBox):
         self.lines.value = as_code(text, LOG_HEIGHT_PX)
 
     def _draw_map(self) -> None:
-        row = self.selected
-        nodes: tuple[MapNode, ...] = ()
-        if row is not None:
-            nodes = map_nodes(row, activity(self.mpi.engines), self._num_cpus() if row.is_own else {})
-        if nodes == self._nodes:
-            return
-        before, self._nodes = self._nodes or (), nodes
-        if nodes and _places(nodes) == _places(before):
-            replace_figure(self.figure, cluster_map_figure(nodes))
-            self.figure.refresh_for_late_pages()
-        else:  # other boxes: another figure
-            old, self.figure = self.figure, _new_figure(nodes)
-            self.map_box.children = (self.figure,) if nodes else ()
-            old.close()
-
-    def _num_cpus(self) -> dict[str, int]:
-        """What the nodes have answered so far; they are asked once, when their ranks are idle."""
-        engines = self.mpi.engines
-        ranks = tuple(engines.ranks)
-        if ranks != self._cpus[0]:
-            if is_busy(engines):
-                return {}
-            self._cpus = ranks, ask_num_cpus(engines) if ranks else {}
-        found = {}
-        for host, result in self._cpus[1].items():
-            with contextlib.suppress(Exception):  # a rank that died
-                if result.ready():
-                    found[host] = result.get(timeout=0)
-        return found
+        row, engines = self.selected, self.mpi.engines
+        own = row is not None and row.is_own
+        self.map.show(map_nodes(row, activity(engines), self._cpus.of(engines) if own else {}) if row is not None else ())
 
     # -- showing --------------------------------------------------------------------------------
 
@@ -300,13 +269,3 @@ class ClusterPanel(widgets.VBox):
         found = super()._repr_mimebundle_(**kwargs)
         found["text/plain"] = self.text()
         return found
-
-
-def _new_figure(nodes: tuple[MapNode, ...]) -> FigureWidget:
-    figure = FigureWidget(cluster_map_figure(nodes))
-    figure._config = {"displayModeBar": False, "responsive": True}
-    return figure
-
-
-def _places(nodes: tuple[MapNode, ...]) -> list:
-    return [(node.name, [rank.rank for rank in node.ranks]) for node in nodes]

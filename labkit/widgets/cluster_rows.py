@@ -72,16 +72,19 @@ class Row:
         record, job = self.status.record, self.status.job
         parts = [f"{self.key}: {self._job_text()}."]
         if self.word == "lost":
-            parts.append("Its controller is gone, so it cannot be used any more. Stop cancels its job and removes what is left.")
+            parts.append("Its controller is gone, so it cannot be used any more.")
+            parts.append("Stop cancels its job and removes what is left.")
         if job.nodes:
-            parts.append(f"Nodes: {', '.join(job.nodes[:4])}{f' and {len(job.nodes) - 4} more' if len(job.nodes) > 4 else ''}.")
+            more = f" and {len(job.nodes) - 4} more" if len(job.nodes) > 4 else ""
+            parts.append(f"Nodes: {', '.join(job.nodes[:4])}{more}.")
         if self.is_own:
             parts.append("This notebook works with it.")
         elif not record.is_here():
             parts.append(f"It was started on {record.host}: connect from there.")
         elif record.is_in_use():
             parts.append(f"Another notebook works with it (process {record.user_pid}).")
-        parts.append("It is kept when its notebook ends." if record.kept else f"It ends with its notebook (process {record.owner_pid}).")
+        ends = f"It ends with its notebook (process {record.owner_pid})."
+        parts.append("It is kept when its notebook ends." if record.kept else ends)
         return " ".join(parts)
 
     def _job_text(self) -> str:
@@ -90,7 +93,8 @@ class Row:
             return f"no job yet ({record.kind})"
         place = f", position {self.position.place} of {self.position.waiting}" if self.position else ""
         reason = f": {job.reason.rstrip('.')}" if job.reason else ""
-        word = {"unknown": f"is unknown to {record.kind} at present", "ended": "has ended"}.get(job.word, f"is {job.word}")
+        words = {"unknown": f"is unknown to {record.kind} at present", "ended": "has ended"}
+        word = words.get(job.word, f"is {job.word}")
         return f"{record.kind} job {record.job_id} {word}{place}{reason}"
 
 

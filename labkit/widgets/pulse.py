@@ -1,4 +1,4 @@
-"""Whether somebody looks: a part of a widget, without looks of its own, that the page keeps reporting while it is shown."""
+"""Whether somebody looks: an invisible part of a widget that reports as long as a page shows it."""
 
 from __future__ import annotations
 
@@ -57,7 +57,8 @@ class Ticker:
     """
 
     def __init__(
-        self, tick: Callable[[bool], None], needed: Callable[[], bool], *, every_s: float = 1.0, lease_s: float = LEASE_S
+        self, tick: Callable[[bool], None], needed: Callable[[], bool], *, every_s: float = 1.0,
+        lease_s: float = LEASE_S,
     ):
         self.tick, self.needed, self.every_s, self.lease_s = tick, needed, every_s, lease_s
         self._lock, self._wake, self._until = threading.Lock(), threading.Event(), 0.0

@@ -17,7 +17,8 @@ from labkit.cluster.registry import ClusterRecord
 from labkit.cluster.schedulers.scheduler import JobState, QueuePosition
 from labkit.widgets import cluster_actions, cluster_form, cluster_rows
 states = {
-    "4711": JobState("queued", "it waits for free nodes: other jobs of higher priority are before it. Slurm expects to start it at 2026-11-21 15:00:00."),
+    "4711": JobState("queued", "it waits for free nodes: other jobs of higher priority are before it. "
+                     "Slurm expects to start it at 2026-11-21 15:00:00."),
     "4712": JobState("running", "", "RUNNING", tuple(f"node-{n:03}.cluster.example.org" for n in range(12))),
     "4713": JobState("running", "", "RUNNING", ("n3",)),
 }
@@ -25,23 +26,26 @@ fake = SimpleNamespace(
     title="Slurm", submit_command=("sbatch",), state=states.__getitem__, cancel=lambda job: states.pop(job),
     position=lambda job: QueuePosition(3, 17, "debug"),
 )
-manage.dry_run = lambda options: "#!/bin/bash\\n" + "\\n".join(f"#SBATCH --ntasks={options.num_ranks} # a line of a script that is long, {n}" for n in range(40))
 for module in (manage, cluster_actions, cluster_form, cluster_rows):
     module.find_scheduler = lambda kind: fake
 def record(name, job, owner, created=psutil.Process().create_time()):
     folder = os.path.abspath(f"folder-{name}"); os.makedirs(folder, exist_ok=True)
     with open(folder + "/job.log", "w") as log:
-        log.writelines(f"srun: launch/slurm: step {n} of cluster {name}, a line that is much longer than any panel could ever be wide: {'x' * 120}\\n" for n in range(40))
-    registry.save(ClusterRecord(name=name, kind="slurm", folder=folder, options={}, num_ranks=48, job_id=job, owner_pid=owner,
-                                controller_pid=os.getpid(), controller_created=created, started=time.time()))
-record("slurm", "4711", 99); record("a-long-name-of-a-cluster-for-the-course-of-parallel-computing", "4712", None); record("gone", "4713", None, 1.0)
+        log.writelines(f"srun: step {n} of cluster {name}, wider than any panel: {'x' * 160}\\n" for n in range(40))
+    registry.save(ClusterRecord(
+        name=name, kind="slurm", folder=folder, options={}, num_ranks=48, job_id=job, owner_pid=owner,
+        controller_pid=os.getpid(), controller_created=created, started=time.time()))
+record("slurm", "4711", 99)
+record("a-long-name-of-a-cluster-for-the-course-of-parallel-computing", "4712", None)
+record("gone", "4713", None, 1.0)
 manage.stop = lambda name: (registry.remove(name), f"Cluster {name!r} has been stopped.")[1]
 """
 CELLS = (
     CLUSTERS,
     "%%mpi -n 6\nprint(comm.rank)",
     "%cluster panel",
-    "%%mpi --timeout 200\nimport os, time\nwhile comm.rank < 2 and not os.path.exists('go'):\n    time.sleep(0.02)\ncomm.Barrier()",
+    "%%mpi --timeout 200\nimport os, time\nwhile comm.rank < 2 and not os.path.exists('go'):\n    time.sleep(0.02)\n"
+    "comm.Barrier()",
 )
 
 
@@ -76,9 +80,10 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
     # Another cluster: why it waits; one that runs: nodes and last lines.
     select = panel.locator("select").first
     assert select.locator("option").count() == 4
-    select.select_option(label=next(text for text in select.locator("option").all_text_contents() if "queued" in text))
+    labels = select.locator("option").all_text_contents()
+    select.select_option(label=next(text for text in labels if "queued" in text))
     panel.get_by_text("position 3 of 17: it waits for free nodes").wait_for()
-    select.select_option(label=next(text for text in select.locator("option").all_text_contents() if "a-long-name" in text))
+    select.select_option(label=next(text for text in labels if "a-long-name" in text))
     panel.locator(".gtitle", has_text="12 nodes").wait_for()
     panel.locator("pre", has_text="step 39 of cluster a-long-name").wait_for()
     panel.screenshot(path=str(tmp_path / "panel_nodes.png"))
@@ -91,7 +96,8 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
     panel.get_by_role("button", name="Yes, stop it").click()
     panel.get_by_text("has been stopped.").wait_for()
     page.page.wait_for_function(
-        "() => ![...document.querySelectorAll('select option')].some(o => o.textContent.includes('a-long-name'))", timeout=30_000
+        "() => ![...document.querySelectorAll('select option')].some(o => o.textContent.includes('a-long-name'))",
+        timeout=30_000,
     )
 
     panel.locator(".gtitle", has_text="6 ranks on 1 node").wait_for(timeout=30_000)

@@ -66,7 +66,8 @@ def test_states_are_colours_and_words():
 
 
 def test_a_figure_can_be_brought_up_to_date():
-    kinds = [[trace.type for trace in cluster_map_figure(nodes).data] for nodes in ([], nodes_of(1, 1), nodes_of(9, 3, "died"))]
+    maps = [], nodes_of(1, 1), nodes_of(9, 3, "died")
+    kinds = [[trace.type for trace in cluster_map_figure(nodes).data] for nodes in maps]
     assert kinds[0] == kinds[1] == kinds[2] and len(kinds[0]) == len(STATE_COLOURS) + 1
 
 
@@ -81,7 +82,8 @@ def test_titles():
 def test_long_names_keep_their_end():
     layout = cluster_map_layout([MapNode(f"machine-of-the-site-{n:04}", (MapRank(n, "idle"),)) for n in range(30)])
     labels = [box.label for box in layout.boxes]
-    assert len(set(labels)) == 30 and all(label.startswith("…") and label.endswith(f"{n:04}") for n, label in enumerate(labels))
+    assert len(set(labels)) == 30
+    assert all(label.startswith("…") and label.endswith(f"{n:04}") for n, label in enumerate(labels))
     assert layout.boxes[7].hover.startswith("<b>machine-of-the-site-0007</b>")
 
 

@@ -1,4 +1,4 @@
-"""The panel of clusters, with a batch system and clusters that are made up; those of a real Slurm are in tests/cluster/slurm."""
+"""The panel of clusters, with a batch system and clusters that are made up."""
 
 import os
 import threading
@@ -145,7 +145,7 @@ def ranks_of(*hosts):
 def test_without_clusters_it_says_what_to_do(panel):
     one = panel()
     assert one.rows == () and NO_CLUSTERS in one.details.value
-    assert one.buttons.children == () and one.map_box.children == ()
+    assert one.buttons.children == () and one.map.children == ()
 
 
 def test_states_are_told_in_words(tmp_path, scheduler, panel):
@@ -161,15 +161,16 @@ def test_states_are_told_in_words(tmp_path, scheduler, panel):
     rows = {row.key: row for row in one.rows}
     assert [rows[name].word for name in ("waits", "runs", "gone")] == ["queued", "running", "lost"]
     assert "slurm job 1 is queued, position 2 of 5: it waits for free nodes." in rows["waits"].sentence
-    assert "Nodes: n1, n2." in rows["runs"].sentence and "It ends with its notebook (process 4711)." in rows["runs"].sentence
+    assert "Nodes: n1, n2." in rows["runs"].sentence
+    assert "It ends with its notebook (process 4711)." in rows["runs"].sentence
     assert "Its controller is gone" in rows["gone"].sentence
     assert [rows[name].can_connect for name in ("waits", "runs", "gone")] == [True, False, False]
 
     one.list.value = "runs"
-    assert [node.name for node in one._nodes] == ["n1", "n2"] and one.map_box.children == (one.figure,)
-    assert "2 nodes" in one.figure.layout.title.text
+    assert [node.name for node in one.map.nodes] == ["n1", "n2"] and one.map.children == (one.map.figure,)
+    assert "2 nodes" in one.map.figure.layout.title.text
     one.list.value = "waits"
-    assert one.map_box.children == ()  # it has no nodes yet
+    assert one.map.children == ()  # it has no nodes yet
     one.refresh()
     assert one.list.value == "waits"  # looking again changes nothing of what is selected
 
@@ -179,7 +180,8 @@ def test_last_lines_are_text(tmp_path, scheduler, panel):
     scheduler.states["7"] = JobState("running")
     (tmp_path / "folder-runs" / "job.log").write_text("".join(f"line {n} <b>\n" for n in range(50)))
     one = panel()
-    assert "line 49 &lt;b&gt;" in one.lines.value and "line 37 " not in one.lines.value and "38 lines before" in one.lines.value
+    assert "line 49 &lt;b&gt;" in one.lines.value and "line 37 " not in one.lines.value
+    assert "38 lines before" in one.lines.value
     assert record.name in one.text()
 
 
@@ -195,16 +197,18 @@ def test_own_ranks_and_their_states(monkeypatch, panel):
     one.mpi.engines = engines
     one.refresh()
     assert [row.key for row in one.rows] == [cluster_rows.HERE] and one.rows[0].is_own
-    states = {rank.rank: (rank.state, rank.text) for rank in one._nodes[0].ranks}
-    assert states == {0: ("computing", "computes"), 1: ("waiting", waiting.text), 2: ("died", "does not answer any more")}
-    assert [list(trace.text) for trace in one.figure.data[:4]] == [[], ["0"], ["1"], ["2"]]
+    states = {rank.rank: (rank.state, rank.text) for rank in one.map.nodes[0].ranks}
+    assert states == {
+        0: ("computing", "computes"), 1: ("waiting", waiting.text), 2: ("died", "does not answer any more"),
+    }
+    assert [list(trace.text) for trace in one.map.figure.data[:4]] == [[], ["0"], ["1"], ["2"]]
     # The cell ends: a tick sees it, and asks no batch system.
     engines._client.outstanding.clear()
     monkeypatch.setattr(cluster_panel, "find_rows", lambda engines: pytest.fail("asked again"))
-    monkeypatch.setattr(one, "_num_cpus", lambda: {"this": 6})
+    monkeypatch.setattr(one._cpus, "of", lambda engines: {"this": 6})
     one._tick(False)
-    assert {rank.state for rank in one._nodes[0].ranks} == {"idle", "died"}
-    assert "6 CPUs for 3 ranks" in one.figure.data[0].hovertext[0]
+    assert {rank.state for rank in one.map.nodes[0].ranks} == {"idle", "died"}
+    assert "6 CPUs for 3 ranks" in one.map.figure.data[0].hovertext[0]
 
 
 def test_a_batch_system_that_fails_is_a_sentence(tmp_path, scheduler, panel, monkeypatch):
@@ -260,7 +264,8 @@ def test_a_job_script_is_shown_before_it_is_submitted(scheduler, panel, monkeypa
     form.submit_button.click()
     assert one.actions.wait(PATIENCE_S)
     (options,) = started
-    assert (options.kind, options.num_ranks, options.num_nodes, options.time, options.keep) == ("slurm", 7, 2, "00:30:00", True)
+    assert (options.kind, options.num_ranks, options.num_nodes) == ("slurm", 7, 2)
+    assert (options.time, options.keep) == ("00:30:00", True)
     assert one.mpi.engines is engines
     assert "2 ranks on Slurm cluster &#x27;slurm&#x27;: the next %%mpi cells run there." in one.message.value
 
@@ -269,7 +274,8 @@ def test_a_second_cluster_of_a_kind_gets_a_name_of_its_own(tmp_path, scheduler, 
     record_of(tmp_path, "slurm")
     scheduler.states["7"] = JobState("running")
     names = []
-    monkeypatch.setattr(manage, "start", lambda options, progress: names.append(options.name) or FakeEngines(options.name))
+    start = lambda options, progress: names.append(options.name) or FakeEngines(options.name)  # noqa: E731
+    monkeypatch.setattr(manage, "start", start)
     one = panel()
     one.form.where.value = "slurm"
     one.form.look()
@@ -371,10 +377,11 @@ def test_own_cluster_is_stopped_through_its_engines_and_not_while_a_cell_runs(tm
 def test_connect_leaves_a_kept_cluster_and_ends_another(tmp_path, scheduler, panel, monkeypatch):
     record_of(tmp_path, "kept", "7")
     scheduler.states["7"] = JobState("running", nodes=("n1",))
-    monkeypatch.setattr(manage, "connect", lambda name, progress: FakeEngines(name, kept=True, ranks=ranks_of("n1", "n1")))
-    for before, how in ((FakeEngines("a", kept=True, ranks=ranks_of("n9")), "leave"), (FakeEngines("b", ranks=ranks_of("n9")), "stop")):
+    ranks = ranks_of("n1", "n1")
+    monkeypatch.setattr(manage, "connect", lambda name, progress: FakeEngines(name, kept=True, ranks=ranks))
+    for name, kept, how in (("a", True, "leave"), ("b", False, "stop")):
         one = panel()
-        one.mpi.engines = before
+        before = one.mpi.engines = FakeEngines(name, kept=kept, ranks=ranks_of("n9"))
         assert one.list.value == "kept"
         one.connect_button.click()
         assert one.actions.wait(PATIENCE_S)

@@ -46,7 +46,7 @@ def test_start_look_and_stop(notebook, slurm):
         "assert panel.actions.wait(100), panel.message.value\n"
         "panel.refresh()\n"
         "print([panel.message.value, panel.rows[0].sentence, panel.rows[0].is_own,"
-        " [(n.name, [(r.rank, r.state) for r in n.ranks]) for n in panel._nodes], len(panel.rows)])"
+        " [(n.name, [(r.rank, r.state) for r in n.ranks]) for n in panel.map.nodes], len(panel.rows)])"
     ))
     message, sentence, is_own, nodes, num_rows = given.value()
     assert "the next %%mpi cells run there" in message
