@@ -224,8 +224,8 @@ def cluster_map_figure(nodes: Sequence[MapNode]) -> go.Figure:
     figure.add_trace(
         go.Scatter(  # the names of the nodes
             x=[box.x + box_width / 2 for box in layout.boxes], y=[box.y + NAME_PX / 2 for box in layout.boxes],
-            mode="text", text=[box.label for box in layout.boxes], textfont={"color": INK, "size": 11}, showlegend=False,
-            hovertext=[box.hover for box in layout.boxes], hoverinfo="text",
+            mode="text", text=[box.label for box in layout.boxes], textfont={"color": INK, "size": 11},
+            showlegend=False, hovertext=[box.hover for box in layout.boxes], hoverinfo="text",
         )
     )
     figure.update_layout(

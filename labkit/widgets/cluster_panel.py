@@ -146,7 +146,8 @@ class ClusterPanel(widgets.VBox):
     def _draw_map(self) -> None:
         row, engines = self.selected, self.mpi.engines
         own = row is not None and row.is_own
-        self.map.show(map_nodes(row, activity(engines), self._cpus.of(engines) if own else {}) if row is not None else ())
+        num_cpus = self._cpus.of(engines) if own else {}
+        self.map.show(map_nodes(row, activity(engines), num_cpus) if row is not None else ())
 
     # -- showing --------------------------------------------------------------------------------
 
