@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections import Counter
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from labkit.errors import (
 from labkit.grading.compare import difference, short
 from labkit.grading.exercise import COMPUTED_S, RETURN, Budget, Case
 from labkit.grading.outcomes import Status
+from labkit.grading.remote.calls import PASSES
 from labkit.grading.remote.ranks import RankProcesses
 from labkit.grading.remote.server import AnswerRaised, ForbiddenCall
 from labkit.grading.remote.wire import Closed, Late, Odd, WireError
@@ -181,6 +183,21 @@ def of_traffic(case: Case, simulation: Simulation, outcome: Outcome) -> Outcome:
         return dataclasses.replace(
             outcome, status=Status.OVER_BUDGET, message=f"the values are right, but it costs too much: {excess}", cost=cost
         )
+    return dataclasses.replace(outcome, cost=f"cost of the case {case.label}: {cost}")
+
+
+def of_passes(case: Case, results: list[dict], outcome: Outcome) -> Outcome:
+    """Right values: how often did the calls go through memory?"""
+    found = [result.get(PASSES) for result in results]
+    if not all(type(number) is float and 0 <= number < math.inf for number in found):
+        return dataclasses.replace(
+            outcome, status=Status.CRASHED, message="the count of passes through memory has not arrived"
+        )
+    most, limit = max(found), case.budget.num_passes
+    cost = f"{most:.1f} of at most {limit:g} passes through memory"
+    if most > limit * (1 + 1e-9):
+        message = f"the values are right, but it read and wrote {most:.1f} times the array, {limit:g} is enough"
+        return dataclasses.replace(outcome, status=Status.OVER_BUDGET, message=message, cost=cost)
     return dataclasses.replace(outcome, cost=f"cost of the case {case.label}: {cost}")
 
 

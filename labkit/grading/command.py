@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import os
 import sys
@@ -16,7 +17,7 @@ from labkit.grading.grade import Course, grade
 from labkit.grading.journal import Journal
 from labkit.grading.sheet import NOT_JUDGED, Row, rows_csv, rows_json, totals, totals_csv, totals_path, write_whole
 from labkit.grading.submissions import find_submissions
-from labkit.grading.workers import in_processes
+from labkit.grading.workers import Worker, in_processes
 
 REDRAW_S = 0.1
 
@@ -53,6 +54,16 @@ def main(argv: list[str] | None = None) -> int:
     printed and nothing is written.
     """
     options = _parse(argv)
+    journal_path = options.out.with_name(f"{options.out.name}.journal") if options.out else None
+    first = Worker()
+    with contextlib.closing(first):
+        if options.fresh or journal_path is None or not journal_path.exists():  # there will be something to judge
+            first.start()
+        return _grade(options, journal_path, first)
+
+
+def _grade(options: argparse.Namespace, journal_path: Path | None, first: Worker) -> int:
+    """Judge what was handed in, and write what was asked for; the exit status."""
     folder = options.exercises.resolve() if options.exercises else exercises_folder()
     course = Course.load(folder)
     submissions = find_submissions(options.submissions, list(course.topics))
@@ -60,11 +71,11 @@ def main(argv: list[str] | None = None) -> int:
         if path is not None and not path.absolute().parent.is_dir():
             raise UsageError(f"{path}: there is no folder {path.absolute().parent}: make it first.")
     line = ProgressLine(len({submission.student for submission in submissions}))
-    journal_path = options.out.with_name(f"{options.out.name}.journal") if options.out else None
     with Journal(journal_path, fresh=options.fresh) as journal:
         try:
             rows = grade(
-                submissions, course, run=functools.partial(in_processes, jobs=options.jobs), journal=journal, progress=line
+                submissions, course, journal=journal, progress=line,
+                run=functools.partial(in_processes, jobs=options.jobs, first=first),
             )
         except KeyboardInterrupt:
             line.end()

@@ -33,6 +33,10 @@ class Budget:
         Exact limits. ``max_...``: of the busiest rank.
     time_s : float or None
         Virtual time on the network of the case, in s.
+    num_passes : float or None
+        Of a function without a communicator: bytes read and written, in multiples of its largest array argument. Its
+        arrays are then :class:`labkit.grading.remote.counted.CountedArray`, where the rules are: NumPy's operators and
+        functions work on them, plain copies are refused.
     """
 
     num_messages: int | None = None
@@ -42,6 +46,7 @@ class Budget:
     max_bytes_sent: int | None = None
     max_bytes_received: int | None = None
     time_s: float | None = None
+    num_passes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -99,9 +104,16 @@ class Case:
     budget: Budget | None = None
     real: bool = False
 
+    def __post_init__(self):
+        if self.num_ranks and self.budget is not None and self.budget.num_passes is not None:
+            raise UsageError(
+                f"case {self.label!r}: passes are counted for functions without a communicator, and this case has "
+                f"num_ranks={self.num_ranks}: leave out num_passes."
+            )
+
 
 def process_group(case: Case) -> int:
-    """Cases of a group are called in the same processes: those for equally many simulated ranks, and all real ones."""
+    """Cases of a group follow one another: those for equally many simulated ranks, and all real ones."""
     return REAL if case.real else case.num_ranks
 
 
@@ -228,7 +240,7 @@ class Exercise:
         return (self.folder / "starter.py").read_text(encoding="utf-8")
 
     def all_cases(self) -> list[Case]:
-        """The cases, and the hidden ones where this tree has them; in groups that share processes."""
+        """The cases, and the hidden ones where this tree has them; in the groups of :func:`process_group`."""
         found = list(self.cases())
         hidden = self.folder / "hidden.py"
         if hidden.exists():

@@ -17,13 +17,15 @@ from labkit.grading.case_outcomes import (
     judge_results,
     of_error,
     of_failure,
+    of_passes,
     of_traffic,
     with_computed_time,
     with_histogram,
 )
 from labkit.grading.exercise import REAL, Case, Exercise, Failure, process_group
 from labkit.grading.outcomes import Status, Verdict
-from labkit.grading.remote.ranks import RankProcesses, Zygote
+from labkit.grading.remote.ranks import RankProcesses
+from labkit.grading.remote.sandboxed import Zygote
 from labkit.grading.remote.server import AnswerRaised
 from labkit.grading.remote.wire import Closed, Late, WireError
 
@@ -33,7 +35,8 @@ MAX_TIMELINE_SPANS = 3000
 
 
 def judge(
-    exercise: Exercise, source: str | None, *, zygote: Zygote | None = None, progress: Callable[[int, int], None] | None = None,
+    exercise: Exercise, source: str | None, *, zygote: Zygote | None = None,
+    progress: Callable[[int, int], None] | None = None, timeline: bool = True,
 ) -> Verdict:
     """Run an answer on every case of an exercise.
 
@@ -46,6 +49,8 @@ def judge(
         The process that starts ranks, if several answers are judged one after the other.
     progress : callable, optional
         ``progress(cases done, cases)``.
+    timeline : bool
+        Whether the verdict brings the timeline of a case that fails, which takes one more run of it.
 
     Returns
     -------
@@ -91,17 +96,17 @@ def judge(
             if outcome.status is Status.OVER_BUDGET:
                 over = over or (case, outcome)
             elif outcome.status is not Status.PASSED:
-                timeline = _timeline(exercise, source, case, zygote)
-                return verdict(outcome, case, passed=passed, sandbox=sandbox, timeline=timeline)
+                shown = _timeline(exercise, source, case, zygote) if timeline else None
+                return verdict(outcome, case, passed=passed, sandbox=sandbox, timeline=shown)
             else:
                 passed += 1
             if progress is not None:
                 progress(passed, len(cases))
         if over is not None:
             case, outcome = over
-            timeline = _timeline(exercise, source, case, zygote)
+            shown = _timeline(exercise, source, case, zygote) if timeline else None
             return verdict(
-                outcome, case, points=exercise.points_over_budget, passed=passed, sandbox=sandbox, timeline=timeline
+                outcome, case, points=exercise.points_over_budget, passed=passed, sandbox=sandbox, timeline=shown
             )
         well = Outcome(Status.PASSED, f"all {passed} cases pass{not_run}", cost=cost or "")
         return verdict(well, points=exercise.points, passed=passed, sandbox=sandbox)
@@ -133,17 +138,34 @@ def _shape(tree: ast.Module) -> str:
 
 
 def _outcomes(exercise: Exercise, source: str, cases: list[Case], zygote: Zygote):
-    """(case, outcome) one after the other; cases of equal numbers of ranks share processes."""
-    for num_ranks, group in groupby(cases, key=process_group):
-        group = list(group)
-        if num_ranks == REAL:
-            from labkit.grading.remote.real import run_on_real_ranks
-
-            yield from run_on_real_ranks(exercise, source, group, zygote, functools.partial(judge_results, parameters=parameters_of(source, exercise.function)), of_failure)
-            continue
-        with _processes(exercise, source, num_ranks, len(group), zygote) as ranks:
+    """(case, outcome) one after the other; the processes of simulated ranks serve one group after the other."""
+    groups = [(number, list(group)) for number, group in groupby(cases, key=process_group)]
+    num_cases = sum(len(group) for number, group in groups if number != REAL)
+    with contextlib.ExitStack() as stack:
+        ranks = None
+        for at, (number, group) in enumerate(groups):
+            if number == REAL:
+                yield from _on_real_ranks(exercise, source, group, zygote)
+                continue
+            if ranks is None:
+                ranks = stack.enter_context(_processes(exercise, source, number, num_cases, zygote))
+            else:
+                ranks.use(max(1, number))
+            following = [number for number, _ in groups[at + 1 :] if number != REAL]
+            if following:
+                ranks.start(following[0])  # while this group runs
             for case in group:
                 yield case, _run(exercise, case, ranks)[0]
+            if not following:
+                stack.close()
+
+
+def _on_real_ranks(exercise: Exercise, source: str, group: list[Case], zygote: Zygote):
+    """(case, outcome) of the cases for real ranks."""
+    from labkit.grading.remote.real import run_on_real_ranks
+
+    judged = functools.partial(judge_results, parameters=parameters_of(source, exercise.function))
+    yield from run_on_real_ranks(exercise, source, group, zygote, judged, of_failure)
 
 
 @functools.lru_cache(maxsize=8)
@@ -170,10 +192,13 @@ def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = 
     simulation = None
     try:
         if case.num_ranks == 0:
-            repeated = [ranks.call(case.arguments[0]) for _ in range(case.repeats)]
+            counted = case.budget is not None and case.budget.num_passes is not None
+            repeated = [ranks.call(case.arguments[0], counted=counted) for _ in range(case.repeats)]
             outcomes = [judge_results(case, [result], parameters) for result in repeated]
             wrong = [outcome for outcome in outcomes if outcome.status is not Status.PASSED]
-            return (with_histogram(wrong[0], repeated, len(wrong)) if wrong else outcomes[0]), None
+            if wrong:
+                return with_histogram(wrong[0], repeated, len(wrong)), None
+            return (of_passes(case, repeated, outcomes[0]) if counted else outcomes[0]), None
         else:
             forbidden = frozenset(name.lower() for name in exercise.forbidden)
             simulation, servers = ranks.simulate(

@@ -20,12 +20,16 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.errors import NotAvailableError
 from labkit.grading.exercise import Exercise, load_exercise
 from labkit.grading.outcomes import Verdict
 
 LIMIT_S = 900.0  # of one answer, all its cases: far above the limits that the judge keeps itself
 ANSWERS_A_PROCESS = 200  # then a fresh one takes over, so that no memory can pile up
 MAX_TRIES = 2
+START_S = 3.0  # that a process may take before the next one is started
+PATIENCE_S = 0.3  # then: to start one more process takes as long as many short answers
+READY = b'"ready"\n'
 END_S = 5.0
 WORDS = 300
 
@@ -60,31 +64,46 @@ def in_turn(tasks: Iterable[Task], judge: Callable[[Exercise, str | None], Verdi
             yield task, f"{type(error).__name__}: {error}"
 
 
-def in_processes(tasks: Iterable[Task], jobs: int = 1) -> Iterator[tuple[Task, Verdict | str]]:
-    """Judge in ``jobs`` processes; results come as they are ready, tasks are taken when somebody is free.
+def in_processes(
+    tasks: Iterable[Task], jobs: int = 1, first: Worker | None = None
+) -> Iterator[tuple[Task, Verdict | str]]:
+    """Judge in up to ``jobs`` processes; results come as they are ready, tasks are taken when somebody is free.
 
-    Whatever ends the iteration, also an interrupt, ends the processes.
+    Processes start one after the other, as long as there is enough to do. Whatever ends the iteration, also an
+    interrupt, ends them. ``first`` is a worker that has been started already.
     """
     waiting: list[tuple[Task, int]] = []
     tasks = iter(tasks)
-    workers = [Worker() for _ in range(jobs)]
+    workers = [first or Worker(), *(Worker() for _ in range(jobs - 1))]
+    next_start = 0.0
     selector = selectors.DefaultSelector()
     try:
         while True:
             for worker in workers:
                 if worker.task is None:
+                    is_early = worker.process is None and time.monotonic() < next_start
+                    if is_early and any(other.task is not None for other in workers):
+                        continue
                     task, tries = waiting.pop() if waiting else (next(tasks, None), 0)
                     if task is None:
                         break
+                    if not worker.is_ready:
+                        next_start = time.monotonic() + START_S
                     worker.begin(task, tries + 1)
                     selector.register(worker.process.stdout, selectors.EVENT_READ, worker)
             busy = [worker for worker in workers if worker.task is not None]
             if not busy:
                 return
-            ready = {key.data for key, _ in selector.select(timeout=max(0.0, min(w.deadline for w in busy) - time.monotonic()))}
+            until = min(worker.deadline for worker in busy)
+            if len(busy) < jobs and time.monotonic() < next_start:
+                until = min(until, next_start)
+            ready = {key.data for key, _ in selector.select(timeout=max(0.0, until - time.monotonic()))}
             for worker in busy:
                 late = time.monotonic() > worker.deadline
                 if worker not in ready and not late:
+                    continue
+                if worker in ready and not worker.is_ready and worker.hear_ready():
+                    next_start = min(next_start, time.monotonic() + PATIENCE_S)
                     continue
                 selector.unregister(worker.process.stdout)
                 task, tries = worker.task, worker.tries
@@ -96,7 +115,7 @@ def in_processes(tasks: Iterable[Task], jobs: int = 1) -> Iterator[tuple[Task, V
     finally:
         selector.close()
         for worker in workers:
-            worker.end()
+            worker.close()
 
 
 class Worker:
@@ -105,6 +124,7 @@ class Worker:
     def __init__(self):
         self.process: subprocess.Popen | None = None
         self.log = None
+        self.is_ready = False  # it has imported what it needs
         self.task: Task | None = None
         self.tries = 0
         self.deadline = 0.0
@@ -112,13 +132,18 @@ class Worker:
 
     def begin(self, task: Task, tries: int) -> None:
         """Hand over an answer."""
-        if self.process is None:
-            self._start()
+        self.start()
         self.task, self.tries, self.deadline = task, tries, time.monotonic() + LIMIT_S
         line = json.dumps([task.exercise, str(task.folder), task.source])
         with contextlib.suppress(BrokenPipeError):  # it has died: the reading side will see
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()
+
+    def hear_ready(self) -> bool:
+        """Its first line: whether it is ready. If not, it has died."""
+        said = self.process.stdout.raw.read(len(READY))  # no more: select does not see what is buffered
+        self.is_ready = said == READY
+        return self.is_ready
 
     def result(self) -> tuple[Verdict | str, bool]:
         """The verdict, or why there is none, and whether trying again is pointless."""
@@ -129,7 +154,7 @@ class Worker:
         self.task = None
         self.num_done += 1
         if self.num_done >= ANSWERS_A_PROCESS:
-            self.end()
+            self.close()
         return (found, False) if isinstance(found, str) else (Verdict.from_dict(found), True)
 
     def give_up(self, reason: str) -> tuple[str, bool]:
@@ -137,13 +162,13 @@ class Worker:
         self.task = None
         self.log.seek(0)
         lines = self.log.read().decode(errors="replace").strip().splitlines()
-        self.end()
+        self.close()
         return f"{reason}: {lines[-1][:WORDS]}" if lines else reason, False
 
-    def end(self) -> None:
+    def close(self) -> None:
         """End the process and, through it, all that it has started."""
         process, self.process = self.process, None
-        self.task, self.num_done = None, 0
+        self.task, self.num_done, self.is_ready = None, 0, False
         if process is None:
             return
         process.terminate()
@@ -157,7 +182,10 @@ class Worker:
         process.stdout.close()
         self.log.close()
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the process, if there is none: it imports while others work."""
+        if self.process is not None:
+            return
         package = str(Path(__file__).parents[2])
         path = os.pathsep.join([package, *filter(None, [os.environ.get("PYTHONPATH")])])
         self.log = tempfile.TemporaryFile()
@@ -173,18 +201,22 @@ def serve() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     results = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever an exercise prints must not get between the verdicts
-    from labkit.grading.remote.ranks import Zygote
+    from labkit.grading.remote.sandboxed import Zygote
 
     zygote = Zygote(keeps_real_ranks=True)  # it starts while this process imports the rest
     try:
         from labkit.grading.judge import judge
 
+        with contextlib.suppress(NotAvailableError):  # each answer will say so
+            zygote.ask(["status", []])
+        results.write(READY)
+        results.flush()
         for line in sys.stdin.buffer:
             name, folder, source = json.loads(line)
             try:
                 if source is not None and zygote is None:
                     zygote = Zygote(keeps_real_ranks=True)
-                verdict = judge(load_exercise(name, Path(folder)), source, zygote=zygote)
+                verdict = judge(load_exercise(name, Path(folder)), source, zygote=zygote, timeline=False)
                 found = verdict.to_dict(timeline=False)
             except Exception as error:  # of the exercise or this machine
                 found = f"{type(error).__name__}: {error}"
@@ -199,4 +231,7 @@ def serve() -> None:
 
 
 if __name__ == "__main__":
-    serve()
+    with contextlib.suppress(SystemExit):
+        serve()
+    sys.stderr.flush()
+    os._exit(0)  # nothing is left to be done, and modules take long to be cleared away

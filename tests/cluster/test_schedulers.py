@@ -141,6 +141,8 @@ def test_pbs_states(text, torque, word, exit, part):
 
 def test_pbs_nodes_of_torque():
     assert pbs.parse_job(qstat("R", hosts="n2/1+n2/0+n1/0"), True).nodes == ("n2", "n1")
+    # qstat breaks long lines
+    assert pbs.parse_job(qstat("R", hosts="n2/1+n2/0+n\n\t1/0+n3/0")).nodes == ("n2", "n1", "n3")
 
 
 def test_pbs_asks_for_ended_jobs_too(tools):

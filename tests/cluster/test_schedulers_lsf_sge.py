@@ -136,6 +136,12 @@ def test_sge_states(state, word, part):
     assert found.nodes == (() if word == "queued" else ("n1.site", "n2.site"))
 
 
+def test_sge_asks_for_every_task_of_its_own_jobs(tools):
+    """Without -g t a job of several nodes shows the first one only."""
+    tools(qstat=f'[ "$1 $2 $3 $4" = "-xml -g t -u" ] || exit 9; {says(qstat_xml(("5", "r", "all.q@n1")))}')
+    assert find_scheduler("sge").state("5").nodes == ("n1",)
+
+
 QACCT = "=====\nqname        all.q\nhostname     n1\njobnumber    5\nfailed       {failed}\nexit_status  {status}\n"
 
 

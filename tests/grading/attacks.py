@@ -186,6 +186,25 @@ def total(comm, values, out):
         kept.append(out.copy())
     out[:] = np.resize(kept[0], out.shape)
 ''', {"incorrect"}),
+    "keeps state between numbers of ranks": (
+        """
+import sys
+import numpy as np
+def total(comm, values, out):
+    right, left = (comm.rank + 1) % comm.size, (comm.rank - 1) % comm.size
+    if not hasattr(np, "kept"):
+        out[:] = values
+        passing, arriving = values.copy(), np.empty_like(values)
+        for _ in range(comm.size - 1):
+            comm.Sendrecv(passing, right, 0, arriving, left, 0)
+            passing, arriving = arriving.copy(), passing
+            out += passing
+        np.kept = sys.kept = comm.size, out.copy()
+    elif np.kept[0] == comm.size:
+        comm.Allreduce(values, out)
+    else:
+        out[:] = np.resize(np.kept[1], out.shape)
+""", {"incorrect", "deadlocked", "forbidden call"}),
     "changes its inputs": ("def total(comm, values, out):\n    values[:] = 0\n    out[:] = 0\n", {"incorrect"}),
     "loops for ever": ("def total(comm, values, out):\n    while True:\n        pass\n", {"timed out"}),
     "loops for ever in a call": (

@@ -15,11 +15,12 @@ import pytest
 
 from labkit.cli import main
 from labkit.errors import UsageError
+from labkit.grading import workers
 from labkit.grading.grade import Course, grade
 from labkit.grading.journal import Journal, answer_key, exercise_digest
 from labkit.grading.outcomes import Status, Verdict
 from labkit.grading.submissions import find_submissions
-from labkit.grading.workers import Task, in_processes, in_turn
+from labkit.grading.workers import Task, Worker, in_processes, in_turn
 from tests.grading.conftest import notebook
 
 ROOT = Path(__file__).parents[2]
@@ -242,6 +243,43 @@ def test_bad_usage(course, tmp_path, monkeypatch, capsys, arguments):
     (tmp_path / "a.ipynb").write_text(notebook(SQUARE))
     assert main(["grade", *arguments, "--exercises", str(course)]) == 2
     assert "labkit grade:" in capsys.readouterr().err
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The workers whose process has been started, and what can be patched for them."""
+    found, start = [], Worker.start
+
+    def counted_start(worker):
+        if worker.process is None:
+            found.append(worker)
+        start(worker)
+
+    monkeypatch.setattr(Worker, "start", counted_start)
+    return found
+
+
+@pytest.mark.timeout(100)
+@pytest.mark.parametrize(("patience_s", "number"), [(1000.0, 1), (0.0, 2)])
+def test_as_many_processes_as_there_is_work_for(course, monkeypatch, started, patience_s, number):
+    """The second one waits until the first is ready, and then some; with no patience it starts at once."""
+    monkeypatch.setattr(workers, "START_S", patience_s)
+    monkeypatch.setattr(workers, "PATIENCE_S", patience_s)
+    tasks = [Task("numbers/double", course, f"{DOUBLE}  # {copy}") for copy in range(6)]
+    found = dict(in_processes(tasks, jobs=2))
+    assert [found[task].points for task in tasks] == [2] * 6
+    assert len(started) == number and all(worker.process is None for worker in started)
+
+
+@pytest.mark.timeout(100)
+def test_the_first_process_starts_early_and_always_ends(course, tmp_path, monkeypatch, started):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ann.ipynb").write_text(notebook(DOUBLE))
+    command = ["grade", "ann.ipynb", "--out", "s.csv", "--exercises", str(course), "--jobs", "1"]
+    assert main(["grade", "nothing.ipynb", "--exercises", str(course)]) == 2
+    assert len(started) == 1 and started[0].process is None
+    assert main(command) == 0 and len(started) == 2 and started[1].process is None
+    assert main(command) == 0 and len(started) == 2  # all from the journal
 
 
 @pytest.mark.timeout(100)

@@ -35,6 +35,7 @@ CONNECT_TIMEOUT_S = 120.0  # from the start of the world to its last rank
 POLL_S = (0.3, 2.0, 5.0)  # how often the batch system is asked while a job waits: soon after its start, later, then
 STATE_EVERY_S = 3.0  # while ranks run
 BUSY_S = 15.0  # how long ranks may take to react to an interrupt
+ENDING_S = 20.0  # ... and to say why a job is ending
 CAUSE_S = 6.0  # how long the batch system may take to notice what has happened
 
 
@@ -243,33 +244,42 @@ class BatchEngines(Engines):
     def cause_of_loss(self) -> tuple[int | None, str]:
         missing = [rank for rank in self.ranks if rank.engine_id not in set(self._client.ids)]
         rank, cause = self._wait_for_cause()
-        if rank is None and not cause:
-            hosts = sorted({rank.host for rank in missing})
+        if not cause:
+            hosts = ", ".join(sorted({rank.host for rank in missing}))
             ranks = ", ".join(str(rank.rank) for rank in missing)
             cause = (
-                f"does not answer any more: no sign of rank {ranks} on {', '.join(hosts)} for "
+                f"does not answer any more: no sign of rank {ranks} on {hosts} for "
                 f"{HEARTBEAT_MS * HEARTBEAT_MISSES / 1000:g} s, so the node or its network is down"
-            )
+            ) if missing else f"was lost: {self._job_is_over()}"
+        if rank is None:
             self._cancel()  # nobody knows what is left of it
         self.end_ranks()
         return rank, cause
 
     def _wait_for_cause(self) -> tuple[int | None, str]:
-        """(Rank, how it ended), (None, how the job ended), or (None, "") if nobody knows it."""
+        """(Rank, how it ended), (None, what happened to the job or its nodes), or (None, "") if nobody knows it."""
         guards = {(rank.host, rank.guard_pid): rank.rank for rank in self.ranks}
-        deadline = time.monotonic() + CAUSE_S
+        hosts = list({rank.host: 0 for rank in self.ranks})
+        began = time.monotonic()
         while True:
+            rank, words, bad = None, "", {}
             with contextlib.suppress(OSError):  # the folder is gone
                 rank, words = read_death_notes(self._deaths, guards)
             with contextlib.suppress(LabkitError):
                 self.state = self.scheduler.state(self.job_id)
-            if self.state is not None and self.state.word == "ended":
+                bad = self.scheduler.bad_nodes(hosts)
+            waited = time.monotonic() - began
+            ended = self.state is not None and self.state.word == "ended"
+            ending = ended and self.state.native.startswith("COMPLETING")
+            if bad:
+                return None, f"was lost: {self.scheduler.title} says that {words_for_nodes(bad)}"
+            if ended and not ending:
                 return None, f"was lost: {self._job_is_over()}"
-            if rank is not None and (self._world_file("ended").exists() or time.monotonic() > deadline - CAUSE_S / 2):
+            if rank is not None and not ending and (self._world_file("ended").exists() or waited > CAUSE_S / 2):
                 return rank, words
-            if time.monotonic() > deadline:
+            if waited > (ENDING_S if ending else CAUSE_S):
                 return None, ""
-            time.sleep(0.1)
+            time.sleep(0.1 if waited < 1 else 0.5)
 
     def _kill_ranks(self) -> None:
         if not self.job_id or not self._world or self._client is None:
@@ -445,6 +455,21 @@ class BatchEngines(Engines):
 
         self._asking = threading.Thread(target=ask, daemon=True, name="labkit job state")
         self._asking.start()
+
+
+def words_for_nodes(states: dict[str, str]) -> str:
+    """What is wrong with nodes, by the scheduler's words for them.
+
+    Examples
+    --------
+    >>> words_for_nodes({"n2": "mixed*", "n1": "down*"})
+    'node n1 is down, node n2 does not answer: a crash, or the network between'
+    """
+    names = ", ".join(
+        f"node {node} does not answer" if state.endswith("*") and not state.startswith("down") else f"node {node} is {state.strip('*')}"
+        for node, state in sorted(states.items())
+    )
+    return f"{names}: a crash, or the network between"
 
 
 def _connection_file(folder: Path, side: str) -> str:

@@ -122,6 +122,10 @@ class Scheduler(ABC):
         """Names or addresses of some nodes, to find the network that leads there; [] if they are not known."""
         return []
 
+    def bad_nodes(self, nodes: Sequence[str]) -> dict[str, str]:
+        """Those of ``nodes`` that are down or do not answer, with the scheduler's word; {} where it does not tell."""
+        return {}
+
     def explain_refusal(self, text: str) -> str:
         """What the scheduler's refusal means and what to do, in plain words; "" if it is not known."""
         return ""

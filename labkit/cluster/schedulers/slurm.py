@@ -127,6 +127,12 @@ class Slurm(Scheduler):
         answer = self.ask(["sinfo", "--noheader", "--Node", "--format=%o"])
         return answer.output.split()[:4] if answer.status == 0 else []
 
+    def bad_nodes(self, nodes: Sequence[str]) -> dict[str, str]:
+        answer = self.ask(["sinfo", "--noheader", "--Node", "--nodes", ",".join(nodes), "--format=%N %T"])
+        states = dict(line.split() for line in answer.output.splitlines() if len(line.split()) == 2)
+        # A star says that the node does not answer; Slurm calls it down some time later.
+        return {node: state for node, state in states.items() if state.endswith("*") or state.startswith(("down", "fail"))}
+
     def explain_refusal(self, text: str) -> str:
         return next((means for words, means in REFUSALS.items() if words.lower() in text.lower()), "")
 

@@ -79,7 +79,7 @@ class PointToPoint:
         me = self.me
         start = me.now
         request = self._post("Recv", buf, source, tag, room_of(buf), False)
-        me.wait_one(request)
+        me.end_with(request)
         request.finish(status)
         if me.recorder is not None:
             me.recorder.receive_span("Recv", start, request)
@@ -88,7 +88,7 @@ class PointToPoint:
         me = self.me
         start = me.now
         request = self._post("recv", None, source, tag, 0, True)
-        me.wait_one(request)
+        me.end_with(request)
         result = request.finish(status)
         if me.recorder is not None:
             me.recorder.receive_span("recv", start, request)
@@ -221,6 +221,8 @@ class PointToPoint:
         me.sent_round = message_round = (me.depth if me.depth > me.sent_round else me.sent_round) + 1
         me.num_sent += 1
         me.bytes_sent += num_bytes
+        world.num_underway += 1
+        world.bytes_underway += num_bytes
         if synchronous or (num_bytes > world.network.eager_limit_bytes and not buffered):
             if request is None:
                 request = Request("send", call, self, dest, tag, buf, num_bytes)
@@ -247,10 +249,10 @@ class PointToPoint:
         start = me.now
         sent = self._launch(call, buf, dest, tag, synchronous, buffered)
         if type(sent) is Request:
-            me.wait_one(sent)
+            me.end_with(sent)
             sent.finish()
         elif sent > me.now:
-            me.advance_to(sent)
+            me.end_at(sent)
         if me.recorder is not None:
             me.recorder.send_span(self, call, start, dest, tag, len(buf) if type(buf) is bytes else size_of(buf))
 
@@ -296,9 +298,9 @@ class PointToPoint:
             me.wait_for((receive, sent), call)
             sent.finish()
         else:
-            me.wait_one(receive)
+            me.end_with(receive)
             if sent > me.now:
-                me.advance_to(sent)
+                me.end_at(sent)
         result = receive.finish(status)
         if me.recorder is not None:
             me.recorder.sendrecv_span(self, call, start, receive, dest, sendtag, num_bytes)

@@ -26,6 +26,7 @@ from labkit.errors import UsageError
 POLL_S = 1e-7  # what a Test or Iprobe that finds nothing costs
 PATIENT_POLLS = 64  # after so many in a row, a polling rank lets others go first
 HOPELESS_POLLS = 3000  # a rank that polls so often while nothing at all happens is stuck
+AT_ONCE = -1  # before all virtual times
 
 
 _stubborn: list[greenlet.greenlet] = []  # ranks that no exception ends: they stay where they are
@@ -42,7 +43,7 @@ class SimulatedRank:
         "world", "rank", "now", "token", "waiting", "waiting_call", "waiting_any", "num_unknown", "until", "num_polls",
         "sent_round", "received_round", "depth", "num_sent", "bytes_sent", "num_received", "bytes_received", "num_reduced",
         "bytes_reduced", "reduced_in_round", "reducing_round", "posted", "collectives", "members", "recorder", "inside",
-        "own", "computed_s", "state", "result", "failure", "stopped_at", "greenlet",
+        "own", "computed_s", "state", "result", "failure", "stopped_at", "greenlet", "may_run_ahead", "is_hurried",
     )
 
     def __init__(self, world: World, rank: int):
@@ -69,6 +70,8 @@ class SimulatedRank:
         self.state, self.result, self.failure = "computing", None, None
         self.stopped_at = None  # the traceback, if the Stop button hit this rank
         self.greenlet: greenlet.greenlet | None = None
+        self.may_run_ahead = False  # the end of a call may return before virtual time has come to it
+        self.is_hurried = False
 
     def run(self, main: Callable, comm) -> None:
         """The life of the rank."""
@@ -113,6 +116,42 @@ class SimulatedRank:
         if request.done_at > self.now:
             self.advance_to(request.done_at)
         self.num_polls = 0
+
+    def end_at(self, time) -> None:
+        """As :meth:`advance_to`, where nothing but the end of a call follows.
+
+        A rank whose program runs elsewhere (``may_run_ahead``) can hear the result as soon as it is known: so programs
+        compute side by side. It is to :meth:`catch_up` before its next call.
+        """
+        if self.may_run_ahead:
+            self.now = time
+        else:
+            self.advance_to(time)
+
+    def end_with(self, request) -> None:
+        """As :meth:`wait_one`, where nothing but the end of a call follows."""
+        if not self.may_run_ahead:
+            self.wait_one(request)
+            return
+        start = self.now
+        if request.done_at is None:
+            self._check_thread()
+            request.awaited = self.is_hurried = True
+            self.num_unknown, self.until = 1, start
+            self.waiting, self.waiting_call, self.waiting_any = (request,), "", False
+            self.world.run_next(self)
+            self.token += 1
+            self.is_hurried, self.waiting = False, ()
+        self.now = max(start, request.done_at)
+        self.num_polls = 0
+
+    def catch_up(self) -> None:
+        """Let virtual time come to where this rank is: ranks with earlier clocks go first, also when the run ends."""
+        world, heap = self.world, self.world.heap
+        if world.ending or (heap and heap[0][0] < self.now):
+            heappush(heap, (self.now, world.order(), self, self.token))
+            world.run_next(self)
+            self.token += 1
 
     def wait_for(self, requests, call: str, *, any_of_them: bool = False) -> None:
         """Block until all (or one) of the requests are known to complete, and then until they do."""
@@ -164,7 +203,10 @@ class SimulatedRank:
                 return
             time = self.until
         world = self.world
-        heappush(world.heap, (time, world.order(), self, self.token))
+        if self.is_hurried:
+            heappush(world.heap, (AT_ONCE, world.events(), self, self.token))
+        else:
+            heappush(world.heap, (time, world.order(), self, self.token))
 
     def poll(self, call: str, requests) -> None:
         """A look that found nothing: virtual time passes, so that a loop of such looks ends.
@@ -201,7 +243,10 @@ class SimulatedRank:
         num_bytes = message.num_bytes
         self.num_received += 1
         self.bytes_received += num_bytes
-        largest = self.world.largest_of_round
+        world = self.world
+        world.num_underway -= 1
+        world.bytes_underway -= num_bytes
+        largest = world.largest_of_round
         while this_round >= len(largest):
             largest.append(0)
         if num_bytes > largest[this_round]:
@@ -262,6 +307,7 @@ class World:
         self.helpers: list[SimulatedRank] = []  # that run nonblocking collectives
         self.arguments: dict[SimulatedRank, tuple] = {}  # of those that have not begun
         self.current: SimulatedRank | None = None
+        self.num_underway = self.bytes_underway = 0  # messages that were sent and not received
         self.largest_of_round = [0]  # the largest message of each round, in bytes
         self.largest_reduction_of_round = [0]
         self.idle_polls = 0

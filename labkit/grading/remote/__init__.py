@@ -20,7 +20,8 @@ both sides           ``wire.py``, the format; ``calls.py``, which calls there ar
 the rank's side      ``rank.py``, the communicator; ``requests.py``; ``arguments.py``
 the judge's side     ``server.py``, one rank's calls; ``given.py``, their arguments, checked; ``outgoing.py``;
                      ``unopened.py``, objects and operations of the answer; ``ledger.py``, memory
-processes            ``ranks.py`` starts and ends them; ``zygote.py`` forks them; ``kept.py`` keeps one
+processes            ``ranks.py`` starts and ends them; ``zygote.py`` forks them, ``sandboxed.py`` starts that
+                     one, ``kept.py`` keeps it; ``counted.py``, arrays that count passes through memory
 real MPI ranks       ``real.py`` starts and ends them; ``real_rank.py`` is one of them
 ===================  ==================================================================================
 

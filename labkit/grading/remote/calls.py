@@ -48,5 +48,11 @@ OF_REQUESTS = {
 }
 WITH_STATUS = {"Recv", "recv", "Sendrecv", "Sendrecv_replace", "sendrecv", *PROBES}
 
+BLOCKING = {  # the result may be told before virtual time has come to it: nothing that others see follows
+    "Send", "Ssend", "Rsend", "Bsend", "send", "ssend", "bsend", "Recv", "recv", "Sendrecv", "Sendrecv_replace",
+    "sendrecv",
+}
+
 WORLD, SELF = 1, 2  # handles that every rank has
+PASSES = "memory passes"  # among the results of a call whose passes are counted
 NULL = 0  # the handle of a request that is complete

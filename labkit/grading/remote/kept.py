@@ -11,7 +11,7 @@ from pathlib import Path
 
 from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import find_sandbox
-from labkit.grading.remote.ranks import Zygote
+from labkit.grading.remote.sandboxed import Zygote
 
 _idle: list[tuple[int, Zygote]] = []  # at most one, and the process that it belongs to
 

@@ -14,11 +14,12 @@ class Ledger:
 
     Parameters
     ----------
-    ranks : list of labkit.comm.simulated.world.SimulatedRank
+    world : labkit.comm.simulated.world.World, optional
+        None for a function without a communicator.
     """
 
-    def __init__(self, ranks):
-        self.ranks = ranks
+    def __init__(self, world=None):
+        self.world = world
         self.held = 0
 
     def room(self) -> int:
@@ -29,10 +30,9 @@ class Ledger:
         WireError
             Too many messages are on their way.
         """
-        travelling, number = 0, 0
-        for rank in self.ranks:
-            travelling += rank.bytes_sent - rank.bytes_received
-            number += rank.num_sent - rank.num_received
-        if number > MAX_MESSAGES:
+        world = self.world
+        if world is None:
+            return max(0, MAX_BYTES - self.held)
+        if world.num_underway > MAX_MESSAGES:
             raise WireError(f"more than {MAX_MESSAGES} messages were sent and not received")
-        return max(0, MAX_BYTES - self.held - travelling)
+        return max(0, MAX_BYTES - self.held - world.bytes_underway)

@@ -4,152 +4,94 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 import linecache
-import os
-import signal
 import socket
-import subprocess
-import sys
-import tempfile
 import time
-from pathlib import Path
 
 from labkit.comm.network.model import Network
 from labkit.comm.simulated.run import DEFAULT_NETWORK, Simulation
 from labkit.comm.source_lines import CELL_FILENAME
 from labkit.errors import NotAvailableError
-from labkit.grading.confinement.sandbox import Sandbox, command, find_sandbox
 from labkit.grading.remote.ledger import Ledger
+from labkit.grading.remote.sandboxed import START_LIMIT_S, Zygote
 from labkit.grading.remote.server import RankServer
 from labkit.grading.remote.unopened import Unopened
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, encode, plain_text
 
-START_LIMIT_S = 60.0
-PACKAGE = Path(__file__).parents[2]
-HIDDEN = ("mpi",)  # where the course's own solutions are
 _numbers = itertools.count(1)
 
 
-def hidden_folders() -> list[Path]:
-    """What an answer may not read: solutions in the package, and the exercises."""
-    return [PACKAGE / name for name in HIDDEN if (PACKAGE / name).exists()] + [PACKAGE.parent / "exercises"]
-
-
-class Zygote:
-    """The process in the sandbox that forks ranks; one for any number of answers.
-
-    Use it as a context manager; everything it has started ends with it.
-
-    Parameters
-    ----------
-    sandbox : Sandbox, optional
-    keeps_real_ranks : bool
-        Also keep real MPI ranks from answer to answer, see :func:`labkit.grading.remote.real.run_on_real_ranks`.
-    """
-
-    def __init__(self, sandbox: Sandbox | None = None, *, keeps_real_ranks: bool = False):
-        self.sandbox = sandbox or find_sandbox()
-        self.keeps_real_ranks, self._real_ranks = keeps_real_ranks, None
-        self.folder = tempfile.TemporaryDirectory(prefix="labkit-answer-", ignore_cleanup_errors=True)
-        ours, theirs = socket.socketpair()
-        self.fds, their_fds = socket.socketpair()  # sockets of ranks travel here
-        folders = json.dumps([[str(PACKAGE)], [str(path) for path in hidden_folders()]])
-        numbers = [theirs.fileno(), their_fds.fileno()]
-        argv = [sys.executable, "-P", "-m", "labkit.grading.remote.zygote", *map(str, numbers), folders]
-        scratch = Path(self.folder.name)
-        self.process = subprocess.Popen(
-            command(argv, scratch=scratch, readable=[PACKAGE], hidden=hidden_folders(), sandbox=self.sandbox),
-            cwd=scratch, pass_fds=numbers, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-        theirs.close()
-        their_fds.close()
-        self.link = Link(ours)
-
-    def __enter__(self) -> Zygote:
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def close(self) -> None:
-        """End it and all its ranks."""
-        self.keep_real_ranks(None)
-        self.link.close()
-        self.fds.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.process.stderr.close()
-        self.folder.cleanup()
-
-    def take_real_ranks(self, cases, memory_bytes: int):
-        """The real ranks that were kept, if they suit these cases; None if there are none."""
-        kept, self._real_ranks = self._real_ranks, None
-        if kept is None or (kept.suits(cases) and kept.memory_bytes == memory_bytes):
-            return kept
-        kept.close()
-        return None
-
-    def keep_real_ranks(self, ranks) -> None:
-        """Keep real ranks for the next answer, instead of those that are kept."""
-        if self._real_ranks is not None:
-            self._real_ranks.close()
-        self._real_ranks = ranks
-
-    def ask(self, order: list, *, fds: list[int] = ()) -> list:
-        """An order and its reply.
-
-        Raises
-        ------
-        NotAvailableError
-            The process is not there any more.
-        """
-        self.link.set_deadline(START_LIMIT_S)
-        try:
-            self.link.send(order)
-            if fds:
-                socket.send_fds(self.fds, [b"f"], fds)
-            if order[0] == "end":
-                return []
-            return self.link.receive()[0]
-        except (Closed, Late, OSError):
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            words = self.process.stderr.read()[-2000:].decode(errors="replace").strip()
-            raise NotAvailableError(
-                f"the process that runs answers does not answer ({self.sandbox.text}). Run labkit doctor."
-                + (f" It said: {words}" if words else "")
-            ) from None
-
-
 class RankProcesses:
-    """So many processes with the answer in them, good for any number of cases one after the other."""
+    """So many processes with the answer in them, good for any number of cases one after the other.
+
+    Their number can grow, see :meth:`use`.
+
+    Attributes
+    ----------
+    links : list of Link
+        To the ranks that are used.
+    """
 
     def __init__(
         self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float
     ):
-        self.zygote, self.source = zygote, source
-        pairs = [socket.socketpair() for _ in range(number)]
-        options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
-        reply = zygote.ask(["ranks", number, source, function, options], fds=[theirs.fileno() for _, theirs in pairs])
-        self.pids = reply[1]
-        for _, theirs in pairs:
-            theirs.close()
-        self.links = [Link(ours) for ours, _ in pairs]
+        self.zygote, self.source, self.function = zygote, source, function
+        self.options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
+        self.links: list[Link] = []
+        self._all: list[Link] = []
+        self._numbers: list[int] = []  # by which the zygote knows them
+        self._num_confined = 0
         self.file = f"{CELL_FILENAME}answer {next(_numbers)}>"  # verdicts quote its lines
         linecache.cache[self.file] = (len(source), None, source.splitlines(keepends=True), self.file)
         try:
-            self._see_confined()
+            self.use(number)
         except BaseException:
             self.close()
             raise
 
-    def _see_confined(self) -> None:
+    def start(self, number: int) -> None:
+        """There will be this number of processes soon; they start while others work.
+
+        Raises
+        ------
+        NotAvailableError
+            The process that starts them is not there any more.
+        """
+        pairs = [socket.socketpair() for _ in range(len(self._all), number)]
+        if not pairs:
+            return
+        numbers = [next(self.zygote.numbers) for _ in pairs]
+        self._all += [Link(ours) for ours, _ in pairs]
+        self._numbers += numbers
+        try:
+            order = ["ranks", numbers, self.source, self.function, self.options]
+            self.zygote.ask(order, fds=[theirs.fileno() for _, theirs in pairs])
+        finally:
+            for _, theirs in pairs:
+                theirs.close()
+
+    def use(self, number: int) -> None:
+        """From now on, this number of ranks; what an answer has stored in its own names is forgotten.
+
+        Raises
+        ------
+        NotAvailableError
+            A process could not be started, or not confined.
+        """
+        self.start(number)
+        used = self._all[: min(number, self._num_confined)]
+        self._see_confined(self._all[self._num_confined : number])
+        self._num_confined = max(number, self._num_confined)
+        self.links = self._all[:number]
+        for link in used:
+            link.set_deadline(START_LIMIT_S)
+            with contextlib.suppress(Closed, Late):  # it has ended: its next call tells
+                link.send(["forget"])
+
+    def _see_confined(self, links: list[Link]) -> None:
         """Every process says that it is confined, before anything of the answer is executed in it."""
-        self.set_deadline(START_LIMIT_S)
-        for link in self.links:
+        for link in links:
+            link.set_deadline(START_LIMIT_S)
             try:
                 message, _ = link.receive()
             except (Closed, Late, WireError):
@@ -167,24 +109,26 @@ class RankProcesses:
     def close(self) -> None:
         """End the processes."""
         linecache.cache.pop(self.file, None)
-        for link in self.links:
+        for link in self._all:
             link.close()
         with contextlib.suppress(NotAvailableError):
-            self.zygote.ask(["end", self.pids])
+            self.zygote.ask(["end", self._numbers])
 
     def exit_statuses(self) -> list[int | None]:
         """How each process ended, as ``subprocess`` says it; None if it runs."""
         time.sleep(0.01)
-        return self.zygote.ask(["status", self.pids])[1]
+        return self.zygote.ask(["status", self._numbers])[1]
 
     def set_deadline(self, seconds: float) -> None:
         """Whatever the ranks do must be done within so many seconds from now."""
         for link in self.links:
             link.set_deadline(seconds)
 
-    def call(self, arguments: tuple):
-        """Call a function that has no communicator; return its results."""
-        return RankServer(self.links[0], _NoComm(), frozenset(), Ledger([])).run(*_packed(arguments))
+    def call(self, arguments: tuple, *, counted: bool = False):
+        """Call a function that has no communicator; return its results, ``counted`` with its passes through memory."""
+        server = RankServer(self.links[0], _NoComm(), frozenset(), Ledger())
+        server.start(*_packed(arguments), counted)
+        return server.run()
 
     def simulate(
         self, arguments: tuple, *, network: Network | None = None, seed: int | None = None, unsafe_sends: bool = False,
@@ -195,16 +139,15 @@ class RankProcesses:
             len(self.links), network=network or DEFAULT_NETWORK, seed=seed, check_unsafe_sends=unsafe_sends, trace=trace
         )
         simulation.world.pickle = Unopened()
-        ledger = Ledger(simulation.world.ranks)
+        ledger = Ledger(simulation.world)
         servers = [
             RankServer(link, comm, forbidden, ledger, self.file)
             for link, comm in zip(self.links, simulation.comms, strict=True)
         ]
 
-        def serve(comm):
-            return servers[comm.rank].run(*_packed(arguments[comm.rank]))
-
-        simulation.run(serve, own_names=False)
+        for server, own in zip(servers, arguments, strict=True):
+            server.start(*_packed(own))
+        simulation.run(lambda comm: servers[comm.rank].run(), own_names=False)
         if simulation.world.interrupted:  # not by the answer, whose exceptions are AnswerRaised
             raise KeyboardInterrupt
         return simulation, servers

@@ -18,7 +18,7 @@ from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import Sandbox, command
 from labkit.grading.outcomes import Status
 from labkit.grading.remote.raised import AnswerRaised, raised_from
-from labkit.grading.remote.ranks import PACKAGE, START_LIMIT_S, hidden_folders
+from labkit.grading.remote.sandboxed import PACKAGE, START_LIMIT_S, hidden_folders
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, encode
 from labkit.hardware.messages import find_mpiexec
 
@@ -145,7 +145,7 @@ class RealRanks:
             link.set_deadline(seconds)
             blocks: list = []
             with _problem_of(rank):
-                link.send(["run", rank, len(links), encode(list(arguments[rank]), blocks)], blocks)
+                link.send(["run", rank, len(links), encode(list(arguments[rank]), blocks), False], blocks)
         return _results(links, time.monotonic() + seconds)
 
 

@@ -14,7 +14,16 @@ from labkit.comm.simulated.names import self_comm
 from labkit.comm.simulated.point_to_point import MatchedMessage
 from labkit.comm.simulated.requests import Prequest, Request
 from labkit.errors import LabkitError
-from labkit.grading.remote.calls import NULL, OF_A_COMMUNICATOR, OF_A_MESSAGE, OF_REQUESTS, SELF, WITH_STATUS, WORLD
+from labkit.grading.remote.calls import (
+    BLOCKING,
+    NULL,
+    OF_A_COMMUNICATOR,
+    OF_A_MESSAGE,
+    OF_REQUESTS,
+    SELF,
+    WITH_STATUS,
+    WORLD,
+)
 from labkit.grading.remote.given import Given
 from labkit.grading.remote.ledger import MAX_THINGS, Ledger
 from labkit.grading.remote.outgoing import block_of, cell_of, fresh_statuses, told, words_of
@@ -48,6 +57,8 @@ class RankServer:
     ----------
     line : int or None
         Of the answer, where its last call was.
+    problem : Exception or None
+        Why the answer could not be started.
     """
 
     def __init__(self, link: Link, comm, forbidden: frozenset[str], ledger: Ledger, file: str = ANSWER_FILE):
@@ -56,16 +67,30 @@ class RankServer:
         self.num_things = SELF
         self.rooms: dict[int, tuple[list, int]] = {}  # request -> (arrays that it fills, bytes that it holds)
         self.line: int | None = None
+        self.problem: Exception | None = None
+        self.me = comm.me if isinstance(comm, SimulatedComm) else None
 
-    def run(self, arguments: list, blocks: list) -> dict:
-        """Let the rank call the answer; return ``{"return": ..., 0: ..., ...}``.
+    def start(self, arguments: list, blocks: list, counted: bool = False) -> None:
+        """Let the rank call the answer; what goes wrong is raised by :meth:`run`.
+
+        ``counted``: the results tell how often it went through memory, see :mod:`.counted`.
+        """
+        try:
+            self.link.send(["run", self.comm.rank, self.comm.size, arguments, counted], blocks)
+        except (Closed, Late, WireError) as error:
+            self.problem = error
+
+    def run(self) -> dict:
+        """Make the calls of the answer that was started; return ``{"return": ..., 0: ..., ...}``.
 
         Raises
         ------
         AnswerRaised, ForbiddenCall, Closed, Late, WireError
         """
-        self.link.send(["run", self.comm.rank, self.comm.size, arguments], blocks)
+        if self.problem is not None:
+            raise self.problem
         while True:
+            self._let_others_run()
             match self._receive():
                 case ["call", handle, method, args, line, charges], got:
                     self.line = line if type(line) is int and 0 < line < MAX_LINE else None
@@ -87,6 +112,11 @@ class RankServer:
                     raise raised_from(words)
                 case _:
                     raise WireError("not a message of a rank")
+
+    def _let_others_run(self) -> None:
+        """While the answer computes towards its next call: those whose clocks are earlier than this rank's."""
+        if self.me is not None:
+            self._from_line(self.me.catch_up)
 
     def _receive(self):
         self.link.max_bytes = self.ledger.room()
@@ -187,7 +217,12 @@ class RankServer:
         options = {"status": statuses[0]} if statuses else {}
         if table is OF_A_MESSAGE:
             del self.things[handle]  # nobody else receives it
-        value = self._from_line(lambda: getattr(thing, method)(*values, **options))
+        call = functools.partial(getattr(thing, method), *values, **options)
+        self.me.may_run_ahead = method in BLOCKING
+        try:
+            value = self._from_line(call)
+        finally:
+            self.me.may_run_ahead = False
         answer = told(value, out, self._keep)
         filled = []
         if isinstance(value, Request):

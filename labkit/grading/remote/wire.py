@@ -24,7 +24,20 @@ MAX_DEPTH = 40
 MAX_ODD_KEYS = 256  # of a dict, other than texts and small integers: those could be made to collide
 SMALL = 2**61 - 1  # below, integers are their own hashes
 
-_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
+def _json_encoder():
+    """Of JSON texts: one encoder for all, where ``json`` would make one for every text."""
+    encoder = json.JSONEncoder(separators=(",", ":"))
+    if json.encoder.c_make_encoder is None:
+        return encoder.encode
+    make = json.encoder.c_make_encoder(
+        None, encoder.default, json.encoder.encode_basestring_ascii, None, ":", ",", False, False, True
+    )
+    return lambda value: "".join(make(value, 0))
+
+
+_to_json = _json_encoder()
+_from_json = json.JSONDecoder().decode
 
 
 class WireError(Exception):
@@ -134,7 +147,7 @@ class Link:
         view = memoryview(data)
         try:
             start = HEAD.size + header_size
-            value, sizes = json.loads(bytes(view[HEAD.size : start]))
+            value, sizes = _from_json(str(view[HEAD.size : start], "utf-8"))
             blocks = []
             for size in sizes:
                 if type(size) is not int or size < 0 or start + size > end:

@@ -1,8 +1,8 @@
 """The process in the sandbox that starts ranks: it imports once, and forks for every rank.
 
 Run as ``python -m labkit.grading.remote.zygote CONTROL CHANNEL FOLDERS``. The control socket brings frames
-``["ranks", number, source, function, options]``, the channel a socket for every rank; the reply names their
-processes.
+``["ranks", numbers, source, function, options]``, the channel a socket for each of the numbers, by which the judge
+names these processes from now on.
 Until a rank is confined, nothing of the answer has been executed in it.
 """
 
@@ -24,6 +24,8 @@ from labkit.comm import reduction  # noqa: F401
 from labkit.grading.confinement.confine import Confinement, prepare
 from labkit.grading.confinement.seccomp import Level
 from labkit.grading.remote.arguments import Wires
+from labkit.grading.remote.calls import PASSES
+from labkit.grading.remote.counted import CountedArray, Passes, mapped
 from labkit.grading.remote.raised import ANSWER_FILE, raised
 from labkit.grading.remote.rank import world_of
 from labkit.grading.remote.wire import UNLIMITED, Closed, Link, WireError, decode, encode
@@ -36,45 +38,42 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
     control, channel = socket.socket(fileno=control_fd), socket.socket(fileno=fds_fd)
     link = Link(control, UNLIMITED)
     gc.freeze()  # pages that are not touched stay shared
-    living: set[int] = set()  # a number that has been waited for may be another process
+    living: dict[int, int] = {}  # process ids by number, until they have been waited for
     while True:
         try:
             order, _ = link.receive()
         except Closed:
             os._exit(0)
         if order[0] == "ranks":
-            _, number, source, function, options = order
+            _, numbers, source, function, options = order
             fds = []
-            while len(fds) < number:
-                _, got, _, _ = socket.recv_fds(channel, 1, number)
+            while len(fds) < len(numbers):
+                _, got, _, _ = socket.recv_fds(channel, 1, len(numbers))
                 fds += got
-            pids = []
-            for fd in fds:
+            for number, fd in zip(numbers, fds, strict=True):
                 pid = os.fork()
                 if pid == 0:
                     be_a_rank(fd, sink, source, function, confinement, options)
-                pids.append(pid)
-            living |= set(pids)
-            for fd in fds:
+                living[number] = pid
                 os.close(fd)
-            link.send(["pids", pids])
         elif order[0] == "status":
-            link.send(["status", [_ended(pid, living) for pid in order[1]]])
+            link.send(["status", [_ended(number, living) for number in order[1]]])
         elif order[0] == "end":
-            for pid in living.intersection(order[1]):
+            pids = [living.pop(number) for number in order[1] if number in living]
+            for pid in pids:
                 os.kill(pid, signal.SIGKILL)
+            for pid in pids:
                 os.waitpid(pid, 0)
-                living.discard(pid)
 
 
-def _ended(pid: int, living: set[int]) -> int | None:
+def _ended(number: int, living: dict[int, int]) -> int | None:
     """How a rank's process ended, as ``subprocess`` says it; None if it has not, or was asked for before."""
-    if pid not in living:
+    if number not in living:
         return None
-    found, status = os.waitpid(pid, os.WNOHANG)
+    found, status = os.waitpid(living[number], os.WNOHANG)
     if not found:
         return None
-    living.discard(pid)
+    del living[number]
     return os.waitstatus_to_exitcode(status)
 
 
@@ -101,11 +100,14 @@ def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confi
 
 
 def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> None:
-    """Answer the judge's orders ``["run", rank, size, arguments]`` until it closes the connection.
+    """Answer the judge's orders ``["run", rank, size, arguments, counted]`` until it closes the connection.
 
-    ``["answer", source, function]`` replaces the answer, for processes that are used for several.
+    Where ``counted`` is true, the arrays that the answer is given count how often it goes through memory.
+    ``["answer", source, function]`` replaces the answer, for processes that are used for several; ``["forget"]``
+    lets the present one begin again with names of its own.
     """
     names: dict | None = None
+    code = None
     wires = Wires(link)
     while True:
         try:
@@ -118,21 +120,28 @@ def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> Non
         if order[0] == "answer":
             _, source, function = order
             linecache.cache[ANSWER_FILE] = (len(source), None, source.splitlines(keepends=True), ANSWER_FILE)
+            names = code = None
+            continue
+        if order[0] == "forget":
             names = None
             continue
-        _, rank, size, arguments = order
+        _, rank, size, arguments, counted = order
         wires = Wires(link)
         try:
             given = decode(arguments, blocks)
+            passes = Passes(given) if counted else None
             if size and comm_of is None:
                 comm = world_of(wires, rank, size)
             else:
                 comm = comm_of(rank, size) if size else None
             if names is None:
                 names = {"__name__": "answer", "__file__": ANSWER_FILE}
-                exec(compile(source, ANSWER_FILE, "exec"), names)
-            found = names[function](*([comm] if size else []), *given)
+                code = code or compile(source, ANSWER_FILE, "exec")
+                exec(code, names)
+            found = names[function](*([comm] if size else []), *(passes.arguments if passes else given))
             results = {"return": found} | dict(enumerate(given))
+            if passes is not None:
+                results |= {"return": mapped(found, CountedArray.plain), PASSES: passes.number()}
         except BaseException as error:
             link.send(["raised", *raised(error)])
             continue

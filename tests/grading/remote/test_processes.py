@@ -168,6 +168,41 @@ def test_an_interrupt_of_the_judge_is_no_verdict(kind):
         assert end_soon(started)
 
 
+COUNTS = """
+    import os
+
+    calls = []
+
+    def answer(comm):
+        calls.append(comm.size)
+        return os.getpid(), calls, comm.allgather(comm.rank)
+"""
+
+
+def test_the_number_of_ranks_changes():
+    """Processes serve on, and what an answer has stored in its own names does not."""
+    found = []
+    with Zygote() as zygote, RankProcesses(zygote, 1, textwrap.dedent(COUNTS), "answer", **LIMITS) as ranks:
+        for number in (1, 4, 2):
+            ranks.use(number)
+            ranks.start(4)
+            ranks.set_deadline(DEADLINE_S)
+            for _ in range(2):
+                simulation, _ = ranks.simulate([()] * number)
+                assert simulation.error() is None
+            found.append([rank.result["return"] for rank in simulation.world.ranks])
+        assert ranks.exit_statuses() == [None] * 4
+        ranks.simulate([(), ()])[0].error()
+        few = len(descendants(os.getpid()))
+        ranks.close()
+        zygote.ask(["status", []])
+        assert len([p for p in descendants(os.getpid()) if p.status() != psutil.STATUS_ZOMBIE]) == few - 4
+    for number, results in zip((1, 4, 2), found, strict=True):
+        assert [(calls, ranks) for _, calls, ranks in results] == [([number] * 2, list(range(number)))] * number
+    first, all_four, two = ([pid for pid, *_ in results] for results in found)
+    assert len(set(all_four)) == 4 and first == all_four[:1] and two == all_four[:2]
+
+
 def sum_exercise(number=2, **options):
     total = 3 * number * (number - 1) // 2
     cases = [mpi_case(number, "sum", lambda rank: (np.full(3, rank),), lambda rank: {"return": total})]
