@@ -19,7 +19,8 @@ usage: labkit cluster VERB ...
   list                    the same
   logs NAME               what the job has printed
   stop NAME               cancel its job and end it
-  doctor KIND ...         find out why a cluster does not work
+  doctor KIND ... [--wait SECONDS]
+                          find out why a cluster does not work
   script FILE.py KIND ... a job script for a Python program on MPI ranks, without a notebook
   profiles [--example]    the profiles that there are; an example of a file of profiles"""
 

@@ -72,17 +72,17 @@ def engine_script(
         "",
         *scheduler.directives(options, log),
         "",
-        *_modules(options),
-        *_environment(options),
+        *module_lines(options),
+        *environment_lines(options),
         "set -euo pipefail",
         "",
         *_folder_check(shared),
         f"{''.join(wanted)}cd {shlex.quote(shared)}",
         "",
-        *_variables(options, scheduler),
+        *variable_lines(options, scheduler),
         *_python_check(options),
         "# Start ranks as often as the notebook asks for them, on the nodes of this job:",
-        *(f"#   {line}" for line in _launch(options, scheduler, ["ENGINE"])),
+        *(f"#   {line}" for line in launch_lines(options, scheduler, ["ENGINE"])),
         shlex.join(["exec", options.python, "-m", "labkit.cluster.keeper", shared]),
     ]
     return "\n".join(lines) + "\n"
@@ -91,7 +91,7 @@ def engine_script(
 def world_command(options: ClusterOptions, command: Sequence[str], scheduler: Scheduler | None = None) -> str:
     """The text of shell that starts ``command`` on every rank, inside a job of :func:`engine_script`."""
     scheduler = find_scheduler(options.kind) if scheduler is None else scheduler
-    return "\n".join(_launch(options, scheduler, command, carried=(DEATH_NOTES,)))
+    return "\n".join(launch_lines(options, scheduler, command, carried=(DEATH_NOTES,)))
 
 
 def job_script(
@@ -126,23 +126,24 @@ def job_script(
         f"# What {scheduler.title} should give: lines that begin with {scheduler.prefix} are options of {submit[:4]}.",
         *scheduler.directives(options),
         "",
-        *_modules(options),
-        *_environment(options),
+        *module_lines(options),
+        *environment_lines(options),
         "# From here on a command that fails, or a variable that is not set, ends the job.",
         "set -euo pipefail",
         "",
         "# Relative paths of the program mean the folder that the job was submitted from.",
         f'cd "${{{_SUBMIT_FOLDER[scheduler.name]}:-.}}"',
         "",
-        *_variables(options, scheduler),
+        *variable_lines(options, scheduler),
         *_python_check(options),
         "# Start the ranks. -m mpi4py: an exception on one rank ends all of them at once.",
-        *_launch(options, scheduler, command),
+        *launch_lines(options, scheduler, command),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _modules(options: ClusterOptions) -> list[str]:
+def module_lines(options: ClusterOptions) -> list[str]:
+    """Lines of shell that load the site's modules."""
     if not options.modules:
         return []
     lines = [
@@ -168,7 +169,8 @@ def _modules(options: ClusterOptions) -> list[str]:
     return [*lines, ""]
 
 
-def _environment(options: ClusterOptions) -> list[str]:
+def environment_lines(options: ClusterOptions) -> list[str]:
+    """Lines of shell that activate the environment, or put the programs beside python on the PATH."""
     if options.environment is None:
         # without an environment to activate, python's own folder has the mpiexec that belongs to it
         folder = os.path.dirname(options.python)
@@ -230,7 +232,8 @@ def _python_check(options: ClusterOptions) -> list[str]:
     ]
 
 
-def _variables(options: ClusterOptions, scheduler: Scheduler) -> list[str]:
+def variable_lines(options: ClusterOptions, scheduler: Scheduler) -> list[str]:
+    """Lines of shell that set what libraries and Python read."""
     cores = "${SLURM_CPUS_PER_TASK:-1}" if scheduler.name == "slurm" else "1"
     lines = [
         "# Output arrives line by line; libraries of a rank use the cores of that rank and no more.",
@@ -243,9 +246,10 @@ def _variables(options: ClusterOptions, scheduler: Scheduler) -> list[str]:
     return [*lines, ""]
 
 
-def _launch(
+def launch_lines(
     options: ClusterOptions, scheduler: Scheduler, command: Sequence[str], carried: Sequence[str] = ()
 ) -> list[str]:
+    """Lines of shell that start ``command`` on every rank, with the variables ``carried`` handed on."""
     if options.mpi != "mpiexec":  # srun hands the environment on
         return [scheduler.launch(options, command)]
     # Not every mpiexec hands the environment to other nodes.

@@ -23,7 +23,7 @@ USAGE = """\
 %cluster status | list                this notebook's cluster | all of yours
 %cluster logs [NAME]                  what its job has printed
 %cluster stop [NAME]                  end it; cells then run on this machine again
-%cluster doctor [KIND ...]            find out why it does not work
+%cluster doctor [KIND ...] [--wait SECONDS]   find out why it does not work
 %cluster script FILE.py KIND ...      a job script for a Python program, without a notebook
 %cluster panel                        all of this with buttons"""
 

@@ -98,6 +98,6 @@ def job_script(options: ClusterOptions, scheduler, command: list[str], told: dic
         "# Written by labkit: a short job that looks at the nodes.",
     ]
     lines += [f"export {name}={shlex.quote(value)}" for name, value in told.items()]
-    lines += [BEGIN, *parts._modules(options), *parts._environment(options), *parts._variables(options, scheduler)]
-    lines += ["start_ranks() {", *parts._launch(options, scheduler, command, carried=tuple(told))]
+    lines += [BEGIN, *parts.module_lines(options), *parts.environment_lines(options), *parts.variable_lines(options, scheduler)]
+    lines += ["start_ranks() {", *parts.launch_lines(options, scheduler, command, carried=tuple(told))]
     return "\n".join(lines) + END.replace("@LIMIT@", str(limit_s))
