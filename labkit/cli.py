@@ -9,6 +9,7 @@ from labkit.errors import LabkitError, UsageError
 
 COMMANDS = {
     "lab": ("labkit.lab", "start JupyterLab with the first lesson"),
+    "run": ("labkit.run.command", "execute a notebook, its MPI cells also on a cluster"),
     "doctor": ("labkit.hardware.doctor", "say what this machine has and lacks, with remedies"),
     "progress": ("labkit.grading.course_progress", "say how far you are in the course"),
     "grade": ("labkit.grading.command", "grade notebooks: a score sheet, reports, a class overview"),
