@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import signal
 import sys
@@ -16,8 +17,6 @@ from labkit.run.progress import CellProgress, say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # exit status 128 + number
 REDRAW_S = 1.0
-START_TIMEOUT_S = 120
-OUTPUT_TIMEOUT_S = 120  # for what a cell printed to arrive after it has ended
 GRACE_S = 10.0  # for an interrupted cell to end; its MPI ranks get 6 s of it
 END_TIMEOUT_S = 20.0  # for the kernel to end, with its engines; a batch system gives about 30 s to both
 NUM_SOURCE_LINES = 5
@@ -45,7 +44,7 @@ class NotebookRun:
     """
 
     def __init__(self, notebook, *, environment, folder, out, timeout_s, keep_going, progress):
-        from nbclient import NotebookClient
+        from labkit.run.client import Client, Manager
 
         self.notebook, self.out, self.timeout_s, self.keep_going = notebook, out, timeout_s, keep_going
         self.progress = progress
@@ -53,13 +52,10 @@ class NotebookRun:
         self.num_done = self.num_failed = self.stopped_by = 0
         self.where = ""  # the last cell that was started
         self.error: dict | None = None  # of the cell that has just ended
-        self.manager = _kernel_manager()
+        self.manager = Manager()
         self.log = tempfile.TemporaryFile()  # what the kernel prints past Jupyter, told when it dies
         self.start_options = {"env": environment, "cwd": str(folder), "stdout": self.log, "stderr": self.log}
-        self.client = NotebookClient(
-            notebook, km=self.manager, timeout=None, startup_timeout=START_TIMEOUT_S, iopub_timeout=OUTPUT_TIMEOUT_S,
-            allow_errors=keep_going, store_widget_state=True, on_cell_error=self._on_cell_error,
-        )
+        self.client = Client(notebook, self.manager, allow_errors=keep_going, on_cell_error=self._on_cell_error)
 
     async def execute(self) -> None:
         """Execute the cells and write the notebook; at the end no kernel is left.
@@ -86,6 +82,8 @@ class NotebookRun:
             finally:
                 self.progress.clear()
                 self.client.set_widgets_metadata()
+                for _, cell in self.cells:  # only now: nbclient counts outputs to find those that are updated
+                    cell.outputs = merge_streams(cell.outputs)
                 self._write()  # before the kernel ends: a batch system may not wait for that
         finally:
             await self._end_kernel()
@@ -97,7 +95,7 @@ class NotebookRun:
 
     async def _run_cell(self, cell, index: int, number: int) -> bool:
         """Run one cell; return whether the next one may run."""
-        from nbclient.exceptions import CellExecutionError, DeadKernelError
+        from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
         self.where = where = f"cell {number} of {len(self.cells)}"
         self.progress.start(where, cell.source)
@@ -110,11 +108,13 @@ class NotebookRun:
         try:
             if not task.done():
                 task.cancel()
-                raise DeadKernelError
             await task
         except CellExecutionError:
             pass  # self.error has it
-        except DeadKernelError:
+        except CellTimeoutError:  # not ours: we limit the cell, and nbclient its outputs
+            self.error = {}
+            self._add_error(cell, "CellTimeoutError", "the cell ended, but not all it printed has arrived.")
+        except (DeadKernelError, asyncio.CancelledError):
             self._add_error(cell, "DeadKernelError", self._how_the_kernel_ended(in_time))
             if not self.stop.is_set():
                 self._failed(f"{where} failed, and the kernel is gone with all variables", cell)
@@ -216,11 +216,13 @@ class NotebookRun:
         """End the kernel, and with it the engines: they are its own."""
         self.manager.shutdown_wait_time = END_TIMEOUT_S
         client, self.client.kc = self.client.kc, None
-        if self.manager.has_kernel:
-            if await self.manager.is_alive():
-                await self.manager.shutdown_kernel(now=self.hurry.is_set())
-            else:
-                await self.manager.cleanup_resources()
+        if self.manager.has_kernel and await self.manager.is_alive():
+            if self.hurry.is_set():
+                await self.manager.shutdown_kernel(now=True)
+            else:  # no shutdown_kernel: its interrupt can hit the kernel between two cells, which then does not end
+                await self.manager.request_shutdown()
+                await self.manager.finish_shutdown()
+        await self.manager.cleanup_resources()
         if client is not None:
             client.stop_channels()
 
@@ -233,17 +235,15 @@ class NotebookRun:
             raise LabkitError(f"{self.out} could not be written: {error}. What was executed is lost.") from None
 
 
-def _kernel_manager():
-    """A manager whose kernel is this Python, whatever kernels are installed."""
-    from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-
-    class ThisPython(KernelSpecManager):
-        def get_kernel_spec(self, kernel_name):
-            command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-            return KernelSpec(argv=command, display_name="Python 3 (ipykernel)", language="python")
-
-    return AsyncKernelManager(kernel_spec_manager=ThisPython())
+def merge_streams(outputs: list) -> list:
+    """Outputs with neighbouring pieces of text of the same stream joined, as JupyterLab shows them."""
+    merged = []
+    for (kind, name), group in itertools.groupby(outputs, lambda output: (output.output_type, output.get("name"))):
+        group = list(group)
+        if kind == "stream":
+            group[0].text, group[1:] = "".join(output.text for output in group), []
+        merged += group
+    return merged
 
 
 def is_executed(cell) -> bool:
