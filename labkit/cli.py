@@ -9,6 +9,7 @@ from labkit.errors import LabkitError, UsageError
 
 COMMANDS = {
     "lab": ("labkit.lab", "start JupyterLab with the first lesson"),
+    "run": ("labkit.run.command", "execute a notebook, its MPI cells also on a cluster"),
     "doctor": ("labkit.hardware.doctor", "say what this machine has and lacks, with remedies"),
     "cluster": ("labkit.cluster.command", "start, look at and end clusters for MPI cells; job scripts"),
     "progress": ("labkit.grading.course_progress", "say how far you are in the course"),
