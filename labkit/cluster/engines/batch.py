@@ -181,8 +181,10 @@ class BatchEngines(Engines):
         options = self.options
         if num_ranks == options.num_ranks:
             return options
-        nodes = options.num_nodes and min(options.num_nodes, num_ranks)
-        return options.changed(num_ranks=num_ranks, num_nodes=nodes, ranks_per_node=None)
+        if options.num_nodes is None:
+            return options.changed(num_ranks=num_ranks)
+        per_node = max(options.ranks_by_node())
+        return options.changed(num_ranks=num_ranks, num_nodes=-(-num_ranks // per_node), ranks_per_node=None)
 
     def _submit(self, say) -> None:
         say(f"a job for {self.scheduler.title}")
