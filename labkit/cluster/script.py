@@ -142,6 +142,11 @@ def job_script(
     return "\n".join(lines) + "\n"
 
 
+def preparation(options: ClusterOptions) -> list[str]:
+    """The lines of bash that load the modules and activate the environment; they end the shell where that fails."""
+    return [*_modules(options), *_environment(options)]
+
+
 def _modules(options: ClusterOptions) -> list[str]:
     if not options.modules:
         return []
