@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -24,10 +23,11 @@ JOB_GUARD = (
     '[ -n "$told" ] || echo $code >"$LABKIT_DEATHS/$(uname -n)-$$"; exit $code'
 )
 
-# The same on a host that shares no folder: mpiexec carries what is printed to the notebook's machine.
+# The same on a host that shares no folder: mpiexec carries what is printed to the notebook's machine. An engine
+# catches its own standard error for its cells, so it gets the guard's under another number.
 PRINTED_NOTE = "labkit-rank-ended"
-PRINTED_FD = 9  # what the guard's standard error was; that of an engine is caught for its cells
-PRINTING_GUARD = f'exec {PRINTED_FD}>&2; "$@"; code=$?; echo "{PRINTED_NOTE} $(uname -n)-$$ $code" >&2; exit $code'
+PRINTED_TO = "/dev/fd/9"
+PRINTING_GUARD = f'exec 9>&2; {DEATH_NOTES}={PRINTED_TO} "$@"; code=$?; echo "{PRINTED_NOTE} $(uname -n)-$$ $code" >&2; exit $code'
 
 
 def note_name(host: str, guard_pid: int) -> str:
@@ -68,11 +68,10 @@ def leave_abort_note(host: str, guard_pid: int, code: int) -> None:
     """Note that a rank calls MPI Abort: in the folder of the notes, or printed where there is none."""
     name = note_name(host, guard_pid) + ABORT_NOTE
     folder = os.environ.get(DEATH_NOTES)
-    if folder:
+    if folder == PRINTED_TO:
+        os.write(9, f"\n{PRINTED_NOTE} {name} {code}\n".encode())
+    elif folder:
         Path(folder, name).write_text(str(code))
-    else:
-        with contextlib.suppress(OSError):  # there is no guard
-            os.write(PRINTED_FD, f"\n{PRINTED_NOTE} {name} {code}\n".encode())
 
 
 def keep_printed_notes(output: str, folder: Path) -> None:

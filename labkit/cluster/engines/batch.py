@@ -144,14 +144,15 @@ class BatchEngines(Engines):
 
         pid = self._cluster.controller.pid if self._cluster is not None else self._seen.controller_pid
         me = psutil.Process()
-        self._seen = registry.ClusterRecord(
+        record = registry.ClusterRecord(
             name=self.name, kind=self.options.kind, folder=self._directory, options=dataclasses.asdict(self.options),
             num_ranks=self.options.num_ranks, job_id=self.job_id, controller_pid=pid,
             controller_created=psutil.Process(pid).create_time(),
             owner_pid=None if self.options.keep else os.getpid(), user_pid=me.pid, user_created=me.create_time(),
-            started=time.time(),
+            started=self._seen.started if self._seen is not None else time.time(),
         )
-        registry.save(self._seen)
+        registry.save(record, new=self._seen is None)
+        self._seen = record
 
     # -- a world --------------------------------------------------------------------------------
 
@@ -316,7 +317,7 @@ class BatchEngines(Engines):
         self._cancel()
         self._end_controller()
         if self._seen is not None:
-            registry.remove(self.name)
+            registry.remove(self.name, self._seen.folder)
             self._seen = None
 
     def _end_controller(self) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from labkit.cluster.address import address_for
-from labkit.cluster.death import DEATH_NOTES, PRINTING_GUARD, keep_printed_notes
+from labkit.cluster.death import PRINTING_GUARD, keep_printed_notes
 from labkit.cluster.engines.local import MAX_ENGINES, LocalEngines
 from labkit.cluster.engines.ssh_check import OPTIONS, HostCheck, check_hosts
 from labkit.cluster.options import ClusterOptions
@@ -41,7 +41,6 @@ RANK = """\
 home=$(getent passwd "$(id -un)" 2>/dev/null | cut -d: -f6)
 export IPP_PROFILE_DIR="${{home:-$HOME}}/.labkit/rank-profile"
 (umask 077; mkdir -p "$IPP_PROFILE_DIR") || exit 69
-unset {deaths}
 cd {start_in} 2>/dev/null || cd "${{home:-$HOME}}" || exit 69
 {preparation}
 {guard}
@@ -103,7 +102,7 @@ class SSHEngines(LocalEngines):
 
     def _engine_command(self) -> list[str]:
         script = RANK.format(
-            deaths=DEATH_NOTES, start_in=shlex.quote(os.getcwd()), guard=PRINTING_GUARD,
+            start_in=shlex.quote(os.getcwd()), guard=PRINTING_GUARD,
             preparation="\n".join(preparation(self.options)),
         )
         return ["/bin/bash", "-c", script, "labkit-rank", self.options.python, "-m", "ipyparallel.engine"]
