@@ -108,8 +108,8 @@ def _start(words: list[str]) -> None:
         return
     if not options.is_batch:
         raise UsageError(
-            f"a cluster of kind {options.kind} ends with the process that started it; start it in the notebook: "
-            f"%cluster start {options.kind} ..., or name one of slurm, pbs, lsf, sge, or a profile here."
+            f"a cluster of kind {options.kind} ends with the process that started it. Start it in a notebook, with the magic "
+            f"%cluster, or name one of slurm, pbs, lsf, sge, or a profile here."
         )
     with _Progress() as progress:
         engines = manage.start(options.changed(keep=True), progress)  # this process ends now

@@ -35,6 +35,7 @@ CONNECT_TIMEOUT_S = 120.0  # from the start of the world to its last rank
 POLL_S = (0.3, 2.0, 5.0)  # how often the batch system is asked while a job waits: soon after its start, later, then
 STATE_EVERY_S = 3.0  # while ranks run
 BUSY_S = 15.0  # how long ranks may take to react to an interrupt
+UNKNOWN_S = 30.0  # how long a job may be unknown: soon after its submission, or when the accounting is late
 CAUSE_S = 6.0  # how long the batch system may take to notice what has happened
 
 
@@ -192,10 +193,14 @@ class BatchEngines(Engines):
 
     def _wait_for_job(self, say) -> None:
         """Until the job runs; said on the way: its place in the queue and what it waits for."""
-        began = time.monotonic()
+        began = known = time.monotonic()
         while True:
             self.state = self.scheduler.state(self.job_id)
             if self.state.word == "ended":
+                raise EnginesError(self._job_is_over("before its ranks could start"))
+            if self.state.word != "unknown":
+                known = time.monotonic()
+            elif time.monotonic() - known > UNKNOWN_S:  # not every site keeps an account of jobs that have ended
                 raise EnginesError(self._job_is_over("before its ranks could start"))
             if self.state.word in ("running", "starting"):
                 return
