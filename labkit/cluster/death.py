@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,12 @@ JOB_GUARD = (
     'told=; trap told=1 TERM; "$@"; code=$?; '
     '[ -n "$told" ] || echo $code >"$LABKIT_DEATHS/$(uname -n)-$$"; exit $code'
 )
+
+# The same on a host that shares no folder: mpiexec carries what is printed to the notebook's machine. An engine
+# catches its own standard error for its cells, so it gets the guard's under another number.
+PRINTED_NOTE = "labkit-rank-ended"
+PRINTED_TO = "/dev/fd/9"
+PRINTING_GUARD = f'exec 9>&2; {DEATH_NOTES}={PRINTED_TO} "$@"; code=$?; echo "{PRINTED_NOTE} $(uname -n)-$$ $code" >&2; exit $code'
 
 
 def note_name(host: str, guard_pid: int) -> str:
@@ -54,6 +62,24 @@ def read_death_notes(
             return rank, f"called MPI Abort({int(text)})"
         return rank, words_for_exit(int(text), out_of_memory)
     return None, "ended its process"
+
+
+def leave_abort_note(host: str, guard_pid: int, code: int) -> None:
+    """Note that a rank calls MPI Abort: in the folder of the notes, or printed where there is none."""
+    name = note_name(host, guard_pid) + ABORT_NOTE
+    folder = os.environ.get(DEATH_NOTES)
+    if folder == PRINTED_TO:
+        os.write(9, f"\n{PRINTED_NOTE} {name} {code}\n".encode())
+    elif folder:
+        Path(folder, name).write_text(str(code))
+
+
+def keep_printed_notes(output: str, folder: Path) -> None:
+    """Write the notes that a launcher's output contains into a folder, in the order they were printed."""
+    for order, (name, code) in enumerate(re.findall(rf"{PRINTED_NOTE} ([\w.-]+) (\d+)", output)):
+        path = folder / name
+        path.write_text(f"{code}\n")
+        os.utime(path, ns=(order, order))
 
 
 def num_oom_kills() -> int:

@@ -10,12 +10,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from labkit.cluster import registry
-from labkit.cluster.engines import Engines, LocalEngines
 from labkit.cluster.options import ClusterOptions
 from labkit.cluster.schedulers import JobState, find_scheduler
 from labkit.errors import LabkitError, UsageError
+
+if TYPE_CHECKING:  # a list of clusters needs none of them
+    from labkit.cluster.engines import Engines
 
 LOG_LINES = 40
 END_TIMEOUT_S = 10.0
@@ -50,6 +53,8 @@ class ClusterStatus:
 def engines_for(options: ClusterOptions) -> Engines:
     """Engines of the kind that options ask for; none is started yet."""
     if options.kind == "local":
+        from labkit.cluster.engines import LocalEngines
+
         return LocalEngines()
     if options.kind == "ssh":
         from labkit.cluster.engines.ssh import SSHEngines
@@ -78,9 +83,15 @@ def start(options: ClusterOptions, progress: Callable[[str], None]) -> Engines:
                 f"%cluster stop {options.name} ends it."
             )
         options = options.changed(name=registry.free_name(options.kind))
-    engines = engines_for(options)
-    engines.start(options.num_ranks, progress)
-    return engines
+    while True:
+        engines = engines_for(options)
+        try:
+            engines.start(options.num_ranks, progress)
+            return engines
+        except registry.NameTakenError:
+            if options.name != options.kind and not options.name.startswith(f"{options.kind}-"):
+                raise  # the user has chosen it
+            options = options.changed(name=registry.free_name(options.kind))
 
 
 def connect(name: str, progress: Callable[[str], None]) -> Engines:
@@ -141,6 +152,6 @@ def stop(name: str) -> str:
         while record.controller_runs() and time.monotonic() < deadline:
             time.sleep(0.05)
     shutil.rmtree(record.folder, ignore_errors=True)
-    registry.remove(name)
+    registry.remove(name, record.folder)
     job = f" Job {record.job_id} is cancelled." if record.job_id else ""
     return f"Cluster {name!r} has been stopped.{job}"

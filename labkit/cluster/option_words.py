@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import NoReturn
 
-from labkit.cluster.options import KINDS, ClusterOptions
+from labkit.cluster.options import BATCH_KINDS, KINDS, ClusterOptions
 from labkit.cluster.profiles import Profile, load_profiles
 from labkit.errors import UsageError
 
@@ -114,6 +114,53 @@ def parse_start(
     return StartRequest(
         cluster_options(given, given.kind, profile), given.dry_run, profile.name if profile is not None else None
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptRequest:
+    """What the words after ``script`` ask for."""
+
+    file: Path
+    options: ClusterOptions
+    arguments: tuple[str, ...] = ()
+
+
+def parse_script(
+    words: Sequence[str], folder: Path | None = None, *, prog: str = "%cluster script", add_help: bool = False
+) -> ScriptRequest:
+    """What ``script FILE.py KIND [options] [-- ARGUMENTS]`` asks for. Parameters and errors as of :func:`parse_start`.
+
+    Examples
+    --------
+    >>> request = parse_script(["pi.py", "slurm", "-n", "8", "--", "-n", "1000"])
+    >>> request.options.num_ranks, request.arguments
+    (8, ('-n', '1000'))
+    """
+    words = list(words)
+    end = words.index("--") if "--" in words else len(words)
+    words, arguments = words[:end], tuple(words[end + 1 :])
+    parser = ClusterParser(prog, "Write a job script for a Python program on MPI ranks.", add_help=add_help)
+    parser.usage = f"{prog} FILE.py [KIND] [-n RANKS] [--nodes NODES] ... [-- ARGUMENTS OF THE PROGRAM]"
+    parser.add_argument("file", metavar="FILE.py", help="what the ranks run")
+    parser.add_argument(
+        "kind", nargs="?", default=None, metavar="KIND", help=f"{', '.join(BATCH_KINDS)}, or the name of a profile"
+    )
+    add_cluster_options(parser)
+    if not add_help and ("-h" in words or "--help" in words):
+        raise UsageError(parser.usage_line())
+    given = parser.parse_args(words)
+    for name in ("keep", "address"):
+        if getattr(given, name) is not None:
+            raise UsageError(f"{prog}: --{name} is for clusters of notebooks, and a job script ends by itself. Leave it out.")
+    profile = profile_of(given.kind, given.profile, folder)
+    options = cluster_options(given, given.kind, profile)
+    if not options.is_batch:
+        kind = f"the profile {profile.name}, of kind {options.kind}" if profile is not None else given.kind or "no kind"
+        raise UsageError(
+            f"{prog}: a job script is for a batch system, and this is {kind}. Name one of {', '.join(BATCH_KINDS)}, or a "
+            f"profile of such a kind: {prog} {given.file} slurm -n 4."
+        )
+    return ScriptRequest(Path(given.file), options, arguments)
 
 
 def profile_of(word: str | None, name: str | None, folder: Path | None = None) -> Profile | None:

@@ -33,3 +33,25 @@ def end_with(owner_pid: int, end: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=guarded, daemon=True, name="labkit owner")
     thread.start()
     return thread
+
+
+def write_launcher(path: str, pid: int) -> None:
+    """Note a process that leads its own group, for :func:`end_launcher`."""
+    import psutil
+
+    with open(path, "w") as file:
+        file.write(f"{pid} {psutil.Process(pid).create_time()}")
+
+
+def end_launcher(path: str) -> None:
+    """Tell the process that is noted in a file, if it is still the same, to end."""
+    import psutil
+
+    try:
+        with open(path) as file:
+            pid, created = file.read().split()
+        process = psutil.Process(int(pid))
+        if abs(process.create_time() - float(created)) < 0.1:
+            process.terminate()
+    except (OSError, ValueError, psutil.Error):  # none was started, or it has ended
+        pass

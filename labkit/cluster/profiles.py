@@ -95,6 +95,24 @@ def example_profiles() -> str:
     return resources.files("labkit.cluster").joinpath("example_profiles.toml").read_text(encoding="utf-8")
 
 
+def overview(folder: Path | None = None) -> str:
+    """A line for each profile: its name, its kind, how many ranks it asks for, and the file that it is from."""
+    profiles = load_profiles(folder)
+    if not profiles:
+        return f"No profiles in {user_file()} or a {PROJECT_FILE}. labkit cluster profiles --example shows how to write one."
+    rows = [("NAME", "KIND", "RANKS", "FILE")]
+    rows += [(name, profile.kind, _num_ranks(profile), str(profile.path)) for name, profile in sorted(profiles.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _num_ranks(profile: Profile) -> str:
+    try:
+        return str(ClusterOptions(**profile.values).num_ranks)
+    except UsageError:  # words have to add something
+        return "-"
+
+
 def _profile(path: Path, name: str, values: object) -> Profile:
     where = f"{path}, [profiles.{name}]"
     if not isinstance(values, dict):

@@ -15,7 +15,7 @@ from collections import deque
 from contextlib import nullcontext
 from pathlib import Path
 
-from labkit.cluster.death import ABORT_NOTE, DEATH_NOTES, note_name
+from labkit.cluster.death import leave_abort_note
 from labkit.cluster.devices import take_gpu
 from labkit.cluster.execution import compile_cell, execute
 from labkit.cluster.output import LimitedStream
@@ -179,9 +179,7 @@ def _nothing() -> None:
 
 def _note_abort(errorcode: int) -> None:
     """Leave a note of our own, for mpiexec may end any rank first after an MPI Abort."""
-    folder = os.environ.get(DEATH_NOTES)
-    if folder:
-        Path(folder, note_name(platform.node(), os.getppid()) + ABORT_NOTE).write_text(str(errorcode))
+    leave_abort_note(platform.node(), os.getppid(), errorcode)
 
 
 def _start_together(raw) -> None:

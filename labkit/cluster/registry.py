@@ -6,13 +6,20 @@ import json
 import os
 import re
 import socket
-from dataclasses import asdict, dataclass, field
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
-from labkit.cluster.keeper import write_whole
 from labkit.errors import UsageError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TYPES = {
+    "str": str, "dict": dict, "int": int, "float": (int, float), "int | None": (int, type(None)),
+}
+
+
+class NameTakenError(UsageError):
+    """Another cluster has the name, perhaps since a moment ago."""
 
 
 @dataclass
@@ -58,6 +65,8 @@ def is_process(pid: int, created: float) -> bool:
     """Whether a process still runs; a reused number is another process."""
     import psutil
 
+    if pid <= 0:
+        return False
     try:
         process = psutil.Process(pid)
         return abs(process.create_time() - created) < 0.1 and process.status() != psutil.STATUS_ZOMBIE
@@ -69,19 +78,55 @@ def registry_folder() -> Path:
     """Where the records are: only this user can look inside."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     folder = Path(state, "labkit", "clusters")
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if folder.stat().st_mode & 0o777 != 0o700:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise UsageError(
+            f"The list of your clusters cannot be kept: {error}. Make this folder writable for you, or name another "
+            f"place in the variable XDG_STATE_HOME."
+        ) from None
     return folder
 
 
-def save(record: ClusterRecord) -> None:
-    """Write a record."""
+def save(record: ClusterRecord, *, new: bool = False) -> None:
+    """Write a record.
+
+    Parameters
+    ----------
+    new : bool
+        Whether the name has to be free: of two processes that want it, one gets it.
+
+    Raises
+    ------
+    NameTakenError
+        ``new``, and there is a cluster of that name.
+    """
     path = _path(record.name)
-    before = os.umask(0o077)
+    # A name of its own, and mode 0600: two processes may write at the same time.
+    descriptor, part = tempfile.mkstemp(prefix=f".{record.name}-", dir=path.parent)
     try:
-        write_whole(path, json.dumps(asdict(record), indent=1))
+        with os.fdopen(descriptor, "w") as file:
+            file.write(json.dumps(asdict(record), indent=1))
+        if not new or not _take(part, path):
+            if new and _read(path) is not None:
+                raise NameTakenError(
+                    f"There is a cluster {record.name!r} already. Choose another name (--name), or end that one: "
+                    f"%cluster stop {record.name}."
+                )
+            os.replace(part, path)
     finally:
-        os.umask(before)
+        Path(part).unlink(missing_ok=True)
+
+
+def _take(part: str, path: Path) -> bool:
+    """Put a record where none is, in one step; False if there is one, or if this file system has no links."""
+    try:
+        os.link(part, path)
+        return True
+    except OSError:
+        return False
 
 
 def load(name: str) -> ClusterRecord:
@@ -107,19 +152,22 @@ def records() -> list[ClusterRecord]:
     living = []
     for record in found:
         if record.controller_runs() is False and not record.job_id:
-            remove(record.name)
+            remove(record.name, record.folder)
         else:
             living.append(record)
     return sorted(living, key=lambda record: record.started)
 
 
-def remove(name: str) -> None:
-    """Forget a cluster."""
-    _path(name).unlink(missing_ok=True)
+def remove(name: str, folder: str) -> None:
+    """Forget the cluster with this folder; another one may have taken its name."""
+    path = _path(name)
+    found = _read(path)
+    if found is not None and found.folder == folder:
+        path.unlink(missing_ok=True)
 
 
 def free_name(kind: str) -> str:
-    """``slurm``, ``slurm-2``, ...: the first that no cluster has."""
+    """``slurm``, ``slurm-2``, ...: the first that no cluster has; :func:`save` finds out whether it still is."""
     taken = {path.stem for path in registry_folder().glob("*.json")}
     return next(name for number in range(1, 10_000) if (name := kind if number == 1 else f"{kind}-{number}") not in taken)
 
@@ -132,6 +180,8 @@ def _path(name: str) -> Path:
 
 def _read(path: Path) -> ClusterRecord | None:
     try:
-        return ClusterRecord(**json.loads(path.read_text()))
+        record = ClusterRecord(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):  # removed meanwhile, or written by another version
         return None
+    fits = all(isinstance(getattr(record, field.name), _TYPES[field.type]) for field in fields(ClusterRecord))
+    return record if fits and record.name == path.stem else None

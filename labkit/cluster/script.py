@@ -142,6 +142,11 @@ def job_script(
     return "\n".join(lines) + "\n"
 
 
+def preparation(options: ClusterOptions) -> list[str]:
+    """The lines of bash that load the modules and activate the environment; they end the shell where that fails."""
+    return [*module_lines(options), *environment_lines(options)]
+
+
 def module_lines(options: ClusterOptions) -> list[str]:
     """Lines of shell that load the site's modules."""
     if not options.modules:

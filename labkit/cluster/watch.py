@@ -6,6 +6,7 @@ that can still cancel the job.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -14,6 +15,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+
+from labkit.errors import LabkitError
 
 SIGN_EVERY_S = 5.0
 ASK_EVERY_S = 60.0  # the batch system; it is asked gently
@@ -45,8 +48,9 @@ def look_after(folder: str, name: str, owner_pid: int | None) -> threading.Threa
     def end() -> None:
         from labkit.cluster import registry
 
-        cancel_recorded_job(name)
-        registry.remove(name)
+        cancel_recorded_job(name, folder)
+        with contextlib.suppress(LabkitError):
+            registry.remove(name, folder)
         shutil.rmtree(folder, ignore_errors=True)
         os.killpg(os.getpgrp(), signal.SIGTERM)
 
@@ -70,30 +74,32 @@ def _sign(folder: Path, name: str, end: Callable[[], None]) -> None:
             time.sleep(SIGN_EVERY_S)
         if time.monotonic() - asked > ASK_EVERY_S:
             asked = time.monotonic()
-            if recorded_job_ended(name):
+            if recorded_job_ended(name, str(folder)):
                 end()
 
 
-def cancel_recorded_job(name: str) -> None:
-    """Cancel the job of a cluster, if it has one; never raises."""
+def cancel_recorded_job(name: str, folder: str) -> None:
+    """Cancel the job of the cluster with this folder, if it has one; never raises."""
     from labkit.cluster import registry
     from labkit.cluster.schedulers import find_scheduler
 
     try:
         record = registry.load(name)
-        if record.job_id:
+        if record.job_id and record.folder == folder:  # another cluster may have taken the name
             find_scheduler(record.kind).cancel(record.job_id)
     except Exception:  # there is nobody to tell
         pass
 
 
-def recorded_job_ended(name: str) -> bool:
-    """Whether the batch system says that the job of a cluster has ended."""
+def recorded_job_ended(name: str, folder: str) -> bool:
+    """Whether the batch system says that the job of the cluster with this folder has ended."""
     from labkit.cluster import registry
     from labkit.cluster.schedulers import find_scheduler
 
     try:
         record = registry.load(name)
-        return bool(record.job_id) and find_scheduler(record.kind).state(record.job_id).word == "ended"
+        if not record.job_id or record.folder != folder:
+            return False
+        return find_scheduler(record.kind).state(record.job_id).word == "ended"
     except Exception:  # it does not answer: that is no answer
         return False

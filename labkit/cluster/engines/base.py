@@ -62,7 +62,7 @@ class Engines(ABC):
         self._directory: str | None = None
         self._cluster = None
         self._client = None
-        self._ended: set[int] = set()  # engines of worlds that are gone
+        self._ended: set[str] = set()  # engines of worlds that are gone, by uuid: their ids are given again
 
     # -- what differs ---------------------------------------------------------------------------
 
@@ -154,7 +154,7 @@ class Engines(ABC):
         self.ranks = []
         if self._client is not None:
             # The controller may take them for living until their hearts have missed some beats.
-            self._ended |= set(self._client.ids)
+            self._ended |= set(dict(self._client._engines).values())
 
     def lost(self) -> bool:
         """Whether a rank that should run is gone."""
@@ -238,7 +238,7 @@ class Engines(ABC):
             time.sleep(0.05)
 
     def _new_ids(self) -> list[int]:
-        return [eid for eid in self._client.ids if eid not in self._ended]
+        return [eid for eid, uuid in sorted(dict(self._client._engines).items()) if uuid not in self._ended]
 
     def _set_up(self, num_ranks: int, patience_s: float = SET_UP_TIMEOUT_S) -> None:
         """Check that the engines are one MPI world, and note where each rank is."""

@@ -36,6 +36,7 @@ POLL_S = (0.3, 2.0, 5.0)  # how often the batch system is asked while a job wait
 STATE_EVERY_S = 3.0  # while ranks run
 BUSY_S = 15.0  # how long ranks may take to react to an interrupt
 ENDING_S = 20.0  # ... and to say why a job is ending
+UNKNOWN_S = 30.0  # how long a job may be unknown: soon after its submission, or when the accounting is late
 CAUSE_S = 6.0  # how long the batch system may take to notice what has happened
 
 
@@ -145,14 +146,15 @@ class BatchEngines(Engines):
 
         pid = self._cluster.controller.pid if self._cluster is not None else self._seen.controller_pid
         me = psutil.Process()
-        self._seen = registry.ClusterRecord(
+        record = registry.ClusterRecord(
             name=self.name, kind=self.options.kind, folder=self._directory, options=dataclasses.asdict(self.options),
             num_ranks=self.options.num_ranks, job_id=self.job_id, controller_pid=pid,
             controller_created=psutil.Process(pid).create_time(),
             owner_pid=None if self.options.keep else os.getpid(), user_pid=me.pid, user_created=me.create_time(),
-            started=time.time(),
+            started=self._seen.started if self._seen is not None else time.time(),
         )
-        registry.save(self._seen)
+        registry.save(record, new=self._seen is None)
+        self._seen = record
 
     # -- a world --------------------------------------------------------------------------------
 
@@ -194,10 +196,14 @@ class BatchEngines(Engines):
 
     def _wait_for_job(self, say) -> None:
         """Until the job runs; said on the way: its place in the queue and what it waits for."""
-        began = time.monotonic()
+        began = known = time.monotonic()
         while True:
             self.state = self.scheduler.state(self.job_id)
             if self.state.word == "ended":
+                raise EnginesError(self._job_is_over("before its ranks could start"))
+            if self.state.word != "unknown":
+                known = time.monotonic()
+            elif time.monotonic() - known > UNKNOWN_S:  # not every site keeps an account of jobs that have ended
                 raise EnginesError(self._job_is_over("before its ranks could start"))
             if self.state.word in ("running", "starting"):
                 return
@@ -328,7 +334,7 @@ class BatchEngines(Engines):
         self._cancel()
         self._end_controller()
         if self._seen is not None:
-            registry.remove(self.name)
+            registry.remove(self.name, self._seen.folder)
             self._seen = None
 
     def _end_controller(self) -> None:

@@ -55,6 +55,8 @@ def check_num_ranks(num_ranks: int) -> None:
 class LocalEngines(Engines):
     """MPI engines on this machine, started by ``mpiexec``."""
 
+    heartbeat_misses = HEARTBEAT_MISSES
+
     def __init__(self):
         super().__init__()
         self._launcher = None
@@ -70,21 +72,23 @@ class LocalEngines(Engines):
     def _controller_args(self) -> list[str]:
         return []
 
+    def _engine_command(self) -> list[str]:
+        return ["/bin/sh", "-c", GUARD, "labkit-rank", sys.executable, "-m", "ipyparallel.engine"]
+
+    def _controller_config(self) -> str:
+        return CONTROLLER_CONFIG.format(directory=self._directory, owner=os.getpid())
+
     def _start_controller(self) -> None:
         import ipyparallel
         from traitlets.config import Config
 
         mpiexec = self._mpiexec()
         self._directory = tempfile.mkdtemp(prefix="labkit-engines-")
-        Path(self._directory, "ipcontroller_config.py").write_text(
-            CONTROLLER_CONFIG.format(directory=self._directory, owner=os.getpid())
-        )
+        Path(self._directory, "ipcontroller_config.py").write_text(self._controller_config())
         config = Config()
         config.MPILauncher.mpi_cmd = mpiexec
         config.MPIEngineSetLauncher.mpi_cmd = mpiexec
-        config.EngineLauncher.engine_cmd = [
-            "/bin/sh", "-c", GUARD, "labkit-rank", sys.executable, "-m", "ipyparallel.engine",
-        ]
+        config.EngineLauncher.engine_cmd = self._engine_command()
         config.EngineLauncher.engine_args = ["--log-level=30"]
         self._cluster = ipyparallel.Cluster(
             engines="mpi",
@@ -97,7 +101,7 @@ class LocalEngines(Engines):
             controller_args=[
                 "--nodb",  # nobody asks the controller for results of the past: do not keep them
                 f"--HeartMonitor.period={HEARTBEAT_MS}",
-                f"--HeartMonitor.max_heartmonitor_misses={HEARTBEAT_MISSES}",
+                f"--HeartMonitor.max_heartmonitor_misses={self.heartbeat_misses}",
                 *self._controller_args(),
             ],
         )
