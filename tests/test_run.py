@@ -68,11 +68,13 @@ class Command:
             time.sleep(0.2)
         return [process.cmdline() for process in found]
 
-    def wait_for(self, name):
-        """Until a cell has made a file."""
+    def wait_for_sleep(self, process):
+        """Until the cell SLEEP sleeps."""
         deadline = time.monotonic() + WAIT_S
-        while not (self.folder / name).exists():
-            assert time.monotonic() < deadline, f"no cell has made {name}"
+        while not (self.folder / "asleep").exists():
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                pytest.fail(f"the cell did not begin; exit status {process.poll()}:\n{''.join(process.communicate())}")
             time.sleep(0.05)
 
 
@@ -184,7 +186,7 @@ def test_signals_end_kernel_and_engines(run, tmp_path, number):
     path = write(tmp_path / "a.ipynb", "%load_ext labkit", "%%mpi -n 2\nprint(comm.size)", f"%%mpi\n{SLEEP}", "4")
     before = path.read_bytes()
     process = run.start(path)
-    run.wait_for("asleep")
+    run.wait_for_sleep(process)
     assert len(run.processes()) >= 4  # this command, the kernel, and two ranks at least
     process.send_signal(number)
     _, errors = process.communicate(timeout=100)
@@ -199,7 +201,7 @@ def test_signals_end_kernel_and_engines(run, tmp_path, number):
 @pytest.mark.mpi
 def test_sigkill_ends_kernel_and_engines_too(run, tmp_path):
     process = run.start(write(tmp_path / "a.ipynb", "%load_ext labkit", f"%%mpi -n 2\n{SLEEP}"))
-    run.wait_for("asleep")
+    run.wait_for_sleep(process)
     assert len(run.processes()) >= 4
     process.kill()
     process.communicate(timeout=60)
@@ -209,7 +211,7 @@ def test_sigkill_ends_kernel_and_engines_too(run, tmp_path):
 
 def test_a_second_signal_does_not_wait_for_the_cell(run, tmp_path):
     process = run.start(write(tmp_path / "a.ipynb", f"kernel = get_ipython().kernel\n{DEAF}", f"{DEAF}\n{SLEEP}"))
-    run.wait_for("asleep")
+    run.wait_for_sleep(process)
     process.send_signal(signal.SIGINT)
     time.sleep(0.5)
     process.send_signal(signal.SIGINT)
