@@ -228,7 +228,7 @@ def test_a_second_signal_does_not_wait_for_the_cell(run, tmp_path):
 @pytest.mark.parametrize(
     "words, expected", [
         (["-n", "3"], "local -n 3"),
-        (["--cluster", "slurm", "-n", "8", "--name", "a b", "--timeout", "60"], "slurm -n 8 --name 'a b'"),
+        (["--cluster", "slurm", "-n", "8", "--folder", "/a b", "--timeout", "60"], "slurm -n 8 --folder '/a b'"),
         (["--cluster", "slurm -n 8 --nodes 2"], "slurm -n 8 --nodes 2"),
         (["--cluster=slurm", "-n", "8"], "slurm -n 8"),
     ],
@@ -361,6 +361,9 @@ def test_files_that_cannot_run(run, tmp_path, content, reason):
     (["a.ipynb", "--timeout", "nan"], "above 0"),
     (["a.ipynb", "-n", "0"], "at least 1 rank"),
     (["a.ipynb", "--cluster"], "name its kind first"),
+    (["a.ipynb", "--cluster", "slurm -n 8 --dry-run"], "--dry-run shows a job script"),
+    (["a.ipynb", "--cluster", "nosuch"], "neither a kind of cluster"),
+    (["a.ipynb", "--cluster", "slurm --nodes 9 -n 8"], "every node needs at least one rank"),
     (["a.ipynb", "--cluster", "slurm -n 8", "-n", "4"], "say once how many ranks"),
     (["a.ipynb", "--keep"], "unrecognized arguments"),
     ([], "NOTEBOOK.ipynb"),

@@ -12,6 +12,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+from labkit.cluster.option_words import parse_start
 from labkit.errors import UsageError
 from labkit.run.notebook import NotebookRun
 from labkit.run.progress import CellProgress, say
@@ -72,6 +73,8 @@ def _parse(argv: list[str]) -> argparse.Namespace:
         if "-n" in words:
             raise UsageError(f"-n {options.n} and --cluster {shlex.join(words)}: say once how many ranks there are.")
         words = [*(words or ["local"]), "-n", str(options.n)]
+    if words and parse_start(words, options.notebook.parent, prog="labkit run --cluster").dry_run:
+        raise UsageError("--dry-run shows a job script and runs nothing: labkit cluster start ... --dry-run.")
     options.cluster = shlex.join(words)
     options.out = options.out or options.notebook.with_name(f"{options.notebook.stem}_executed.ipynb")
     return options
