@@ -96,9 +96,9 @@ def start(options: ClusterOptions, progress: Callable[[str], None]) -> Engines:
 
 def connect(name: str, progress: Callable[[str], None]) -> Engines:
     """Work with a cluster that is kept."""
-    from labkit.cluster.engines.batch import BatchEngines
+    from labkit.cluster.engines.reconnect import reconnect
 
-    return BatchEngines.connect(registry.load(name), progress)
+    return reconnect(registry.load(name), progress)
 
 
 def dry_run(options: ClusterOptions) -> str:

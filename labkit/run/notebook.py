@@ -13,7 +13,7 @@ import time
 
 from labkit.errors import LabkitError, UsageError
 from labkit.grading.sheet import write_whole
-from labkit.run.progress import CellProgress, say
+from labkit.run.progress import say
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # exit status 128 + number
 REDRAW_S = 1.0

@@ -72,7 +72,7 @@ def test_a_job_that_ends_at_once_tells_why(cluster):
 
 def test_a_job_that_ends_at_once_and_is_forgotten(cluster, monkeypatch):
     """Accounting is not everywhere: the job is gone, and nobody says how."""
-    monkeypatch.setattr("labkit.cluster.engines.batch.UNKNOWN_S", 1.0)
+    monkeypatch.setattr("labkit.cluster.engines.job.UNKNOWN_S", 1.0)
     (cluster.folder / "forgetful").touch()
     engines = BatchEngines(ClusterOptions(cluster.kind, num_ranks=1, environment="/no/such/environment"))
     with pytest.raises(EnginesError, match="does not know.*no venv or conda environment /no/such"):

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import os
 import shlex
 import shutil
 import subprocess

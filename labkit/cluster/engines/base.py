@@ -14,7 +14,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from labkit.errors import EnginesError, NotAvailableError
 
@@ -112,18 +111,19 @@ class Engines(ABC):
                 self._start_controller()
             say("the ranks")
             self._launch(num_ranks, say)
-            self._wait_for_engines(num_ranks, say)
+            self.wait_for_engines(num_ranks, say)
             say("one MPI world")
-            self._set_up(num_ranks)
+            self.set_up(num_ranks)
         except BaseException:
             self.stop()
             raise
         progress(
-            f"{num_ranks} MPI rank{'s' if num_ranks > 1 else ''} started{self._of_where()} in "
+            f"{num_ranks} MPI rank{'s' if num_ranks > 1 else ''} started{self.of_where()} in "
             f"{time.monotonic() - started:.1f} s."
         )
 
-    def _of_where(self) -> str:
+    def of_where(self) -> str:
+        """Where the ranks are, as in `` on 2 nodes (n1, n2)``; "" on this machine."""
         return ""
 
     def _check_software(self) -> None:
@@ -228,7 +228,7 @@ class Engines(ABC):
 
     # -- parts of start -------------------------------------------------------------------------
 
-    def _wait_for_engines(self, num_ranks: int, say) -> None:
+    def wait_for_engines(self, num_ranks: int, say) -> None:
         shown, started = -1, time.monotonic()
         while (connected := len(self._new_ids())) < num_ranks:
             if connected != shown:
@@ -240,7 +240,7 @@ class Engines(ABC):
     def _new_ids(self) -> list[int]:
         return [eid for eid, uuid in sorted(dict(self._client._engines).items()) if uuid not in self._ended]
 
-    def _set_up(self, num_ranks: int, patience_s: float = SET_UP_TIMEOUT_S) -> None:
+    def set_up(self, num_ranks: int, patience_s: float = SET_UP_TIMEOUT_S) -> None:
         """Check that the engines are one MPI world, and note where each rank is."""
         ids = self._new_ids()
         self._wait_for_answers(ids, patience_s)

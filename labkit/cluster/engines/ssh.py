@@ -75,7 +75,7 @@ class SSHEngines(LocalEngines):
         if not 1 <= num_ranks <= MAX_ENGINES:
             raise UsageError(f"-n {num_ranks}: between 1 and {MAX_ENGINES} ranks can be started over SSH.")
 
-    def _of_where(self) -> str:
+    def of_where(self) -> str:
         hosts = list(dict.fromkeys(rank.host for rank in self.ranks))
         return f" on {len(hosts)} host{'s' if len(hosts) > 1 else ''} ({', '.join(hosts[:4])}{', ...' if len(hosts) > 4 else ''})"
 
