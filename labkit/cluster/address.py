@@ -41,5 +41,5 @@ def source_address(target: str) -> str | None:
         with socket.socket(kind, socket.SOCK_DGRAM) as probe:
             probe.connect(where)
             return probe.getsockname()[0]
-    except OSError:
+    except (OSError, UnicodeError):  # UnicodeError: a part of the name is too long for one
         return None

@@ -181,7 +181,7 @@ def _path(name: str) -> Path:
 def _read(path: Path) -> ClusterRecord | None:
     try:
         record = ClusterRecord(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):  # removed meanwhile, or written by another version
+    except (OSError, ValueError, TypeError, RecursionError):  # removed meanwhile, or written by another version
         return None
     fits = all(isinstance(getattr(record, field.name), _TYPES[field.type]) for field in fields(ClusterRecord))
     return record if fits and record.name == path.stem else None

@@ -16,6 +16,7 @@ from labkit.errors import EnginesError
 
 CONNECT_TIMEOUT_S = 10
 ANSWER_TIMEOUT_S = 30.0  # of all hosts together, which are asked at the same time
+TERM_S = 2.0
 OPTIONS = ("-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_TIMEOUT_S}")  # nobody is asked for a password
 EXIT_UNREACHABLE = 255  # of ssh
 EXIT_NO_MPI = 70
@@ -99,7 +100,8 @@ def check_hosts(hosts: Sequence[str], check: HostCheck) -> None:
 
 
 def _end(process: subprocess.Popen) -> None:
-    if process.poll() is None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    for number, patience_s in ((signal.SIGTERM, TERM_S), (signal.SIGKILL, None)):
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, subprocess.TimeoutExpired):
+                os.killpg(process.pid, number)
+                process.wait(patience_s)
