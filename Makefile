@@ -34,7 +34,7 @@ lab:
 test:
 	$(find_python)
 	@"$(PYTHON)" tools/install.py --extra test
-	@.venv/bin/python -m pytest $(ARGS)
+	@.venv/bin/python tools/run_tests.py $(ARGS)
 
 clean:
 	rm -rf .venv .install.lock .pytest_cache .hypothesis .import_linter_cache build labkit.egg-info

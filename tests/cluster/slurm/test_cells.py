@@ -5,6 +5,7 @@ import re
 import pytest
 from notebook_process import Notebook
 
+pytestmark = pytest.mark.timeout(500)
 USER = "labkit-a"
 
 

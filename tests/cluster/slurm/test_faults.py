@@ -3,6 +3,7 @@
 import pytest
 from notebook_process import Notebook
 
+pytestmark = pytest.mark.timeout(500)
 USER = "labkit-a"
 SLEEP = "%%mpi\nimport time\nprint('begun', flush=True)\nfor _ in range(600): time.sleep(0.1)\ncomm.barrier()"
 START = "%cluster start slurm -n 4 --nodes 2 --time 20"

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+pytestmark = pytest.mark.timeout(500)
 USER = "labkit-a"
 
 

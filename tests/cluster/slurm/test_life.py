@@ -7,6 +7,7 @@ import time
 import pytest
 from notebook_process import Notebook
 
+pytestmark = pytest.mark.timeout(500)
 USER, OTHER = "labkit-a", "labkit-b"
 
 
