@@ -100,7 +100,8 @@ def overview(folder: Path | None = None) -> str:
     profiles = load_profiles(folder)
     if not profiles:
         return (
-            f"No profiles in {user_file()} or a {PROJECT_FILE}. labkit cluster profiles --example shows how to write one."
+            f"No profiles in {user_file()} or a {PROJECT_FILE}. labkit cluster profiles --example shows "
+            f"how to write one."
         )
     rows = [("NAME", "KIND", "RANKS", "FILE")]
     rows += [(name, profile.kind, _num_ranks(profile), str(profile.path)) for name, profile in sorted(profiles.items())]

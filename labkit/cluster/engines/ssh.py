@@ -138,8 +138,8 @@ class SSHEngines(LocalEngines):
         if rank is None and not ended and missing:
             hosts, numbers = sorted({rank.host for rank in missing}), ", ".join(str(rank.rank) for rank in missing)
             words = (
-                f"does not answer any more: no sign of rank {numbers} on {', '.join(hosts)}, so the host or its network "
-                f"is down"
+                f"does not answer any more: no sign of rank {numbers} on {', '.join(hosts)}, so the host or its "
+                f"network is down"
             )
         return rank, words
 

@@ -66,8 +66,8 @@ class HostCheck:
             )
         if status == EXIT_NO_MPI:
             return (
-                f"Host {host} has no {self.proxy}, which starts the ranks there. Install the same MPI at the same path, "
-                f"or start the notebook from an environment that all hosts share."
+                f"Host {host} has no {self.proxy}, which starts the ranks there. Install the same MPI at the same "
+                f"path, or start the notebook from an environment that all hosts share."
             )
         return (
             f"Host {host} lacks the environment: {last}. Install labkit there at the same path ({self.python}), or "
