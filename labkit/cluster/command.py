@@ -39,7 +39,8 @@ One line for each of your clusters, the oldest first.""",
     "logs": f"""\
 usage: labkit cluster logs [NAME]
 
-The last {manage.LOG_LINES} lines of the job, of its last ranks and of the controller. NAME may be left out if there is one cluster.""",
+The last {manage.LOG_LINES} lines of the job, of its last ranks and of the controller.
+NAME may be left out if there is one cluster.""",
     "stop": """\
 usage: labkit cluster stop [NAME]
 
@@ -109,8 +110,8 @@ def _start(words: list[str]) -> None:
         return
     if not options.is_batch:
         raise UsageError(
-            f"a cluster of kind {options.kind} ends with the process that started it. Start it in a notebook, with the magic "
-            f"%cluster, or name one of slurm, pbs, lsf, sge, or a profile here."
+            f"a cluster of kind {options.kind} ends with the process that started it. Start it in a notebook, with the "
+            f"magic %cluster, or name one of slurm, pbs, lsf, sge, or a profile here."
         )
     with _Progress() as progress:
         engines = manage.start(options.changed(keep=True), progress)  # this process ends now

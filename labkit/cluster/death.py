@@ -27,7 +27,10 @@ JOB_GUARD = (
 # catches its own standard error for its cells, so it gets the guard's under another number.
 PRINTED_NOTE = "labkit-rank-ended"
 PRINTED_TO = "/dev/fd/9"
-PRINTING_GUARD = f'exec 9>&2; {DEATH_NOTES}={PRINTED_TO} "$@"; code=$?; echo "{PRINTED_NOTE} $(uname -n)-$$ $code" >&2; exit $code'
+PRINTING_GUARD = (
+    f'exec 9>&2; {DEATH_NOTES}={PRINTED_TO} "$@"; code=$?; '
+    f'echo "{PRINTED_NOTE} $(uname -n)-$$ $code" >&2; exit $code'
+)
 
 
 def note_name(host: str, guard_pid: int) -> str:

@@ -151,14 +151,16 @@ def parse_script(
     given = parser.parse_args(words)
     for name in ("keep", "address"):
         if getattr(given, name) is not None:
-            raise UsageError(f"{prog}: --{name} is for clusters of notebooks, and a job script ends by itself. Leave it out.")
+            raise UsageError(
+                f"{prog}: --{name} is for clusters of notebooks, and a job script ends by itself. Leave it out."
+            )
     profile = profile_of(given.kind, given.profile, folder)
     options = cluster_options(given, given.kind, profile)
     if not options.is_batch:
         kind = f"the profile {profile.name}, of kind {options.kind}" if profile is not None else given.kind or "no kind"
         raise UsageError(
-            f"{prog}: a job script is for a batch system, and this is {kind}. Name one of {', '.join(BATCH_KINDS)}, or a "
-            f"profile of such a kind: {prog} {given.file} slurm -n 4."
+            f"{prog}: a job script is for a batch system, and this is {kind}. Name one of {', '.join(BATCH_KINDS)}, "
+            f"or a profile of such a kind: {prog} {given.file} slurm -n 4."
         )
     return ScriptRequest(Path(given.file), options, arguments)
 

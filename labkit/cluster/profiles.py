@@ -99,11 +99,15 @@ def overview(folder: Path | None = None) -> str:
     """A line for each profile: its name, its kind, how many ranks it asks for, and the file that it is from."""
     profiles = load_profiles(folder)
     if not profiles:
-        return f"No profiles in {user_file()} or a {PROJECT_FILE}. labkit cluster profiles --example shows how to write one."
+        return (
+            f"No profiles in {user_file()} or a {PROJECT_FILE}. labkit cluster profiles --example shows "
+            f"how to write one."
+        )
     rows = [("NAME", "KIND", "RANKS", "FILE")]
     rows += [(name, profile.kind, _num_ranks(profile), str(profile.path)) for name, profile in sorted(profiles.items())]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    lines = ("  ".join(f"{word:{width}}" for word, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
 
 
 def _num_ranks(profile: Profile) -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -140,3 +141,12 @@ def test_the_first_note_counts_and_an_abort_before_all(tmp_path):
     assert read_death_notes(tmp_path, {("n1", 22): 1, ("n2", 22): 3}) == (1, words_for_exit(3))
     (tmp_path / "n1-22.abort").write_text("5")
     assert read_death_notes(tmp_path, ranks) == (1, "called MPI Abort(5)")
+
+
+def test_a_new_engine_with_the_id_of_one_that_ended_is_new():
+    engines = LocalEngines()
+    engines._client = client = SimpleNamespace(_engines={0: "a", 1: "b"}, ids=[0, 1])
+    engines.end_ranks()
+    assert engines._new_ids() == []  # the controller has not noticed yet
+    client._engines = {0: "c", 1: "b", 2: "d"}  # the controller gives an id again that an engine asks for
+    assert engines._new_ids() == [0, 2]

@@ -41,6 +41,8 @@ def find_cause(job: Job, world: World, ranks: Sequence[Rank]) -> tuple[int | Non
             return None, f"was lost: {job.over_text()}"
         if rank is not None and not job.is_ending and (world.has_ended or waited > CAUSE_S / 2):
             return rank, words
+        if world.job_has_ended and waited > CAUSE_S / 2:  # some batch systems forget a job at once
+            return None, f"was lost: {job.over_text()} ({world.why_job_ended()})"
         if waited > (ENDING_S if job.is_ending else CAUSE_S):
             return None, ""
         time.sleep(0.1 if waited < 1 else 0.5)

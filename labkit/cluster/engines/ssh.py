@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.cluster.address import address_for
@@ -64,8 +65,7 @@ class SSHEngines(LocalEngines):
     def __init__(self, options: ClusterOptions):
         super().__init__()
         self.options = options
-        num_hosts = len(options.hosts)
-        self.where = f"{num_hosts} host{'s' if num_hosts > 1 else ''} ({', '.join(options.hosts[:4])}{', ...' if num_hosts > 4 else ''})"
+        self.where = _hosts(options.hosts)
 
     @property
     def num_ranks_asked(self) -> int:
@@ -76,8 +76,7 @@ class SSHEngines(LocalEngines):
             raise UsageError(f"-n {num_ranks}: between 1 and {MAX_ENGINES} ranks can be started over SSH.")
 
     def of_where(self) -> str:
-        hosts = list(dict.fromkeys(rank.host for rank in self.ranks))
-        return f" on {len(hosts)} host{'s' if len(hosts) > 1 else ''} ({', '.join(hosts[:4])}{', ...' if len(hosts) > 4 else ''})"
+        return f" on {_hosts(list(dict.fromkeys(rank.host for rank in self.ranks)))}"
 
     def _address(self) -> str:
         return self.options.address or address_for(host.rpartition("@")[2] for host in self.options.hosts)
@@ -114,7 +113,8 @@ class SSHEngines(LocalEngines):
     def _controller_args(self) -> list[str]:
         address = self._address()
         return [
-            f"--IPController.engine_ip={address}", "--IPController.client_ip=127.0.0.1", f"--IPController.location={address}",
+            f"--IPController.engine_ip={address}", "--IPController.client_ip=127.0.0.1",
+            f"--IPController.location={address}",
         ]
 
     def _launch(self, num_ranks: int, say=None) -> None:
@@ -137,7 +137,10 @@ class SSHEngines(LocalEngines):
         rank, words = super().cause_of_loss()
         if rank is None and not ended and missing:
             hosts, numbers = sorted({rank.host for rank in missing}), ", ".join(str(rank.rank) for rank in missing)
-            words = f"does not answer any more: no sign of rank {numbers} on {', '.join(hosts)}, so the host or its network is down"
+            words = (
+                f"does not answer any more: no sign of rank {numbers} on {', '.join(hosts)}, so the host or its "
+                f"network is down"
+            )
         return rank, words
 
     def _has_ended(self, wait_s: float) -> bool:
@@ -159,3 +162,8 @@ class SSHEngines(LocalEngines):
 
     def _owner_of_ranks(self) -> None:
         return None
+
+
+def _hosts(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > 4 else ""
+    return f"{len(names)} host{'s' if len(names) > 1 else ''} ({', '.join(names[:4])}{more})"

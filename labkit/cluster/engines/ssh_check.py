@@ -1,4 +1,4 @@
-"""Whether hosts can be used over SSH: one sentence for one that cannot, instead of what mpiexec prints when it hangs."""
+"""Whether hosts can be used over SSH: one sentence for one that cannot, where mpiexec would hang."""
 
 from __future__ import annotations
 
@@ -55,20 +55,23 @@ class HostCheck:
         """What is wrong, and what to do."""
         last = (words.strip().splitlines() or ["it printed nothing"])[-1]
         if status is None:
-            return f"Host {host} did not answer within {ANSWER_TIMEOUT_S:g} s. Try: ssh {host} true, or leave it out of --hosts."
+            return (
+                f"Host {host} did not answer within {ANSWER_TIMEOUT_S:g} s. Try: ssh {host} true, or leave it out of "
+                f"--hosts."
+            )
         if status == EXIT_UNREACHABLE:
             return (
-                f"Host {host} cannot be reached by ssh: {last}. It must let you in without a password: try ssh {host} true, "
-                f"and ssh-copy-id {host} if it asks for one."
+                f"Host {host} cannot be reached by ssh: {last}. It must let you in without a password: try "
+                f"ssh {host} true, and ssh-copy-id {host} if it asks for one."
             )
         if status == EXIT_NO_MPI:
             return (
-                f"Host {host} has no {self.proxy}, which starts the ranks there. Install the same MPI at the same path, or "
-                f"start the notebook from an environment that all hosts share."
+                f"Host {host} has no {self.proxy}, which starts the ranks there. Install the same MPI at the same "
+                f"path, or start the notebook from an environment that all hosts share."
             )
         return (
-            f"Host {host} lacks the environment: {last}. Install labkit there at the same path ({self.python}), or name "
-            f"another with --python or --environment."
+            f"Host {host} lacks the environment: {last}. Install labkit there at the same path ({self.python}), or "
+            f"name another with --python or --environment."
         )
 
 

@@ -43,6 +43,13 @@ class World:
         """Whether the keeper has gone, and with it all worlds."""
         return (self.folder / "job-ended").exists()
 
+    def why_job_ended(self) -> str:
+        """The keeper's last words."""
+        try:
+            return (self.folder / "job-ended").read_text().strip()
+        except OSError:
+            return "its folder is gone"
+
     def order(self, command: Sequence[str], num_ranks: int) -> None:
         """Ask the keeper to start it."""
         self.deaths.mkdir()
