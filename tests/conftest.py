@@ -47,6 +47,7 @@ def pytest_configure(config):
     folder = tempfile.mkdtemp(prefix="labkit-tests-")
     config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
     os.environ["LABKIT_PROGRESS"] = os.path.join(folder, "progress.json")
+    os.environ["XDG_STATE_HOME"] = os.path.join(folder, "state")  # where the records of clusters are
     # A shell starts background jobs with SIGINT ignored, and the tests of the Stop button need it.
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.default_int_handler)
