@@ -38,7 +38,7 @@ def record(name, job, owner, created=psutil.Process().create_time()):
 record("slurm", "4711", 99)
 record("a-long-name-of-a-cluster-for-the-course-of-parallel-computing", "4712", None)
 record("gone", "4713", None, 1.0)
-manage.stop = lambda name: (registry.remove(name), f"Cluster {name!r} has been stopped.")[1]
+manage.stop = lambda name: (registry.remove(name, registry.load(name).folder), f"Cluster {name!r} has been stopped.")[1]
 """
 CELLS = (
     CLUSTERS,

@@ -70,7 +70,9 @@ class FakeEngines:
     def stop(self):
         self.ended.append("stop")
         self.ranks = []
-        registry.remove(self.name)
+        for record in registry.records():
+            if record.name == self.name:
+                registry.remove(record.name, record.folder)
 
     def leave(self):
         self.ended.append("leave")
@@ -394,7 +396,7 @@ def test_connecting_to_what_has_ended_keeps_the_present_ranks(tmp_path, schedule
     scheduler.states["7"] = JobState("running")
     one = panel()
     before = one.mpi.engines = FakeEngines("a", ranks=ranks_of("n9"))
-    registry.remove("kept")  # another shell has stopped it meanwhile
+    registry.remove("kept", registry.load("kept").folder)  # another shell has stopped it meanwhile
     one.connect_button.click()
     assert one.actions.wait(PATIENCE_S)
     assert "There is no cluster &#x27;kept&#x27;" in one.message.value
