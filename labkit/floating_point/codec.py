@@ -38,7 +38,9 @@ def check_codes(codes, fmt: Format) -> np.ndarray:
         They are no whole numbers, or have more bits than the format.
     """
     array = np.asarray(codes)
-    whole = array.dtype.kind in "iu" or (array.dtype == object and all(isinstance(code, Integral) for code in array.flat))
+    whole = array.dtype.kind in "iu"
+    if array.dtype == object:  # whole numbers that are too large for NumPy's types, perhaps
+        whole = all(isinstance(code, Integral) for code in array.flat)
     if array.size and not whole:
         raise UsageError(
             f"{fmt.name}: codes are whole numbers, not {array.dtype}: pass bits such as 0b0101; values become codes "
@@ -190,7 +192,8 @@ def encode(
     if (mode == STOCHASTIC) != isinstance(seed, Integral) or (mode == STOCHASTIC and seed < 0):
         raise UsageError(
             f"encode: stochastic rounding, and no other, takes a seed, a whole number from 0, but "
-            f"rounding={rounding!r} and seed={seed!r}: pass {'seed=1, for example' if mode == STOCHASTIC else 'no seed'}."
+            f"rounding={rounding!r} and seed={seed!r}: "
+            f"pass {'seed=1, for example' if mode == STOCHASTIC else 'no seed'}."
         )
     array, exact = _as_numbers(values)
     random = np.zeros(1, np.int64)

@@ -128,6 +128,7 @@ def test_a_format_without_sign():
     fmt = Format("UE4M3", 4, 3, infinities=False, signed=False)
     assert encode([1.0, -0.0, -0.0001, -1.0, -np.inf], fmt).tolist() == [0x38, 0, 0, 0x7F, 0x7F]
     assert encode([-1.0, -np.inf, 1e9], fmt, saturate=True).tolist() == [0, 0, 0x7E]
+    assert encode(-np.nan, fmt) == encode(-np.nan, fmt, saturate=True) == encode("-nan", fmt, saturate=True) == 0x7F
     assert [encode(text, fmt) for text in ("1", "-0", "-1/10000", "-1", "-inf")] == [0x38, 0, 0, 0x7F, 0x7F]
 
 
