@@ -38,6 +38,11 @@ def test_finite_values_are_counted(name):
     assert fmt.num_values == len(np.unique(values[np.isfinite(values)]))
 
 
+def test_a_format_without_sign_has_half_the_values():
+    fmt = Format("UE2M1", 2, 1, infinities=False, nan="none", signed=False)
+    assert (fmt.num_bits, fmt.num_values, fmt.max) == (3, 8, 6)
+
+
 def test_tf32_has_the_range_of_binary32_and_the_precision_of_binary16():
     tf32 = find_format("tf32")
     assert (tf32.num_bits, tf32.precision) == (19, PRESETS["binary16"].precision)
