@@ -14,21 +14,11 @@ from labkit.floating_point.codec import decode_exact
 from labkit.floating_point.formats import Format
 from labkit.floating_point.texts import exact_decimal
 from labkit.floating_point.ulp import Stored, next_down, next_up
-from labkit.views.theme import ACCENT, GRID, INK, SERIES, base_layout
+from labkit.views.bit_fields import draw_bits
+from labkit.views.theme import ACCENT, INK, SERIES, base_layout
 
-FIELD_COLOURS = {"sign": "#d55e00", "exponent": "#0072b2", "significand": "#009e73"}
 FEWEST, MOST = 1, 40  # numbers on each side
 LONGEST_LABEL = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Bit:
-    """One bit of a code: its place from the left, its value, the field it belongs to and its weight in words."""
-
-    place: int
-    value: int
-    field: str
-    weight: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,31 +47,6 @@ class NumberLine:
     typed_at: float | None
     stored_at: float | None
     candidates: tuple[tuple[str, int, float], ...]
-
-
-def bit_fields(code: int, fmt: Format) -> tuple[Bit, ...]:
-    """The bits of a code from the left.
-
-    Examples
-    --------
-    >>> from labkit.floating_point.formats import find_format
-    >>> [(bit.value, bit.field) for bit in bit_fields(0b0101, find_format("E2M1"))]
-    [(0, 'sign'), (1, 'exponent'), (0, 'exponent'), (1, 'significand')]
-    """
-    text = f"{code:0{fmt.num_bits}b}"
-    subnormal = (code & ~fmt.sign_bit) >> fmt.significand_bits == 0
-    exponent = fmt.min_exponent if subnormal else ((code & ~fmt.sign_bit) >> fmt.significand_bits) - fmt.bias
-    bits = []
-    for place, digit in enumerate(text):
-        below = fmt.num_bits - 1 - place
-        if fmt.signed and place == 0:
-            bits.append(Bit(place, int(digit), "sign", "minus" if digit == "1" else "plus"))
-        elif below >= fmt.significand_bits:
-            weight = f"{2 ** (below - fmt.significand_bits)} of the biased exponent"
-            bits.append(Bit(place, int(digit), "exponent", weight))
-        else:
-            bits.append(Bit(place, int(digit), "significand", f"2^{exponent - fmt.significand_bits + below}"))
-    return tuple(bits)
 
 
 def number_line(stored: Stored, *, num_each_side: int = 6) -> NumberLine:
@@ -130,12 +95,12 @@ def number_line(stored: Stored, *, num_each_side: int = 6) -> NumberLine:
 
 
 def _middle_code(stored: Stored) -> int:
-    """The stored number; the largest one where infinity is stored, and zero for NaN."""
+    """The stored number; the largest one where infinity is stored, and zero where NaN was typed or there is no sign."""
     if isinstance(stored.value, Fraction):
         return stored.code
-    if stored.typed is None:
+    negative = stored.typed is not None and stored.typed < 0
+    if stored.typed is None or (negative and not stored.fmt.signed):
         return 0
-    negative = stored.typed < 0 and stored.fmt.signed
     return stored.fmt.max_code | (stored.fmt.sign_bit if negative else 0)
 
 
@@ -162,7 +127,7 @@ def number_line_figure(stored: Stored, *, num_each_side: int = 6) -> go.Figure:
     _draw_spacing(figure, line)
     _draw_numbers(figure, line, stored)
     _draw_typed(figure, line, stored)
-    _draw_bits(figure, stored)
+    draw_bits(figure, stored.code, stored.fmt)
     low, high = line.positions[0], line.positions[-1]
     margin = max(0.06 * (high - low), 1.2 if line.typed_at is not None and not low <= line.typed_at <= high else 0)
     figure.update_layout(
@@ -274,40 +239,13 @@ def _draw_typed(figure: go.Figure, line: NumberLine, stored: Stored) -> None:
         x = line.positions[i]
         at_edge = x < low + 0.25 * (high - low) if name == "below" else x > low + 0.75 * (high - low)
         taken = line.numbers[i][0] == stored.code
+        text = f"{name}: {distance:.3g} ulp"
         figure.add_shape(
             type="line", x0=line.typed_at, x1=x, y0=0.38, y1=0.06,
             line={"color": ACCENT, "width": 2.5 if taken else 1, "dash": "solid" if taken else "dot"},
         )
         figure.add_annotation(
-            x=x, y=-0.95 if at_edge else -0.62, text=f"{'<b>' if taken else ''}{name}: {distance:.3g} ulp{', taken</b>' if taken else ''}",
-            showarrow=False, font={"color": ACCENT, "size": 11},
+            x=x, y=-0.95 if at_edge else -0.62, text=f"<b>{text}, taken</b>" if taken else text, showarrow=False,
+            font={"color": ACCENT, "size": 11},
             xanchor="right" if (name == "below") != at_edge else "left",  # towards the middle from the edges
-        )
-
-
-def _draw_bits(figure: go.Figure, stored: Stored) -> None:
-    bits = bit_fields(stored.code, stored.fmt)
-    for field, colour in FIELD_COLOURS.items():
-        of_field = [bit for bit in bits if bit.field == field]
-        if not of_field:
-            continue
-        for bit in of_field:
-            figure.add_shape(
-                type="rect", x0=bit.place - 0.44, x1=bit.place + 0.44, y0=-0.55, y1=0.75, xref="x2", yref="y2",
-                line={"color": colour, "width": 1.5}, fillcolor=colour if bit.value else GRID,
-                opacity=1 if bit.value else 0.6, layer="below",
-            )
-        figure.add_trace(
-            go.Scatter(
-                x=[bit.place for bit in of_field], y=[0.1] * len(of_field), xaxis="x2", yaxis="y2", mode="text",
-                text=[str(bit.value) for bit in of_field], hovertext=[bit.weight for bit in of_field],
-                hoverinfo="text", showlegend=False,
-                textfont={
-                    "size": 15 if len(bits) <= 32 else 9, "color": ["#ffffff" if bit.value else INK for bit in of_field],
-                },
-            )
-        )
-        figure.add_annotation(
-            x=(of_field[0].place + of_field[-1].place) / 2, y=-1.05, xref="x2", yref="y2", text=field, showarrow=False,
-            font={"color": colour, "size": 12},
         )

@@ -8,7 +8,8 @@ from labkit.errors import UsageError
 from labkit.floating_point.codec import decode, decode_exact
 from labkit.floating_point.formats import PRESETS, Format, find_format
 from labkit.floating_point.ulp import store
-from labkit.views.number_line import FIELD_COLOURS, bit_fields, number_line, number_line_figure
+from labkit.views.bit_fields import FIELD_COLOURS, bit_fields
+from labkit.views.number_line import number_line, number_line_figure
 
 TEXTS = ("0.1", "-5.1", "0", "-0", "1", "1e9", "-1e9", "1e-50", "1/3", "inf", "-inf", "nan", "2")
 
@@ -27,6 +28,7 @@ def test_numbers_stand_in_order_at_true_distances(name, text):
     assert [decode_exact(code, name) for code, _ in line.numbers] == values
     for x, value in zip(line.positions, values, strict=True):
         assert Fraction(x) * line.unit + line.origin == value
+    assert min(b - a for a, b in zip(line.positions, line.positions[1:], strict=False)) == 1
     if isinstance(stored.value, Fraction):
         assert stored.value in values and Fraction(line.stored_at) * line.unit + line.origin == stored.value
     if text in ("nan", "inf", "-0"):
@@ -79,6 +81,7 @@ def test_the_picture_names_what_it_shows():
 def test_a_format_without_sign_or_trailing_bits():
     powers = Format("powers", 4, 0, infinities=False, signed=False)
     assert {bit.field for bit in bit_fields(5, powers)} == {"exponent"}
+    assert number_line(store("-3", powers)).numbers[0] == (0, 0)
     number_line_figure(store("-3", powers))
     number_line_figure(store("3", powers))
 
