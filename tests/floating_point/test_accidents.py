@@ -28,9 +28,9 @@ def test_the_register_of_the_patriot_is_short_by_what_is_published():
 
 
 def test_the_index_of_vancouver_step_by_step():
-    index = vancouver(3, updates_per_day=200, seed=4)
+    index = vancouver(3, updates_per_day=2000, seed=4)  # several of the moves end in exactly half a thousandth
     rng = np.random.default_rng(4)
-    moves = [Decimal(int(round(move * 1e6))) / 10**6 for move in rng.normal(0.2 / 200, 0.01, (3, 200)).ravel()]
+    moves = [Decimal(int(round(move * 1e6))) / 10**6 for move in rng.normal(0.2 / 2000, 0.01, (3, 2000)).ravel()]
     with localcontext(prec=40):
         exact = cut = nearest = Decimal(1000)
         for move in moves:
@@ -70,7 +70,7 @@ def test_muller_ends_where_the_format_does():
 
 
 @pytest.mark.parametrize(("name", "dtype"), [("binary64", np.float64), ("binary32", np.float32)])
-@pytest.mark.parametrize(("a", "b"), [(77617, 33096), (3, 7), (-1000, 999)])
+@pytest.mark.parametrize(("a", "b"), [(77617, 33096), (3, 7), (-1000, 999), (779, 114), (1770, 90)])
 def test_rump_in_a_format_is_numpys(name, dtype, a, b):
     x, y = dtype(a), dtype(b)
     x2, y2 = x * x, y * y
