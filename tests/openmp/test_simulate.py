@@ -104,6 +104,8 @@ def test_the_timeline_tells_the_same():
         (1, "take a chunk", 0, 500), (1, "iterations 2-3", 500, 2500), (1, "take a chunk", 2500, 3000),
         (1, "iterations 4-4", 3000, 5000),
     ]  # fmt: skip
+    assert [s.waiting_ns for s in timeline.spans if s.kind == "wait"] == [500]
+    assert sum(s.waiting_ns for s in timeline.spans) == 500
 
 
 def test_a_timeline_is_saved_and_read_again(tmp_path):
