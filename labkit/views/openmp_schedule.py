@@ -90,12 +90,8 @@ def schedule_map_figure(run: ScheduleRun) -> go.Figure:
     title += f" on {_count(run.num_threads, 'thread')}"
     figure = go.Figure(layout=base_layout(title, _height(num_rows)))
     if n:
-        one = n <= MAX_COLUMNS
-        words = [
-            f"iteration {a}" if one else f"iterations {a}-{b - 1}"
-            for a, b in zip(layout.edges[:-1].tolist(), layout.edges[1:].tolist(), strict=True)
-        ]
-        figure.add_trace(_cells(layout, words, (layout.edges[:-1] + layout.edges[1:] - 1) / 2, "" if one else "{:.0%} of them"))
+        where = "iteration %{x:d}" if n <= MAX_COLUMNS else "around iteration %{x:,.0f}<br>%{customdata} % of the column"
+        figure.add_trace(_cells(layout, where, (layout.edges[:-1] + layout.edges[1:] - 1) / 2))
     figure.update_layout(
         xaxis={
             "title": {"text": "iteration" if n <= MAX_COLUMNS else f"iteration (a column: {n / MAX_COLUMNS:.3g} of them)"},
@@ -115,9 +111,8 @@ def schedule_gantt_figure(run: ScheduleRun) -> go.Figure:
     scale = 1e9 / unit
     if run.num_chunks + p > MAX_BARS or p > MAX_ROWS:
         layout = busy_layout(run)
-        edges = layout.edges * 1e9
-        words = [f"{time_text(a)} to {time_text(b)}" for a, b in zip(edges[:-1], edges[1:], strict=True)]
-        figure.add_trace(_cells(layout, words, (edges[:-1] + edges[1:]) / 2 / unit, "{:.0%} of the time in iterations"))
+        where = f"around %{{x:.4g}} {name}<br>%{{customdata}} % of the time in iterations"
+        figure.add_trace(_cells(layout, where, (layout.edges[:-1] + layout.edges[1:]) / 2 * scale))
         num_rows, group = len(layout.shares), layout.threads_per_row
     else:
         num_rows, group = p, 1
@@ -185,9 +180,9 @@ def _bars(name: str, rows, begin_s, end_s, scale: float, hovers: list[str], mark
     )
 
 
-def _cells(layout: ShareLayout, columns: list[str], centres: np.ndarray, share_words: str) -> go.Heatmap:
+def _cells(layout: ShareLayout, where: str, centres: np.ndarray) -> go.Heatmap:
     """Cells in the colours of their rows; a cell's number is 4 x row + level of opacity."""
-    shares = layout.shares
+    shares, group = layout.shares, layout.threads_per_row
     num_rows = len(shares)
     level = np.clip(np.ceil(shares * LEVELS).astype(int) - 1, 0, LEVELS - 1)
     codes = np.where(shares > 0, np.arange(num_rows)[:, None] * LEVELS + level, np.nan)
@@ -198,18 +193,13 @@ def _cells(layout: ShareLayout, columns: list[str], centres: np.ndarray, share_w
             shade = colour.replace("rgb(", "rgba(").replace(")", f", {opacity})")
             code = row * LEVELS + step
             scale += [(code / total, shade), ((code + 1) / total, shade)]
-    names = _row_names(num_rows, layout.threads_per_row)
-    hovers = [
-        [
-            f"<b>{name}</b>, {where}<br>{share_words.format(share)}" if share else ""
-            for where, share in zip(columns, row, strict=True)
-        ]
-        for name, row in zip(names, shares.tolist(), strict=True)
-    ]
+    who = "thread %{y:d}" if group == 1 else "threads from %{y:d}"
+    # Small numbers and no texts: a widget sends all of this at every change.
     return go.Heatmap(
-        z=codes, x=centres, y=list(range(num_rows)), zmin=-0.5, zmax=total - 0.5, colorscale=scale, showscale=False,
-        hovertext=hovers, hoverinfo="text", hoverongaps=False, ygap=1 if num_rows <= 32 else 0,
-    )
+        z=codes.astype(np.float32), x=centres, y=np.arange(num_rows) * group, zmin=-0.5, zmax=total - 0.5,
+        colorscale=scale, showscale=False, customdata=np.rint(100 * shares).astype(np.uint8), hoverongaps=False,
+        hovertemplate=f"<b>{who}</b>, {where}<extra></extra>", ygap=1 if num_rows <= 32 else 0,
+    )  # fmt: skip
 
 
 def _row_names(num_rows: int, group: int) -> list[str]:
@@ -222,8 +212,8 @@ def _thread_axis(num_rows: int, group: int) -> dict:
     step = math.ceil(num_rows / 16)
     names = _row_names(num_rows, group)
     return {
-        "tickmode": "array", "tickvals": list(range(0, num_rows, step)), "ticktext": names[::step], "showgrid": False,
-        "range": [num_rows - 0.5, -0.5], "ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0,0,0,0)",
+        "tickmode": "array", "tickvals": list(range(0, num_rows * group, step * group)), "ticktext": names[::step], "showgrid": False,
+        "range": [(num_rows - 0.5) * group, -0.5 * group], "ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0,0,0,0)",
         "tickfont": {"size": 11 if num_rows <= 32 else 10, "color": INK},
     }
 

@@ -50,8 +50,8 @@ def test_few_iterations_have_a_column_each():
     for i, thread in enumerate(owner_of(run)):
         expected = thread_colours(5)[thread].replace("rgb", "rgba").replace(")", ", 1.0)")
         assert colour_of(trace, trace.z[thread, i]) == expected
-        assert trace.hovertext[thread][i] == f"<b>thread {thread}</b>, iteration {i}<br>"
-    assert trace.x.tolist() == list(range(50))
+    assert trace.hovertemplate == "<b>thread %{y:d}</b>, iteration %{x:d}<extra></extra>"
+    assert trace.y.tolist() == [0, 1, 2, 3, 4] and trace.x.tolist() == list(range(50))
 
 
 @pytest.mark.parametrize("n", [MAX_COLUMNS + 1, 1000, 12_345])
@@ -70,8 +70,8 @@ def test_a_share_is_seen_in_its_opacity():
     trace = schedule_map_figure(simulate_schedule("static,1", np.ones(10 * MAX_COLUMNS), 10)).data[0]
     assert {colour_of(trace, code).split(", ")[-1] for code in trace.z.ravel()} == {"0.3)"}  # a tenth each
     trace = schedule_map_figure(simulate_schedule("static", np.ones(10 * MAX_COLUMNS), 1)).data[0]
-    assert set(trace.z.ravel()) == {LEVELS - 1} and "100% of them" in trace.hovertext[0][7]
-    assert "iterations 70-79" in trace.hovertext[0][7]
+    assert set(trace.z.ravel()) == {LEVELS - 1} and set(trace.customdata.ravel()) == {100}
+    assert trace.x[7] == 74.5 and "around iteration %{x:,.0f}<br>%{customdata} % of the column" in trace.hovertemplate
 
 
 def test_many_threads_share_rows():
@@ -80,6 +80,7 @@ def test_many_threads_share_rows():
     assert layout.threads_per_row == 16 and layout.shares.shape == (63, MAX_COLUMNS) and len(layout.shares) <= MAX_ROWS
     figure = schedule_map_figure(run)
     assert figure.layout.yaxis.ticktext[1] == "threads 64-79" and len(figure.layout.yaxis.ticktext) <= 16
+    assert figure.layout.yaxis.tickvals[1] == 64 == figure.data[0].y[4] and figure.layout.yaxis.range == (1000, -8)
     assert len(schedule_gantt_figure(run).data[0].z) == 63
 
 
