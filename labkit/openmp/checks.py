@@ -40,6 +40,7 @@ def number_array(name: str, values, *, positive: bool = False) -> np.ndarray:
         where = int(np.argmax(wrong))
         rule = "more than 0" if positive else "0 or more"
         raise UsageError(
-            f"{name}: all values are finite and {rule}, but number {where} of {len(array)} is {array[where]:g}: correct it."
+            f"{name}: all values are finite and {rule}, but number {where} of {len(array)} is "
+            f"{array[where]:g}: correct it."
         )
     return array

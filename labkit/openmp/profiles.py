@@ -58,7 +58,8 @@ def cost_profile(name: str, num_iterations: int, mean_s: float = 1e-5, *, seed: 
     elif name == "random":
         shape = np.random.default_rng(seed).exponential(size=n)
     else:
-        shape = np.interp(np.linspace(0, 1, n), np.linspace(0, 1, min(n, MOST_ROWS)), mandelbrot_steps(min(n, MOST_ROWS)))
+        rows = min(n, MOST_ROWS)
+        shape = np.interp(np.linspace(0, 1, n), np.linspace(0, 1, rows), mandelbrot_steps(rows))
     return shape * (mean_s / shape.mean())
 
 

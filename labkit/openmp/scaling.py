@@ -58,7 +58,7 @@ def usl(num_threads, contention: float, coherency: float):
 
 
 def usl_peak(contention: float, coherency: float) -> float:
-    """The number of threads at which the USL is highest, ``sqrt((1 - a) / b)``, at least 1; infinite without coherency."""
+    """Where the USL is highest: ``sqrt((1 - a) / b)`` threads, at least 1; infinitely many without coherency."""
     if coherency == 0:
         return math.inf if contention < 1 else 1.0
     return max(1.0, math.sqrt(max(0.0, 1 - contention) / coherency))
@@ -189,7 +189,7 @@ def _points(num_threads, values, name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _least_squares(function, measured: np.ndarray, num_parameters: int, high: np.ndarray) -> np.ndarray:
-    """The minimum of |measured - function(x)|^2 over 0 <= x <= high: Levenberg and Marquardt's steps, from several starts."""
+    """The minimum of |measured - function(x)|^2 over 0 <= x <= high: Levenberg-Marquardt, from several starts."""
     starts = [np.full(num_parameters, value) for value in (1e-4, 0.03, 0.5)]
     found = [_descend(function, measured, x, high) for x in starts]
     return min(found, key=lambda x: float(np.sum((measured - function(x)) ** 2)))

@@ -102,7 +102,7 @@ class ScheduleRun:
         return self.speedup / self.num_threads
 
     def timeline(self) -> Timeline:
-        """The run as a timeline, a thread a row: chunks as ``compute``, taking them as ``other``, the barrier as ``wait``.
+        """The run as a timeline, a thread a row: chunks ``compute``, taking them ``other``, the barrier ``wait``.
 
         Raises
         ------
@@ -111,8 +111,8 @@ class ScheduleRun:
         """
         if 2 * self.num_chunks + self.num_threads > MOST_SPANS:
             raise UsageError(
-                f"timeline: {self.num_chunks} chunks are too many to list as events, at most {MOST_SPANS // 2}: use the "
-                f"arrays of the run, or a larger chunk size."
+                f"timeline: {self.num_chunks} chunks are too many to list as events, at most {MOST_SPANS // 2}: use "
+                f"the arrays of the run, or a larger chunk size."
             )
         spans = []
         for thread, start, stop, taken, begin, end in zip(

@@ -88,8 +88,8 @@ class ScheduleExplorer(widgets.VBox):
             options=[(time_text(seconds * 1e9), seconds) for seconds in CHUNK_COSTS_S], value=1e-7,
             description="taking a chunk", style=STYLE, continuous_update=False,
         )
-        self.run = self._simulate()
-        self.numbers = widgets.HTML(_words(self.run, self._costs()))
+        self.run, words = self._simulate()
+        self.numbers = widgets.HTML(words)
         self.map = FigureWidget(schedule_map_figure(self.run))
         self.gantt = FigureWidget(schedule_gantt_figure(self.run))
         for control in self.controls:
@@ -108,16 +108,15 @@ class ScheduleExplorer(widgets.VBox):
         """The schedule that is chosen; ``auto`` has no chunk size."""
         return Schedule(self.kind.value, None if self.kind.value == "auto" else self.chunk_size.value or None)
 
-    def _costs(self):
-        return cost_profile(self.profile.value, self.num_iterations.value, MEAN_COST_S)
-
-    def _simulate(self) -> ScheduleRun:
-        return simulate_schedule(self.schedule, self._costs(), self.num_threads.value, chunk_s=self.chunk_cost.value)
+    def _simulate(self) -> tuple[ScheduleRun, str]:
+        """The run that the controls ask for, and its numbers in words."""
+        costs_s = cost_profile(self.profile.value, self.num_iterations.value, MEAN_COST_S)
+        run = simulate_schedule(self.schedule, costs_s, self.num_threads.value, chunk_s=self.chunk_cost.value)
+        return run, _words(run, costs_s)
 
     def _on_change(self, change) -> None:
         self.chunk_size.disabled = self.kind.value == "auto"
-        self.run = self._simulate()
-        self.numbers.value = _words(self.run, self._costs())
+        self.run, self.numbers.value = self._simulate()
         replace_figure(self.map, schedule_map_figure(self.run))
         replace_figure(self.gantt, schedule_gantt_figure(self.run))
 
