@@ -78,7 +78,8 @@ def thread_colours(num_rows: int) -> list[str]:
     """A colour a thread, ``rgb(r, g, b)``: the six of all figures, or so many from dark blue to yellow."""
     if num_rows <= len(SERIES):
         return [f"rgb({int(c[1:3], 16)}, {int(c[3:5], 16)}, {int(c[5:], 16)})" for c in SERIES[:num_rows]]
-    return sample_colorscale("Viridis", np.linspace(0.12, 0.97, num_rows).tolist())  # neither end, for dark and light pages
+    # neither end, for dark and light pages
+    return sample_colorscale("Viridis", np.linspace(0.12, 0.97, num_rows).tolist())
 
 
 def schedule_map_figure(run: ScheduleRun) -> go.Figure:
@@ -90,11 +91,14 @@ def schedule_map_figure(run: ScheduleRun) -> go.Figure:
     title += f" on {_count(run.num_threads, 'thread')}"
     figure = go.Figure(layout=base_layout(title, _height(num_rows)))
     if n:
-        where = "iteration %{x:d}" if n <= MAX_COLUMNS else "around iteration %{x:,.0f}<br>%{customdata} % of the column"
+        where = "iteration %{x:d}"
+        if n > MAX_COLUMNS:
+            where = "around iteration %{x:,.0f}<br>%{customdata} % of the column"
         figure.add_trace(_cells(layout, where, (layout.edges[:-1] + layout.edges[1:] - 1) / 2))
+    of_column = f" (a column: {n / MAX_COLUMNS:.3g} of them)" if n > MAX_COLUMNS else ""
     figure.update_layout(
         xaxis={
-            "title": {"text": "iteration" if n <= MAX_COLUMNS else f"iteration (a column: {n / MAX_COLUMNS:.3g} of them)"},
+            "title": {"text": f"iteration{of_column}"},
             "range": [-0.5, max(n, 1) - 0.5], "showgrid": False, "showticklabels": n > 0,
         },
         yaxis=_thread_axis(num_rows, layout.threads_per_row),
@@ -212,8 +216,9 @@ def _thread_axis(num_rows: int, group: int) -> dict:
     step = math.ceil(num_rows / 16)
     names = _row_names(num_rows, group)
     return {
-        "tickmode": "array", "tickvals": list(range(0, num_rows * group, step * group)), "ticktext": names[::step], "showgrid": False,
-        "range": [(num_rows - 0.5) * group, -0.5 * group], "ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0,0,0,0)",
+        "tickmode": "array", "tickvals": list(range(0, num_rows * group, step * group)), "ticktext": names[::step],
+        "range": [(num_rows - 0.5) * group, -0.5 * group], "showgrid": False,
+        "ticks": "outside", "ticklen": 4, "tickcolor": "rgba(0,0,0,0)",
         "tickfont": {"size": 11 if num_rows <= 32 else 10, "color": INK},
     }
 

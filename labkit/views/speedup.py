@@ -45,7 +45,8 @@ class SpeedupLayout:
 
 
 def speedup_layout(
-    num_threads: Sequence[int], speedups: Sequence[float], fits: Sequence[ScalingFit] = (), *, most_threads: int | None = None
+    num_threads: Sequence[int], speedups: Sequence[float], fits: Sequence[ScalingFit] = (), *,
+    most_threads: int | None = None,
 ) -> SpeedupLayout:
     """Points in order, laws as lines from 1 thread to ``most_threads`` (by default to the last point)."""
     threads, measured = np.asarray(num_threads, np.float64), np.asarray(speedups, np.float64)

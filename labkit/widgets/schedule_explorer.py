@@ -74,8 +74,8 @@ class ScheduleExplorer(widgets.VBox):
         _check("profile", profile, PROFILES)
         self.kind = widgets.Dropdown(options=KINDS, value=schedule.kind, description="schedule", style=STYLE)
         self.chunk_size = widgets.SelectionSlider(
-            options=[("default" if k == DEFAULT else f"{k:,}", k) for k in CHUNK_SIZES], value=schedule.chunk_size or DEFAULT,
-            description="chunk size", style=STYLE, disabled=schedule.kind == "auto", continuous_update=False,
+            options=[("default" if k == DEFAULT else f"{k:,}", k) for k in CHUNK_SIZES],
+            value=schedule.chunk_size or DEFAULT, description="chunk size", style=STYLE, disabled=schedule.kind == "auto", continuous_update=False,
         )
         self.num_threads = widgets.IntSlider(
             value=num_threads, min=1, max=MOST_THREADS, description="threads", continuous_update=False, style=STYLE

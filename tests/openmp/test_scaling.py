@@ -105,7 +105,8 @@ def test_slower_than_one_thread():
     [
         (lambda: fit_scaling("moore", [1, 2], [1, 2]), "one of amdahl, gustafson, usl, not 'moore'"),
         (lambda: fit_scaling("usl", [1, 2, 2], [1, 2, 2]), "2 parameters, so it needs as many different"),
-        (lambda: fit_scaling("amdahl", [1], [1]), "1 parameter, so"), (lambda: fit_scaling("amdahl", [], []), "at least one"),
+        (lambda: fit_scaling("amdahl", [1], [1]), "1 parameter, so"),
+        (lambda: fit_scaling("amdahl", [], []), "at least one"),
         (lambda: fit_scaling("amdahl", [1, 0], [1, 1]), "num_threads: whole numbers, 1 or more"),
         (lambda: fit_scaling("amdahl", [1, -2], [1, 1]), "number 1 of 2 is -2"),
         (lambda: fit_scaling("amdahl", [1, 2.5], [1, 1]), "whole numbers"),

@@ -91,7 +91,8 @@ def test_huge_loops_and_teams():
     starts, stops, threads = chunk_arrays("static", n, p)
     assert len(starts) == p and stops[-1] == n and set((stops - starts).tolist()) == {n // p} and threads[-1] == p - 1
     starts, stops, threads = chunk_arrays("guided,1000", 10**9, 64)
-    assert starts[0] == 0 and stops[-1] == 10**9 and (starts[1:] == stops[:-1]).all() and set(threads.tolist()) == {ANYONE}
+    assert starts[0] == 0 and stops[-1] == 10**9
+    assert (starts[1:] == stops[:-1]).all() and set(threads.tolist()) == {ANYONE}
     starts, stops, _ = chunk_arrays("dynamic", 10**6, p)
     assert len(starts) == 10**6 and starts.dtype == stops.dtype == np.int64
     assert bounds(f"dynamic,{2**61}", 10, 2) == [(0, 10)]
@@ -111,7 +112,8 @@ def test_text_parses_back(kind, k, modifier):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("dynamc", "one of static, dynamic, guided, auto, not 'dynamc'"), ("", "not ''"), (4, "such as 'dynamic,4', not 4"),
+        ("dynamc", "one of static, dynamic, guided, auto, not 'dynamc'"), ("", "not ''"),
+        (4, "such as 'dynamic,4', not 4"),
         (None, "not None"), ("dynamic,", "not ''"), ("dynamic,x", "not 'x'"), ("dynamic,2.5", "not '2.5'"),
         ("guided,0", "1 or more, not 0"), ("static,-3", "1 or more, not -3"), ("auto,4", "'auto' has no chunk size"),
         ("runtime", "OMP_SCHEDULE"), ("simd:dynamic", "not 'simd'"), (":dynamic", "not ''"),
@@ -155,12 +157,14 @@ def real_chunks(tmp_path_factory):
     if gcc is None:
         pytest.skip("There is no gcc here, so plans are not compared with a real OpenMP.")
     program = tmp_path_factory.mktemp("openmp") / "chunks"
-    subprocess.run([gcc, "-O1", "-Wall", "-fopenmp", str(HERE / "chunks.c"), "-o", str(program)], check=True, timeout=60)
+    command = [gcc, "-O1", "-Wall", "-fopenmp", str(HERE / "chunks.c"), "-o", str(program)]
+    subprocess.run(command, check=True, timeout=60)
 
     def run(*arguments, schedule="static"):
         environment = os.environ | {"OMP_SCHEDULE": schedule, "OMP_DYNAMIC": "false", "OMP_WAIT_POLICY": "passive"}
         done = subprocess.run(
-            [str(program), *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=60, check=True
+            [str(program), *map(str, arguments)], env=environment, capture_output=True, text=True, timeout=60,
+            check=True,
         )
         assert done.stderr == ""  # libgomp complains there about a schedule that it does not understand
         return sorted(tuple(map(int, line.split())) for line in done.stdout.splitlines())
@@ -175,7 +179,8 @@ CASES = [(n, p) for p in (1, 2, 3, 5, 8) for n in (0, 1, 7, 8, 100, 1003)]
 def test_a_compiled_static_loop_gives_each_thread_the_same_iterations(real_chunks, k):
     for n, p in CASES:
         plan = chunks(f"static,{k}" if k else "static", n, p)
-        assert real_chunks("static", k, n, p) == [(i, i + 1, c.thread_num) for c in plan for i in range(c.start, c.stop)]
+        expected = [(i, i + 1, c.thread_num) for c in plan for i in range(c.start, c.stop)]
+        assert real_chunks("static", k, n, p) == expected
 
 
 @pytest.mark.parametrize("schedule", ["static", "auto", "static,7", "monotonic:static,3"])
@@ -188,7 +193,8 @@ def test_the_runtime_deals_the_same_static_chunks(real_chunks, schedule):
 
 
 @pytest.mark.parametrize(
-    "schedule", ["dynamic", "dynamic,7", "guided", "guided,5", "Guided,40", "nonmonotonic:guided,2", "monotonic:dynamic,9"]
+    "schedule",
+    ["dynamic", "dynamic,7", "guided", "guided,5", "Guided,40", "nonmonotonic:guided,2", "monotonic:dynamic,9"],
 )
 def test_the_runtime_cuts_the_same_chunks_for_whoever_is_free(real_chunks, schedule):
     for n, p in CASES:
@@ -204,5 +210,6 @@ def test_importing_the_room_is_light():
         "import sys, labkit.openmp.schedule, labkit.openmp.simulate, labkit.openmp.scaling, labkit.openmp.profiles\n"
         "print(sorted({'numba', 'mpi4py', 'torch', 'plotly', 'ipywidgets', 'IPython'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=HERE.parents[1], timeout=60)
+    root = HERE.parents[1]
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, timeout=60)
     assert done.stdout == "[]\n", done.stderr

@@ -46,7 +46,8 @@ def test_the_numbers_are_those_of_the_run():
     assert "No schedule takes less than <b>2.5 ms</b> (all work divided evenly)" in explorer.numbers.value
     run = simulate_schedule("static", cost_profile("linear", 1_000, 1e-5), 4)
     assert f"takes <b>{run.duration_s * 1e3:.3g} ms</b>" in explorer.numbers.value
-    assert f"Load imbalance <b>{run.load_imbalance:.2f}</b>" in explorer.numbers.value and "4 chunks" in explorer.numbers.value
+    assert f"Load imbalance <b>{run.load_imbalance:.2f}</b>" in explorer.numbers.value
+    assert "4 chunks" in explorer.numbers.value
     assert "efficiency <b>57%</b>" in explorer.numbers.value
     explorer.num_threads.value, explorer.num_iterations.value = 64, 16
     assert "<b>18.8 µs</b> (the longest iteration)" in explorer.numbers.value  # 16 * 10 µs / 8.5
@@ -68,7 +69,8 @@ def test_every_choice_is_a_picture(profile):
     for kind in KINDS:
         explorer.kind.value = kind
         for n, p, k, cost in (
-            (ITERATIONS[0], 1, CHUNK_SIZES[-1], CHUNK_COSTS_S[0]), (ITERATIONS[-1], 64, CHUNK_SIZES[1], CHUNK_COSTS_S[-1]),
+            (ITERATIONS[0], 1, CHUNK_SIZES[-1], CHUNK_COSTS_S[0]),
+            (ITERATIONS[-1], 64, CHUNK_SIZES[1], CHUNK_COSTS_S[-1]),
             (ITERATIONS[3], 7, CHUNK_SIZES[0], CHUNK_COSTS_S[2]),
         ):  # fmt: skip
             explorer.num_iterations.value, explorer.num_threads.value = n, p
