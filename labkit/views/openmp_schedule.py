@@ -189,7 +189,8 @@ def _cells(layout: ShareLayout, where: str, centres: np.ndarray) -> go.Heatmap:
     shares, group = layout.shares, layout.threads_per_row
     num_rows = len(shares)
     level = np.clip(np.ceil(shares * LEVELS).astype(int) - 1, 0, LEVELS - 1)
-    codes = np.where(shares > 0, np.arange(num_rows)[:, None] * LEVELS + level, np.nan)
+    # None and not NaN: what a widget sends is JSON, which knows no NaN.
+    codes = np.where(shares > 0, (np.arange(num_rows)[:, None] * LEVELS + level).astype(object), None)
     total = num_rows * LEVELS
     scale = []
     for row, colour in enumerate(thread_colours(num_rows)):
@@ -200,7 +201,7 @@ def _cells(layout: ShareLayout, where: str, centres: np.ndarray) -> go.Heatmap:
     who = "thread %{y:d}" if group == 1 else "threads from %{y:d}"
     # Small numbers and no texts: a widget sends all of this at every change.
     return go.Heatmap(
-        z=codes.astype(np.float32), x=centres, y=np.arange(num_rows) * group, zmin=-0.5, zmax=total - 0.5,
+        z=codes, x=centres, y=np.arange(num_rows) * group, zmin=-0.5, zmax=total - 0.5,
         colorscale=scale, showscale=False, customdata=np.rint(100 * shares).astype(np.uint8), hoverongaps=False,
         hovertemplate=f"<b>{who}</b>, {where}<extra></extra>", ygap=1 if num_rows <= 32 else 0,
     )  # fmt: skip

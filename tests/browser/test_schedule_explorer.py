@@ -37,5 +37,6 @@ def test_controls_change_map_gantt_and_numbers(lab, tmp_path):
     cell.locator(".heatmaplayer image").nth(1).wait_for(state="attached", timeout=30_000)
     cell.get_by_text("8,000 chunks; a thread executes").wait_for(timeout=30_000)
     page.page.screenshot(path=str(tmp_path / "dynamic.png"))
+    assert cell.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     assert page.foreign_requests == []
     assert page.errors == []
