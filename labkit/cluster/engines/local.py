@@ -169,8 +169,17 @@ class LocalEngines(Engines):
         if launcher is None:
             return
         deadline = time.monotonic() + EXIT_TIMEOUT_S
-        while launcher.process.is_running() and launcher.process.status() != "zombie":
+        while _is_alive(launcher.process):
             if time.monotonic() > deadline:
                 launcher.signal(signal.SIGKILL)
                 break
             time.sleep(0.02)
+
+
+def _is_alive(process) -> bool:
+    import psutil
+
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # between the two questions
+        return False

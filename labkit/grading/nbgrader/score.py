@@ -47,7 +47,7 @@ def score(name: str) -> float:
 def _worker() -> Worker:
     """The process that judges for this kernel; it ends with the kernel."""
     worker = Worker()
-    atexit.register(worker.end)
+    atexit.register(worker.close)
     return worker
 
 
@@ -55,7 +55,10 @@ def _judge(task: Task) -> Verdict:
     worker = _worker()
     for tries in (1, 2):
         worker.begin(task, tries)
-        result, is_final = worker.result()
+        if worker.is_ready or worker.hear_ready():
+            result, is_final = worker.result()
+        else:
+            result, is_final = worker.give_up("the process that judges did not start")
         if is_final:
             return result
     raise NotAvailableError(f"{task.exercise} could not be judged ({result}). Run labkit doctor.")
