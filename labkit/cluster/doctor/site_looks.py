@@ -183,9 +183,9 @@ def make_folder(options: ClusterOptions) -> Path:
 
 def try_host(host: str) -> Answer:
     """Whether a host lets this user in without a password."""
-    from labkit.cluster.engines.ssh import TRY
+    from labkit.cluster.engines.ssh_check import OPTIONS
 
-    return ask(["ssh", *TRY, host, "true"], timeout_s=30.0)
+    return ask(["ssh", *OPTIONS, host, "true"], timeout_s=30.0)
 
 
 __all__ = [
