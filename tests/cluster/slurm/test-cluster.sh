@@ -224,6 +224,9 @@ verb_crash() {
 verb_boot() {
   known "$1"
   is_down "$1" || fail "$1 is up already"
+  # A disk in memory, as nodes often have it. From one that stays, slurmd would end the steps that ran at the crash by
+  # their process numbers, which belong to others here: a host counts them from 1 again.
+  rm -rf "${CLUSTER_DIR:?}/spool/$1"
   boot_host "$1"
 }
 
