@@ -92,7 +92,7 @@ def test_a_machine_that_is_gone_leaves_no_job(slurm, open_notebook):
     """Kernel and controller at once: the job finds out itself."""
     notebook = open_notebook()
     assert not notebook.run("%cluster start slurm -n 2", 120).error
-    slurm.as_root("ctl", "pkill", "-KILL", "-u", USER)
+    slurm.as_user(USER, "ctl", "sh", "-c", "kill -KILL -1", cwd="/")  # all that this user runs on this host
     slurm.wait_until(lambda: not jobs(slurm, USER), 150, "no job is left")
     slurm.wait_until(lambda: not processes(slurm, USER), 60, "no process is left")
     slurm.as_user(USER, "ctl", "sh", "-c", "rm -rf ~/.labkit ~/.local/state/labkit")
