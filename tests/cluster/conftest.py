@@ -55,3 +55,18 @@ def cells(session_cells):
     yield session_cells
     num_ranks = session_cells.engines.num_ranks or 3
     assert session_cells.values("comm.allreduce(1)", num_ranks) == [str(num_ranks)] * num_ranks
+
+
+@pytest.fixture
+def tools(tmp_path, monkeypatch):
+    """``tools(qstat="script")`` makes the only commands there are besides the system's."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+    def make(**scripts):
+        for name, script in scripts.items():
+            (folder / name).write_text(f"#!/bin/bash\n{script}\n")
+            (folder / name).chmod(0o755)
+
+    return make

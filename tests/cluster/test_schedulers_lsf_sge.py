@@ -9,21 +9,6 @@ from labkit.cluster.schedulers import find_scheduler, lsf, sge
 from labkit.errors import EnginesError, UsageError
 
 
-@pytest.fixture
-def tools(tmp_path, monkeypatch):
-    """``tools(qstat="script")`` makes the only commands there are besides the system's."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-
-    def make(**scripts):
-        for name, script in scripts.items():
-            (folder / name).write_text(f"#!/bin/bash\n{script}\n")
-            (folder / name).chmod(0o755)
-
-    return make
-
-
 def says(text, status=0, stream=1):
     return f"printf '%s' {shlex.quote(text)} >&{stream}; exit {status}"
 
