@@ -24,6 +24,8 @@ LONGEST_SECONDS = 10.0
 MOST_RANKS = 64  # real processes that poll; on fewer cores they take turns
 # In these, one rank of a pair sends and the other receives; in all others both do both.
 ONE_WAY = {"broadcast", "scatter", "gather", "reduce", "scan", "exscan"}
+# Though of these operations, these too do both: they end with an all-gather, or begin with a reduce-scatter.
+BOTH_WAYS = {"broadcast_scatter_allgather", "reduce_rabenseifner"}
 # These combine into memory that no other rank reads; in all others a sum is written where one has just read.
 OWN_SUMS = {
     "reduce_flat", "reduce_binomial", "reduce_scatter_pairwise", "reduce_scatter_recursive_halving", "reduce_scatter_ring",
@@ -107,7 +109,8 @@ class MachineFit:
         if cost.num_rounds == 0:
             return 0.0
         per_round = cost.path_bytes / cost.num_rounds
-        message_s = self.one_way_s if algorithm.operation in ONE_WAY else self.exchange_s
+        is_one_way = algorithm.operation in ONE_WAY and name not in BOTH_WAYS
+        message_s = self.one_way_s if is_one_way else self.exchange_s
         time_s = cost.num_rounds * self._at(message_s, per_round)
         if name in PIPELINED:
             num_segments, num_blocks = PIPELINED[name](num_ranks)

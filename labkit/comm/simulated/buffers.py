@@ -62,7 +62,7 @@ def size_of(buffer) -> int:
 
 def room_of(buffer) -> int:
     """Bytes that a receive into ``buffer`` has room for; checks that it can be written."""
-    if is_plain(buffer) and buffer.flags.writeable:
+    if type(buffer) is np.ndarray and buffer.flags.carray and buffer.dtype in PLAIN:  # contiguous and can be written
         return buffer.nbytes
     _own().Recv_init(buffer, 0).Free()  # mpi4py checks it, and nothing is received
     return _room(buffer)
@@ -101,11 +101,11 @@ def put(data: np.ndarray, buffer) -> None:
     mpi4py.MPI.Exception
         ``MPI_ERR_TRUNCATE``: it does not fit.
     """
+    if type(buffer) is np.ndarray and buffer.dtype is data.dtype and buffer.shape == data.shape:
+        buffer[...] = data  # the usual case
+        return
     if type(buffer) is np.ndarray and buffer.dtype == data.dtype and buffer.flags.c_contiguous:
         size = data.size
-        if data.shape == buffer.shape:
-            buffer[...] = data
-            return
         if size <= buffer.size:
             buffer.reshape(-1)[:size] = data.reshape(-1)
             return

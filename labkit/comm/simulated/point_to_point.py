@@ -221,8 +221,6 @@ class PointToPoint:
         me.sent_round = message_round = (me.depth if me.depth > me.sent_round else me.sent_round) + 1
         me.num_sent += 1
         me.bytes_sent += num_bytes
-        world.num_underway += 1
-        world.bytes_underway += num_bytes
         if synchronous or (num_bytes > world.network.eager_limit_bytes and not buffered):
             if request is None:
                 request = Request("send", call, self, dest, tag, buf, num_bytes)

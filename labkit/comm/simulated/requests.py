@@ -16,7 +16,7 @@ WORDS = {
     "peer": {MPI.ANY_SOURCE: "ANY_SOURCE", MPI.PROC_NULL: "PROC_NULL"},
     "tag": {MPI.ANY_TAG: "ANY_TAG"},
 }
-UNDEFINED = MPI.UNDEFINED
+UNDEFINED, BYTE = MPI.UNDEFINED, MPI.BYTE
 
 
 class Request:
@@ -231,11 +231,13 @@ class Prequest(Request):
 def fill_status(status, message) -> None:
     """Say which message it is; None for a receive from MPI.PROC_NULL, or a cancelled one."""
     if message is not None:
-        status.source, status.tag = message.source, message.tag
-        status.Set_elements(MPI.BYTE, message.num_bytes)
+        status.Set_source(message.source)
+        status.Set_tag(message.tag)
+        status.Set_elements(BYTE, message.num_bytes)
     else:
-        status.source, status.tag = MPI.PROC_NULL, MPI.ANY_TAG
-        status.Set_elements(MPI.BYTE, 0)
+        status.Set_source(MPI.PROC_NULL)
+        status.Set_tag(MPI.ANY_TAG)
+        status.Set_elements(BYTE, 0)
 
 
 def _live(requests) -> list[Request]:

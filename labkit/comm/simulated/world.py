@@ -103,20 +103,6 @@ class SimulatedRank:
         else:
             self.now = time
 
-    def wait_one(self, request) -> None:
-        """Block until one request is complete."""
-        if request.done_at is None:
-            self._check_thread()
-            request.awaited = True
-            self.num_unknown, self.until = 1, self.now
-            self.waiting, self.waiting_call, self.waiting_any = (request,), "", False
-            self.world.run_next(self)
-            self.token += 1
-            self.waiting = ()
-        if request.done_at > self.now:
-            self.advance_to(request.done_at)
-        self.num_polls = 0
-
     def end_at(self, time) -> None:
         """As :meth:`advance_to`, where nothing but the end of a call follows.
 
@@ -129,20 +115,20 @@ class SimulatedRank:
             self.advance_to(time)
 
     def end_with(self, request) -> None:
-        """As :meth:`wait_one`, where nothing but the end of a call follows."""
-        if not self.may_run_ahead:
-            self.wait_one(request)
-            return
+        """Block until one request is complete, where nothing but the end of a call follows (see :meth:`end_at`)."""
         start = self.now
         if request.done_at is None:
             self._check_thread()
-            request.awaited = self.is_hurried = True
-            self.num_unknown, self.until = 1, start
+            request.awaited = True
+            self.num_unknown, self.until, self.is_hurried = 1, start, self.may_run_ahead
             self.waiting, self.waiting_call, self.waiting_any = (request,), "", False
             self.world.run_next(self)
             self.token += 1
-            self.is_hurried, self.waiting = False, ()
-        self.now = max(start, request.done_at)
+            self.waiting, self.is_hurried = (), False
+        if self.may_run_ahead:
+            self.now = max(start, request.done_at)
+        elif request.done_at > self.now:
+            self.advance_to(request.done_at)
         self.num_polls = 0
 
     def catch_up(self) -> None:
@@ -243,10 +229,7 @@ class SimulatedRank:
         num_bytes = message.num_bytes
         self.num_received += 1
         self.bytes_received += num_bytes
-        world = self.world
-        world.num_underway -= 1
-        world.bytes_underway -= num_bytes
-        largest = world.largest_of_round
+        largest = self.world.largest_of_round
         while this_round >= len(largest):
             largest.append(0)
         if num_bytes > largest[this_round]:
@@ -307,13 +290,18 @@ class World:
         self.helpers: list[SimulatedRank] = []  # that run nonblocking collectives
         self.arguments: dict[SimulatedRank, tuple] = {}  # of those that have not begun
         self.current: SimulatedRank | None = None
-        self.num_underway = self.bytes_underway = 0  # messages that were sent and not received
         self.largest_of_round = [0]  # the largest message of each round, in bytes
         self.largest_reduction_of_round = [0]
         self.idle_polls = 0
         self.ending = self.interrupted = False
         self.failed_at = None
         self.mismatch = ""
+
+    def underway(self) -> tuple[int, int]:
+        """Messages that were sent and not received: how many, and their bytes."""
+        ranks = self.ranks + self.helpers
+        num_messages = sum(rank.num_sent - rank.num_received for rank in ranks)
+        return num_messages, sum(rank.bytes_sent - rank.bytes_received for rank in ranks)
 
     def at(self, time, function: Callable, argument) -> None:
         """Call ``function(time, argument)`` when virtual time has come to ``time``."""
@@ -365,11 +353,12 @@ class World:
                 target.now = time
                 if target is rank:
                     return
-                if not target.greenlet:  # only the hub starts ranks
+                its_own = target.greenlet
+                if not its_own:  # only the hub starts ranks
                     heappush(heap, (time, -1, target, argument))
                     break
                 self.current = target
-                target.greenlet.switch()
+                its_own.switch()
                 return
         self.hub.switch()
 

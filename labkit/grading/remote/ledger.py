@@ -33,6 +33,7 @@ class Ledger:
         world = self.world
         if world is None:
             return max(0, MAX_BYTES - self.held)
-        if world.num_underway > MAX_MESSAGES:
+        num_messages, num_bytes = world.underway()
+        if num_messages > MAX_MESSAGES:
             raise WireError(f"more than {MAX_MESSAGES} messages were sent and not received")
-        return max(0, MAX_BYTES - self.held - world.bytes_underway)
+        return max(0, MAX_BYTES - self.held - num_bytes)
