@@ -6,6 +6,7 @@
     ├── UsageError                 an option, argument or value breaks a rule; nothing was run
     ├── NotAvailableError          this machine lacks something; the message says how to get it
     ├── TraceFormatError           a trace file is not what it should be
+    ├── KernelError                a compiled kernel raised on a thread; ``.thread_num``, ``.start``, ``.stop``
     ├── EnginesError               the MPI engines did not start, or were lost
     └── CellError                  an MPI cell did not end well; ``.statuses`` says what each rank did
         ├── RankFailedError        a rank raised an exception
@@ -37,6 +38,21 @@ class NotAvailableError(LabkitError, RuntimeError):
 
 class TraceFormatError(LabkitError, ValueError):
     """A trace file is not in the format it should be in."""
+
+
+class KernelError(LabkitError, RuntimeError):
+    """A kernel raised on a thread of a team; what it raised is the ``__cause__``.
+
+    Attributes
+    ----------
+    thread_num : int
+    start, stop : int or None
+        The iterations that the thread was at, of a loop.
+    """
+
+    def __init__(self, message: str, *, thread_num: int = 0, start: int | None = None, stop: int | None = None):
+        super().__init__(message)
+        self.thread_num, self.start, self.stop = thread_num, start, stop
 
 
 class EnginesError(LabkitError, RuntimeError):

@@ -1,0 +1,54 @@
+"""Compiled loops on disk, beside their kernel: so that the first call in a new process compiles nothing.
+
+Numba keeps a function on disk under its own source. A loop's source is always the same; what differs is the kernel in
+it. So each kernel has files of its own, which go out of date with its source file, with this package, and with Numba.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from types import CodeType
+
+from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+PARTS = ("cache", "intrinsics", "loops", "reductions", "shared", "sync")  # of this package, that are compiled into loops
+
+
+@functools.cache
+def _stamp_of_package() -> bytes:
+    folder = Path(__file__).parent
+    return hashlib.sha256(b"".join((folder / f"{part}.py").read_bytes() for part in PARTS)).digest()
+
+
+def _names_of(code: CodeType) -> str:
+    """All that a function's code says."""
+    constants = [_names_of(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return repr((code.co_code, constants, code.co_names, code.co_varnames))
+
+
+class LoopCache(FunctionCache):
+    """The files of one kind of loop over one kernel."""
+
+    def __init__(self, kernel, *kind):
+        function = kernel.py_func
+        super().__init__(function)
+        words = repr((function.__module__, function.__qualname__, _names_of(function.__code__), kind))
+        digest = hashlib.sha256(_stamp_of_package() + words.encode()).hexdigest()[:24]
+        self._cache_file = IndexDataCacheFile(
+            cache_path=self._cache_path, filename_base=f"{function.__name__}-{digest}",
+            source_stamp=self._impl.locator.get_source_stamp(),
+        )
+
+    def _index_key(self, signature, codegen):
+        return signature, codegen.magic_tuple()
+
+
+def keep_on_disk(launch: Callable, kernel: Callable, *kind) -> Callable:
+    """``launch``, kept on disk if ``kernel`` is (``numba.njit(cache=True)``) and depends on nothing but its arguments."""
+    is_kept = isinstance(getattr(kernel, "_cache", None), FunctionCache)
+    if is_kept and kernel.py_func.__closure__ is None:
+        launch._cache = LoopCache(kernel, *kind)
+    return launch

@@ -1,0 +1,53 @@
+"""The Stop button reaches threads that compute: a flag in the shared block of every region that runs.
+
+While compiled code runs, Python cannot act on a signal. Its C handler can: it writes a byte into a socket, and a thread
+that sleeps there raises the flags. Threads look at them between chunks and while they wait.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+
+from labkit.openmp.shared import INTERRUPTED, STOP
+
+running: dict[int, object] = {}  # by id: the shared blocks of regions that run now
+_installed: socket.socket | None = None
+
+
+def watch() -> None:
+    """Begin to watch, once; signals can be watched from the main thread only."""
+    global _installed
+    if _installed is not None or threading.current_thread() is not threading.main_thread():
+        return
+    listener, signaller = socket.socketpair()
+    signaller.setblocking(False)
+    before = signal.set_wakeup_fd(signaller.fileno(), warn_on_full_buffer=False)
+    _installed = signaller
+    threading.Thread(target=_listen, args=(listener, before), name="labkit stop button", daemon=True).start()
+
+
+def _listen(listener: socket.socket, before: int) -> None:
+    while numbers := listener.recv(64):
+        if signal.SIGINT in numbers:
+            for block in list(running.values()):
+                block[STOP] = INTERRUPTED
+        if before >= 0:  # somebody else waits for these, too
+            try:
+                os.write(before, numbers)
+            except OSError:
+                before = -1
+
+
+def _forget() -> None:
+    """A forked child does not share the socket with its parent: its signals are not the parent's."""
+    global _installed
+    running.clear()
+    if _installed is not None:
+        signal.set_wakeup_fd(-1)
+        _installed = None
+
+
+os.register_at_fork(after_in_child=_forget)
