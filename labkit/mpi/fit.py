@@ -182,7 +182,7 @@ def choose(
 ) -> str:
     """The name of the fastest algorithm: on this machine by prediction and a run-off, elsewhere by prediction.
 
-    On this machine, algorithms that are predicted to take at most 1.35 times as long as the best run against each
+    On this machine, algorithms that are predicted to take at most 1.5 times as long as the best run against each
     other on real ranks for a moment, and the fastest is remembered until this process ends. Prediction alone decides
     where too many ranks (more than 64, or than 4 a core) or too large vectors would have to be started, and where
     they cannot be. Times differ from call to call, so a parallel program chooses on one rank and broadcasts the name.

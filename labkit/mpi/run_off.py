@@ -21,7 +21,7 @@ from labkit.mpi.run_off_ranks import CALLS
 DEFAULT_SECONDS = 0.6
 LONGEST_SECONDS = 10.0
 NUM_ROUNDS = 7  # at least
-CLOSE = 1.35  # predicted to take so many times as long as the best: may still be the best
+CLOSE = 1.5  # predicted to take at most so many times as long as the best: may still be the best
 MOST_RANKS = 64  # real processes that poll
 MOST_RANKS_A_CORE = 4  # with more, times tell of waiting for a core
 MOST_BYTES = 2**30  # of the vectors of all ranks
