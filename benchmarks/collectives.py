@@ -71,7 +71,9 @@ def lost_by_choice(operation):
         chosen = {num_bytes: choose(operation, 2, num_bytes) for num_bytes in PREDICTED_SIZES}
     pairs = []
     for num_bytes, name in chosen.items():
-        family = {other: t for (other, size), t in times.items() if size == num_bytes and find(other).operation == operation}
+        family = {
+            other: t for (other, size), t in times.items() if size == num_bytes and find(other).operation == operation
+        }
         pairs.append((family[name], min(family.values())))
     chosen_s, best_s = max(pairs, key=lambda pair: pair[0] / pair[1])
     return Comparison((chosen_s,), (best_s,), busy or contention.busy)

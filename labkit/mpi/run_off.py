@@ -68,8 +68,10 @@ def run_off(
             f"({', '.join(operations) or 'no algorithm'}): pass names such as ['allreduce_ring', 'allreduce_swing']."
         )
     if itemsize not in DTYPES:
-        raise UsageError(f"run_off: there is no number of {itemsize!r} bytes to run with: itemsize is one of {sorted(DTYPES)}.")
-    if num_ranks < 1 or num_ranks > MOST_RANKS or num_bytes < 0:
+        raise UsageError(
+            f"run_off: there is no number of {itemsize!r} bytes to run with: itemsize is one of {sorted(DTYPES)}."
+        )
+    if not 1 <= num_ranks <= MOST_RANKS or num_bytes < 0:
         raise UsageError(
             f"run_off: {num_ranks!r} real ranks with {num_bytes!r} bytes: run 1 to {MOST_RANKS} ranks and 0 bytes or more."
         )
@@ -83,7 +85,8 @@ def run_off(
 
 
 def fastest(
-    rows: Sequence[tuple[str, float]], num_ranks: int, num_bytes: int, *, itemsize: int = 8, seconds: float = DEFAULT_SECONDS
+    rows: Sequence[tuple[str, float]], num_ranks: int, num_bytes: int, *, itemsize: int = 8,
+    seconds: float = DEFAULT_SECONDS,
 ) -> str:
     """The fastest algorithm of a ranking: by prediction if one is clearly ahead, else by a run-off.
 
@@ -134,4 +137,6 @@ def can_run(num_ranks: int, num_bytes: int, itemsize: int = 8) -> bool:
 def check_seconds(call: str, seconds: float) -> None:
     """An error unless a run-off may last so long."""
     if isinstance(seconds, bool) or not isinstance(seconds, Real) or not 0 < seconds <= LONGEST_SECONDS:
-        raise UsageError(f"{call}: a run-off of {seconds!r} s: let it last more than 0 and at most {LONGEST_SECONDS:g} s.")
+        raise UsageError(
+            f"{call}: a run-off of {seconds!r} s: let it last more than 0 and at most {LONGEST_SECONDS:g} s."
+        )
