@@ -18,7 +18,7 @@ from labkit.mpi.collective_calls import num_elements_for
 from labkit.mpi.collectives.registry import find
 from labkit.mpi.run_off_ranks import CALLS
 
-DEFAULT_SECONDS = 0.6
+DEFAULT_SECONDS = 1.0
 LONGEST_SECONDS = 10.0
 NUM_ROUNDS = 7  # at least
 CLOSE = 1.5  # predicted to take at most so many times as long as the best: may still be the best
@@ -73,7 +73,8 @@ def run_off(
         )
     if not 1 <= num_ranks <= MOST_RANKS or num_bytes < 0:
         raise UsageError(
-            f"run_off: {num_ranks!r} real ranks with {num_bytes!r} bytes: run 1 to {MOST_RANKS} ranks and 0 bytes or more."
+            f"run_off: {num_ranks!r} real ranks with {num_bytes!r} bytes: "
+            f"run 1 to {MOST_RANKS} ranks, with 0 bytes or more."
         )
     check_seconds("run_off", seconds)
     num_elements = num_elements_for(operations[0], num_ranks, num_bytes, itemsize)
