@@ -18,10 +18,11 @@ from labkit.hardware.messages import fit_alpha_beta, run_mpi
 from labkit.mpi.collective_calls import num_elements_for
 from labkit.mpi.collectives.registry import family, find
 from labkit.mpi.curves import predicted_time_s
+from labkit.mpi.run_off import DEFAULT_SECONDS as RUN_OFF_SECONDS
+from labkit.mpi.run_off import MOST_RANKS, check_seconds, fastest
 
 DEFAULT_SECONDS = 4.0
 LONGEST_SECONDS = 10.0
-MOST_RANKS = 64  # real processes that poll; on fewer cores they take turns
 # In these, one rank of a pair sends and the other receives; in all others both do both.
 ONE_WAY = {"broadcast", "scatter", "gather", "reduce", "scan", "exscan"}
 # Though of these operations, these too do both: they end with an all-gather, or begin with a reduce-scatter.
@@ -175,8 +176,16 @@ def this_machine(num_ranks: int = 2) -> MachineFit:
     return fit(num_ranks)
 
 
-def choose(op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Network | None = None, itemsize: int = 8) -> str:
-    """The name of the algorithm that is predicted to be the fastest.
+def choose(
+    op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Network | None = None, itemsize: int = 8,
+    run_off_s: float = RUN_OFF_SECONDS,
+) -> str:
+    """The name of the fastest algorithm: on this machine by prediction and a run-off, elsewhere by prediction.
+
+    On this machine, algorithms that are predicted to take at most 1.5 times as long as the best run against each
+    other on real ranks for a moment, and the fastest is remembered until this process ends. Prediction alone decides
+    where too many ranks (more than 64, or than 4 a core) or too large vectors would have to be started, and where
+    they cannot be. Times differ from call to call, so a parallel program chooses on one rank and broadcasts the name.
 
     Parameters
     ----------
@@ -186,8 +195,12 @@ def choose(op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Net
     num_bytes : int
         Of the whole buffer, n elements.
     machine : MachineFit or Network, optional
-        A fit, which predicts from times by size; or a network, which predicts from alpha, beta, gamma. By
-        default this machine, measured at the first call.
+        A fit, which predicts from times by size; or a network, which predicts from alpha, beta, gamma: nothing is
+        run then. By default this machine, measured at the first call.
+    itemsize : int
+        Bytes of an element.
+    run_off_s : float
+        How long a run-off measures, at most 10 s; starting the ranks comes on top.
 
     Returns
     -------
@@ -197,6 +210,8 @@ def choose(op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Net
     ------
     UsageError
         No such operation, or sizes that are none.
+    NotAvailableError
+        This machine is to be measured, and MPI does not work here.
 
     Examples
     --------
@@ -204,7 +219,12 @@ def choose(op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Net
     >>> choose("allreduce", 256, 8, machine=PRESETS["infiniband-hdr"])
     'allreduce_recursive_doubling'
     """
-    return ranking(op, num_ranks, num_bytes, machine=machine, itemsize=itemsize)[0][0]
+    check_seconds("choose", run_off_s)
+    rows = ranking(op, num_ranks, num_bytes, machine=machine, itemsize=itemsize)
+    if machine is not None:
+        return rows[0][0]
+    num_ranks, num_bytes, itemsize = _sizes("choose", num_ranks, num_bytes, itemsize)
+    return fastest(rows, num_ranks, num_bytes, itemsize=itemsize, seconds=run_off_s)
 
 
 def ranking(
@@ -212,11 +232,12 @@ def ranking(
 ) -> list[tuple[str, float]]:
     """All algorithms of an operation with their predicted times in s, the fastest first; see :func:`choose`."""
     num_ranks, num_bytes, itemsize = _sizes("choose", num_ranks, num_bytes, itemsize)
+    algorithms = family(op)
     if machine is None:
         machine = this_machine(max(2, min(num_ranks, 8)))
     times = [
         (algorithm.name, predict_s(algorithm.name, num_ranks, num_bytes, machine=machine, itemsize=itemsize))
-        for algorithm in family(op)
+        for algorithm in algorithms
         if not algorithm.needs_shared_memory and algorithm.name != "allreduce_hierarchical"
     ]
     return sorted(times, key=lambda pair: pair[1])
