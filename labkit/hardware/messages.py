@@ -63,16 +63,24 @@ def run_mpi(arguments: Sequence[str], num_ranks: int, deadline_s: float = DEADLI
     try:
         output, errors = process.communicate(timeout=deadline_s)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.communicate()
+        _end(process)
         raise NotAvailableError(
             f"{num_ranks} MPI ranks did not answer within {deadline_s:g} s; labkit doctor looks for the cause."
         ) from None
+    except BaseException:  # the Stop button
+        _end(process)
+        raise
     if process.returncode:
         lines = [line for line in (errors or output).strip().splitlines() if not line.startswith("Abort(")]
         last = lines[-1:] or ["no message"]
         raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {last[0]}")
     return output
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End ranks, all that they have started, and their launcher."""
+    os.killpg(process.pid, signal.SIGTERM)
+    process.communicate()
 
 
 def measure_messages() -> MessageTimes:

@@ -11,6 +11,7 @@ import numpy as np
 
 from labkit.errors import NotAvailableError, UsageError
 from labkit.openmp.checks import whole_number
+from labkit.openmp.runtime import note_pinned
 
 POLICIES = ("spread", "close")
 
@@ -29,17 +30,27 @@ def places(affinity, num_threads: int) -> tuple[int, ...] | None:
     """
     if affinity is None:
         return None
+    cores = _cores(affinity, num_threads)
+    note_pinned()
+    return cores
+
+
+def _cores(affinity, num_threads: int) -> tuple[int, ...]:
     if not hasattr(os, "sched_setaffinity"):
         raise NotAvailableError("affinity: this system pins no threads (Linux does): leave affinity out.")
     usable = sorted(os.sched_getaffinity(0))
     if isinstance(affinity, str):
         if affinity not in POLICIES:
-            raise UsageError(f"affinity: one of {', '.join(POLICIES)}, or a core by thread, not {affinity!r}: pass that.")
+            raise UsageError(
+                f"affinity: one of {', '.join(POLICIES)}, or a core by thread, not {affinity!r}: pass that."
+            )
         if affinity == "close" or num_threads >= len(usable):
             return tuple(usable[k % len(usable)] for k in range(num_threads))
         return tuple(usable[k * len(usable) // num_threads] for k in range(num_threads))
     if not isinstance(affinity, Sequence | np.ndarray) or len(affinity) != num_threads:
-        raise UsageError(f"affinity: {num_threads} threads need {num_threads} numbers of cores, not {affinity!r}: pass those.")
+        raise UsageError(
+            f"affinity: {num_threads} threads need {num_threads} numbers of cores, not {affinity!r}: pass those."
+        )
     cores = tuple(whole_number("affinity: a core", core, 0) for core in affinity)
     missing = sorted(set(cores) - set(usable))
     if missing:

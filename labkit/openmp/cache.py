@@ -14,7 +14,8 @@ from types import CodeType
 
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
-PARTS = ("cache", "intrinsics", "loops", "reductions", "shared", "sync")  # of this package, that are compiled into loops
+# The files of this package that are compiled into loops.
+PARTS = ("cache", "intrinsics", "loops", "reductions", "shared", "sync", "tracing")
 
 
 @functools.cache
@@ -47,7 +48,7 @@ class LoopCache(FunctionCache):
 
 
 def keep_on_disk(launch: Callable, kernel: Callable, *kind) -> Callable:
-    """``launch``, kept on disk if ``kernel`` is (``numba.njit(cache=True)``) and depends on nothing but its arguments."""
+    """``launch``, kept on disk if ``kernel`` is (``cache=True``) and depends on nothing but its arguments."""
     is_kept = isinstance(getattr(kernel, "_cache", None), FunctionCache)
     if is_kept and kernel.py_func.__closure__ is None:
         launch._cache = LoopCache(kernel, *kind)

@@ -57,8 +57,10 @@ class Loop:
         if reproducible and reduction is None:
             raise UsageError("reproducible=True makes a reduction reproducible, but there is none: pass reduction='+'.")
         if reproducible and trace:
-            raise UsageError("reproducible=True with trace=True: the blocks of a reproducible reduction are no chunks of the "
-                             "schedule: trace it with reproducible=False.")
+            raise UsageError(
+                "reproducible=True with trace=True: the blocks of a reproducible reduction are no chunks of the schedule: "
+                "trace it with reproducible=False."
+            )
         self.kernel, self.schedule, self.num_dims = kernel, schedule, num_dims
         self.reduction = None if reduction is None else reductions.check_operation(reduction)
         self.num_given = 1 + num_dims  # arguments of the kernel that the loop gives
@@ -83,7 +85,8 @@ class Loop:
         return self.compiled(num_threads, self.rule, size, self.chunk_size, 1, shared, arguments), None
 
     def _launch_collapsed(self, num_threads, size, shared, arguments):
-        return self.compiled(num_threads, self.rule, size[0] * size[1], self.chunk_size, size[1], shared, arguments), None
+        n, width = size[0] * size[1], size[1]
+        return self.compiled(num_threads, self.rule, n, self.chunk_size, width, shared, arguments), None
 
     def _result(self, arguments):
         """The type in which results are combined, and what changes nothing."""
@@ -106,8 +109,9 @@ class Loop:
     def _launch_reduction(self, num_threads, size, shared, arguments):
         dtype, identity = self._result(arguments)
         n, width = self._sizes(size)
+        partials = _partials(num_threads, dtype)
         return self.compiled(
-            num_threads, self.rule, n, self.chunk_size, width, shared, _partials(num_threads, dtype), identity, arguments
+            num_threads, self.rule, n, self.chunk_size, width, shared, partials, identity, arguments
         )
 
     def _launch_reproducible(self, num_threads, size, shared, arguments):

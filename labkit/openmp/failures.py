@@ -53,15 +53,17 @@ def check_arguments(arguments: tuple) -> None:
             continue
         where = f"argument {number + 1} after the number of iterations"
         if isinstance(argument, np.ndarray) and argument.dtype.hasobject:
-            raise UsageError(f"{where} is an array of Python objects: kernels take arrays of numbers; use astype(float).")
+            raise UsageError(
+                f"{where} is an array of Python objects: kernels take arrays of numbers; use astype(float)."
+            )
         if isinstance(argument, list | set | dict):
             raise UsageError(f"{where} is a {type(argument).__name__}: kernels take arrays; pass np.array(...) of it.")
         try:
             numba.typeof(argument)
         except (ValueError, NumbaError):
             raise UsageError(
-                f"{where} is {argument!r:.60} of type {type(argument).__name__}: kernels take NumPy arrays and numbers: "
-                "pass such values."
+                f"{where} is {argument!r:.60} of type {type(argument).__name__}: kernels take NumPy arrays and "
+                "numbers: pass such values."
             ) from None
 
 

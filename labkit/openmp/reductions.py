@@ -97,8 +97,8 @@ def identity_of(reduction: str, dtype: np.dtype):
 def make_reduction(kernel: Callable, reduction: str, num_dims: int = 1) -> Callable:
     """Compiled ``launch(num_threads, rule, n, chunk_size, width, shared, partials, identity, arguments)``.
 
-    ``partials`` has shape (num_threads, entries of a cache line) and the result's type. Gives what STOP says at the end,
-    and the result.
+    ``partials`` has shape (num_threads, entries of a cache line) and the result's type. Gives what STOP says at the
+    end, and the result.
     """
     combine = OPERATIONS[reduction]
     call = make_caller_with_result(kernel, combine, num_dims)

@@ -24,7 +24,7 @@ ENTRY_POINTS = (
 )
 
 _most_started = 1  # threads that this process is known to be able to start
-_is_forked = False
+_is_forked = _is_pinned = False
 
 
 def _candidates() -> list[str]:
@@ -97,6 +97,17 @@ def make_room(num_threads: int) -> None:
 def is_forked() -> bool:
     """Whether this process is a forked child: the pool of its first thread did not come along, and waits for ever."""
     return _is_forked
+
+
+def note_pinned() -> None:
+    """From now on, threads of pools may be pinned."""
+    global _is_pinned
+    _is_pinned = True
+
+
+def needs_care() -> bool:
+    """Whether a region cannot simply be launched: threads may have to be pinned or let go, or be those of a child."""
+    return _is_forked or _is_pinned
 
 
 def _note_fork() -> None:

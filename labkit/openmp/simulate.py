@@ -94,7 +94,7 @@ class ScheduleRun:
     def speedup(self) -> float:
         """Time of all iterations on one thread, without any overhead, over the duration; 1 for an empty loop."""
         work = float(self.busy_s.sum())
-        return work / self.duration_s if self.duration_s > 0 else 1.0
+        return work / self.duration_s if self.duration_s > 0 and self.num_chunks else 1.0
 
     @property
     def efficiency(self) -> float:

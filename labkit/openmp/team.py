@@ -27,7 +27,7 @@ from labkit.openmp.affinity import pinned, places
 from labkit.openmp.checks import whole_number
 from labkit.openmp.compiled import Loop, Region, Sections, check_kernel
 from labkit.openmp.failures import check_arguments, compile_error, has_raised, kernel_error
-from labkit.openmp.runtime import MOST_TEAM_THREADS, is_forked, load, make_room
+from labkit.openmp.runtime import MOST_TEAM_THREADS, is_forked, load, make_room, needs_care
 from labkit.openmp.schedule import Schedule
 from labkit.openmp.shared import INTERRUPTED, shared_block
 from labkit.openmp.simulate import ScheduleRun
@@ -198,7 +198,7 @@ class Team:
         number = id(shared)
         interrupt.running[number] = shared
         try:
-            if self.cores is None and not is_forked():
+            if not needs_care():
                 stopped, result = loop.launch(self.num_threads, size, shared, arguments)
             else:
                 stopped, result = self._run_with_care(loop, size, shared, arguments)

@@ -37,9 +37,9 @@ def _make_step(kernel: Callable, reduction: str | None, num_dims: int) -> Callab
 def make_traced_loop(kernel: Callable, reduction: str | None, num_dims: int) -> Callable:
     """Compiled ``launch(num_threads, plan, notes, width, shared, partials, identity, arguments)``.
 
-    ``plan`` is (starts, stops, first chunk of each thread, chunks by thread, whether the next free thread takes the next
-    chunk), ``notes`` is (thread numbers; times in s of shape (num_chunks, 3): went for it, began, ended; start by thread
-    in s). Gives what STOP says at the end, the result, and when the region began.
+    ``plan`` is (starts, stops, first chunk of each thread, chunks by thread, whether the next free thread takes the
+    next chunk), ``notes`` is (thread numbers; times in s of shape (num_chunks, 3): went for it, began, ended; start by
+    thread in s). Gives what STOP says at the end, the result, and when the region began.
     """
     step = _make_step(kernel, reduction, num_dims)
     combine = add if reduction is None else OPERATIONS[reduction]
