@@ -11,7 +11,6 @@ import plotly.graph_objects as go
 
 from labkit.errors import UsageError
 from labkit.floating_point.codec import decode_exact
-from labkit.floating_point.formats import Format
 from labkit.floating_point.texts import exact_decimal
 from labkit.floating_point.ulp import Stored, next_down, next_up
 from labkit.views.bit_fields import draw_bits
