@@ -526,6 +526,10 @@ with event.install_recorder("numba:compile") as compiled:
     for options in ({}, {"trace": True}, {"reproducible": True}):
         for schedule in ("static", "dynamic,7"):
             team.parallel_for(k.total, 1000, x, schedule=schedule, reduction="+", **options)
+    x[:] = np.arange(2000)
+    halves = [team.parallel_for(k.total, 1000, x, reduction=reduction) for reduction in ("+", "min", "max")]
+    print(*halves)
+    x[:] = 1
     team.parallel_for(k.total, 1000, x)
     team.parallel(k.body, x)
     try:
@@ -536,14 +540,14 @@ print(len(compiled.buffer))
 """.replace("FOLDER", repr(str(tmp_path)))
     first = run_python(program, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
     second = run_python(program, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
-    assert first.stdout.startswith("beyond\n") and int(first.stdout.split()[1]) > 0, first.stderr
-    assert second.stdout == "beyond\n0\n", second.stderr
+    values, words, num_compiled = first.stdout.splitlines()
+    assert (values, words) == ("499500.0 124750.0 374750.0", "beyond") and int(num_compiled) > 0, first.stderr
+    assert second.stdout == f"{values}\nbeyond\n0\n", second.stderr
     (tmp_path / "kernels_on_disk.py").write_text(
         (tmp_path / "kernels_on_disk.py").read_text().replace("x[start:stop].sum()", "2 * x[start:stop].sum()")
     )
-    changed = run_python(program + "print(team.parallel_for(k.total, 1000, x, reduction='+'))",
-                         NUMBA_CACHE_DIR=str(tmp_path / "cache"))
-    assert changed.stdout.endswith("2008.0\n"), changed.stderr
+    changed = run_python(program, NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert changed.stdout.startswith("999000.0 249500.0 749500.0\n"), changed.stderr
 
 
 # -- affinity -----------------------------------------------------------------------------------
