@@ -7,7 +7,7 @@ large one: one comparison finds both, and an index needs no check for Python's n
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+from numba import njit, uint64
 
 from labkit.errors import UsageError
 from labkit.openmp.checks import whole_number
@@ -15,8 +15,7 @@ from labkit.openmp.intrinsics import fetch_add, load, store, thread_num
 from labkit.openmp.kernels.ladder import Ladder, Version
 from labkit.openmp.shared import LINE
 
-MOST_BINS = 2**26
-BLOCK = 2048  # values that are looked over together before they are counted
+MOST_BINS = 2**20
 TABLES = 4  # a thread: neighbours that are equal then do not wait for each other
 MOST_BINS_OF_TABLES = 1024  # else they would not stay in the L1 cache
 INPUT_BINS = 256  # of make_input
@@ -49,28 +48,28 @@ def count_chunk_private(start, stop, values, tables):
 
 
 @njit(cache=True, nogil=True)
-def count_chunk_fast(start, stop, values, num_bins, tables):
-    """Returns whether all values were in range; counts none of a block in which one is not."""
-    values = values[start:stop]
-    mine = tables[thread_num()]
+def count_chunk_fast(start, stop, values, mask, tables):
+    """Tables have ``mask + 1`` bins, a power of 2, and a number that says whether a value needed more.
+
+    Indices are cut to the size of the table: that costs less than a comparison, and nothing is written elsewhere.
+    """
+    values, mine = values[start:stop], tables[thread_num()]
     first, second, third, fourth = mine[0], mine[1 % len(mine)], mine[2 % len(mine)], mine[3 % len(mine)]
-    for begin in range(0, values.size, BLOCK):
-        block = values[begin : begin + BLOCK]
-        largest = block[0]
-        for i in range(block.size):
-            largest = max(largest, block[i])
-        if largest >= num_bins:
-            return False
-        quarter = block.size // TABLES
-        a, b, c, d = block[:quarter], block[quarter:], block[2 * quarter :], block[3 * quarter :]
-        for i in range(quarter):
-            first[a[i]] += 1
-            second[b[i]] += 1
-            third[c[i]] += 1
-            fourth[d[i]] += 1
-        for i in range(TABLES * quarter, block.size):
-            first[block[i]] += 1
-    return True
+    seen = uint64(0)
+    for i in range(values.size // TABLES):
+        k = uint64(TABLES * i)
+        a, b, c, d = uint64(values[k]), uint64(values[k + 1]), uint64(values[k + 2]), uint64(values[k + 3])
+        seen |= (a | b) | (c | d)
+        first[a & mask] += 1
+        second[b & mask] += 1
+        third[c & mask] += 1
+        fourth[d & mask] += 1
+    for i in range(values.size // TABLES * TABLES, values.size):
+        value = uint64(values[i])
+        seen |= value
+        first[value & mask] += 1
+    if seen > mask:
+        first[mask + uint64(1)] = 1
 
 
 def _unsigned(values, num_bins) -> tuple[np.ndarray, int]:
@@ -124,7 +123,7 @@ def histogram_atomic(team, values, num_bins, *, schedule="static") -> np.ndarray
 
 
 def _tables(num_threads, num_tables, num_bins) -> np.ndarray:
-    """Zeros; each table begins at a cache line of its own, and one line is left between them."""
+    """Zeros; each table begins at a cache line of its own, and a line follows its bins."""
     length = -(-num_bins // LINE) * LINE + LINE
     memory = np.zeros(num_threads * num_tables * length + LINE, np.int64)
     skip = -(memory.ctypes.data // 8) % LINE
@@ -147,7 +146,7 @@ def histogram_fast(team, values, num_bins, *, schedule="static") -> np.ndarray:
     values : ndarray of whole numbers, one dimension
         Each from 0 to num_bins - 1.
     num_bins : int
-        1 to 2^26.
+        1 to 2^20.
 
     Raises
     ------
@@ -161,12 +160,13 @@ def histogram_fast(team, values, num_bins, *, schedule="static") -> np.ndarray:
     array([1, 1, 0, 2, 0])
     """
     unsigned, num_bins = _unsigned(values, num_bins)
-    tables = _tables(team.num_threads, TABLES if num_bins <= MOST_BINS_OF_TABLES else 1, num_bins)
-    if not team.parallel_for(
-        count_chunk_fast, unsigned.size, unsigned, num_bins, tables, schedule=schedule, reduction="and"
-    ):
+    num_slots = 1 << (num_bins - 1).bit_length()
+    tables = _tables(team.num_threads, TABLES if num_bins <= MOST_BINS_OF_TABLES else 1, num_slots)
+    team.parallel_for(count_chunk_fast, unsigned.size, unsigned, np.uint64(num_slots - 1), tables, schedule=schedule)
+    counts = tables.reshape(-1, tables.shape[-1]).sum(axis=0)
+    if counts[num_bins:].any():  # above the last bin, or the note that a value was larger still
         raise _out_of_range(values, num_bins)
-    return tables.sum(axis=(0, 1))[:num_bins]
+    return counts[:num_bins]
 
 
 def make_input(size: int, seed: int = 0) -> tuple:

@@ -34,46 +34,55 @@ def relax_rows(start, stop, grid, new):
             middle[j] = 0.25 * ((above[j] + below[j]) + (left[j] + right[j]))
 
 
-def _grids(grid, num_sweeps, out):
-    """Two grids with the same edge, the number of inner rows (0: nothing to do) and of sweeps."""
+def _checked(grid, num_sweeps, out, work):
     grid = matrix("grid", grid)
     num_sweeps = whole_number("num_sweeps", num_sweeps, 0)
-    new = output(out, grid.shape, np.float64, grid)
-    new[:] = grid
-    return new, max(grid.shape[0] - 2, 0) if grid.shape[1] > 2 else 0, num_sweeps
+    out = output(out, grid.shape, np.float64, grid)
+    if work is None and num_sweeps > 1:
+        work = np.empty_like(grid)
+    elif work is not None:
+        work = output(work, grid.shape, np.float64, grid, out)
+    return grid, num_sweeps, out, work
 
 
-def _sweep(new, num_sweeps, relax):
-    """``relax(old, new)`` again and again, the grids changing places; the result is in ``new`` at the end."""
-    old = new.copy() if num_sweeps else new
-    grids = [old, new] if num_sweeps % 2 else [new, old]
+def _sweeps(relax, grid, num_sweeps, out, work) -> np.ndarray:
+    """``relax(inner rows, old, new)`` again and again; the grids change places so that the last goes to ``out``."""
+    if num_sweeps == 0 or min(grid.shape) < 3:
+        out[:] = grid
+        return out
+    new, other = (out, work) if num_sweeps % 2 else (work, out)
+    for written in (out, work)[: min(num_sweeps, 2)]:
+        written[0], written[-1], written[:, 0], written[:, -1] = grid[0], grid[-1], grid[:, 0], grid[:, -1]
+    old = grid  # only read
     for _ in range(num_sweeps):
-        relax(*grids)
-        grids.reverse()
-    return new
+        relax(grid.shape[0] - 2, old, new)
+        old, new, other = new, other, new
+    return out
 
 
-def jacobi_serial(team, grid, num_sweeps, *, out=None, schedule="static") -> np.ndarray:
+def jacobi_serial(team, grid, num_sweeps, *, out=None, work=None, schedule="static") -> np.ndarray:
     """The grid after ``num_sweeps`` sweeps, on one thread."""
-    new, rows, num_sweeps = _grids(grid, num_sweeps, out)
-    return _sweep(new, num_sweeps, lambda old, new: relax_rows(0, rows, old, new))
+    return _sweeps(lambda rows, *grids: relax_rows(0, rows, *grids), *_checked(grid, num_sweeps, out, work))
 
 
-def jacobi_in_place(team, grid, num_sweeps, *, out=None, schedule="static") -> np.ndarray:
+def jacobi_in_place(team, grid, num_sweeps, *, out=None, work=None, schedule="static") -> np.ndarray:
     """One grid, which all threads read and write: points see old values of some neighbours and new ones of others."""
-    new, rows, num_sweeps = _grids(grid, num_sweeps, out)
-    for _ in range(num_sweeps):
-        team.parallel_for(relax_indexed, rows, new, new, schedule=schedule)
+    grid, num_sweeps, new, _ = _checked(grid, num_sweeps, out, work)
+    new[:] = grid
+    for _ in range(num_sweeps if min(grid.shape) > 2 else 0):
+        team.parallel_for(relax_indexed, grid.shape[0] - 2, new, new, schedule=schedule)
     return new
 
 
-def jacobi_two_grids(team, grid, num_sweeps, *, out=None, schedule="static") -> np.ndarray:
+def jacobi_two_grids(team, grid, num_sweeps, *, out=None, work=None, schedule="static") -> np.ndarray:
     """One grid is read, the other written; all threads end a sweep before the next begins."""
-    new, rows, num_sweeps = _grids(grid, num_sweeps, out)
-    return _sweep(new, num_sweeps, lambda *grids: team.parallel_for(relax_indexed, rows, *grids, schedule=schedule))
+    return _sweeps(
+        lambda rows, *grids: team.parallel_for(relax_indexed, rows, *grids, schedule=schedule),
+        *_checked(grid, num_sweeps, out, work),
+    )
 
 
-def jacobi_fast(team, grid, num_sweeps, *, out=None, schedule="static") -> np.ndarray:
+def jacobi_fast(team, grid, num_sweeps, *, out=None, work=None, schedule="static") -> np.ndarray:
     """As :func:`jacobi_two_grids`, in vectors.
 
     Parameters
@@ -82,8 +91,8 @@ def jacobi_fast(team, grid, num_sweeps, *, out=None, schedule="static") -> np.nd
         Its edge is fixed. It is not changed.
     num_sweeps : int
         0 or more.
-    out : ndarray of float64, optional
-        Where the result goes.
+    out, work : ndarray of float64, optional
+        Where the result goes, and a grid to work with: given ones are in memory already, new ones must be got first.
     schedule : str
         Of the inner rows.
 
@@ -93,8 +102,10 @@ def jacobi_fast(team, grid, num_sweeps, *, out=None, schedule="static") -> np.nd
     >>> jacobi_fast(Team(2), np.array([[4.0, 4, 4], [0, 9, 0], [0, 0, 0]]), 1)[1, 1]
     np.float64(1.0)
     """
-    new, rows, num_sweeps = _grids(grid, num_sweeps, out)
-    return _sweep(new, num_sweeps, lambda *grids: team.parallel_for(relax_rows, rows, *grids, schedule=schedule))
+    return _sweeps(
+        lambda rows, *grids: team.parallel_for(relax_rows, rows, *grids, schedule=schedule),
+        *_checked(grid, num_sweeps, out, work),
+    )
 
 
 def make_input(size: int, seed: int = 0) -> tuple:

@@ -118,6 +118,8 @@ def test_jacobi_on_grids_of_any_shape_bit_by_bit(shape, num_sweeps):
     right = ladder("jacobi").oracle(grid, num_sweeps)
     for jacobi in (jacobi_serial, jacobi_two_grids, jacobi_fast):
         assert np.array_equal(jacobi(Team(3), grid, num_sweeps), right)
+        out, work = np.full(shape, 7.0), np.full(shape, 8.0)
+        assert jacobi(Team(2), grid, num_sweeps, out=out, work=work) is out and np.array_equal(out, right)
     with pytest.raises(UsageError, match="num_sweeps"):
         jacobi_fast(TEAM, grid, -1)
 
