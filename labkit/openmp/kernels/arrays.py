@@ -1,0 +1,56 @@
+"""The arrays that kernels take, checked: each function gives the array, or a UsageError that says the rule."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from labkit.errors import UsageError
+
+
+def dense(name: str, array, num_dims: int, dtype=np.float64, shape: tuple | None = None) -> np.ndarray:
+    """A contiguous array with ``num_dims`` dimensions of ``dtype``, of a shape if one is given."""
+    dtype = np.dtype(dtype)
+    if not isinstance(array, np.ndarray):
+        raise UsageError(f"{name} is a NumPy array of {dtype}, not {type(array).__name__}: pass np.array(..., {dtype}).")
+    if array.dtype != dtype:
+        raise UsageError(f"{name} is an array of {dtype}, not {array.dtype}: pass {name}.astype('{dtype}').")
+    if array.ndim != num_dims:
+        raise UsageError(f"{name} has {num_dims} dimension{'s' * (num_dims > 1)}, but its shape is {array.shape}: reshape it.")
+    if shape is not None and array.shape != shape:
+        raise UsageError(f"{name} has shape {shape} to fit the others, not {array.shape}: pass such an array.")
+    if not array.flags.c_contiguous or not array.flags.aligned:
+        raise UsageError(f"{name} lies contiguous and aligned in memory, and this one does not: pass {name}.copy().")
+    return array
+
+
+def vector(name: str, array, size: int | None = None, dtype=np.float64) -> np.ndarray:
+    """One dimension, contiguous, of a size if one is given."""
+    return dense(name, array, 1, dtype, None if size is None else (size,))
+
+
+def matrix(name: str, array, shape: tuple[int, int] | None = None) -> np.ndarray:
+    """Two dimensions, float64, rows one after the other."""
+    return dense(name, array, 2, np.float64, shape)
+
+
+def output(out: np.ndarray | None, shape: tuple, dtype, *inputs: np.ndarray) -> np.ndarray:
+    """Where a result goes: a new array, or ``out``, which fits and shares no memory with the inputs."""
+    if out is None:
+        return np.empty(shape, dtype)
+    dense("out", out, len(shape), dtype, shape)
+    if not out.flags.writeable:
+        raise UsageError("out cannot be written to: pass an array that can, or leave out away.")
+    if any(np.may_share_memory(out, array) for array in inputs):
+        raise UsageError("out shares memory with an input, which would change while it is read: pass another array.")
+    return out
+
+
+def finite_number(name: str, value) -> float:
+    """A real number that is not NaN or infinite."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = np.nan
+    if not np.isfinite(number):
+        raise UsageError(f"{name} is a finite number, not {value!r:.60}: pass such a number.")
+    return number
