@@ -11,10 +11,14 @@
     runtime.py       the C that is linked to a cell: calls its function, notes where it crashed
     supervise.py     the process that starts the program, measures it and ends it with all it started
     child.py         the notebook's end of that
+    output.py        what it prints, shown once if it is equal for several numbers of threads
+    crash.py         a program that did not end well, in words
     run.py           a program with each number of threads
     result.py        what came out: times, speed-ups, output
+    failures.py      the errors of this room
     races.py         what the thread sanitizer found
-    assembly.py      the machine code of the cell's loops
+    inspect.py       a cell compiled to be looked at:
+    assembly.py      the machine code of its loops
     vectors.py       which loops the compiler made vector instructions of, and why not
 """
 

@@ -226,7 +226,7 @@ class OpenmpCell:
         if names:
             were = "was" if len(names) == 1 else "were"
             self.write(
-                "stdout", f"({', '.join(names)} {were} copied into shared memory and back; arrays of "
+                "stdout", f"({', '.join(names)} {were} copied into shared memory; arrays of "
                 f"labkit.openmp.cell.shared_array are passed as they are)\n",
             )
 
