@@ -1,4 +1,5 @@
-"""The magics: ``%load_ext labkit`` adds ``%%mpi``, ``%mpi_push``, ``%mpi_pull``, ``%mpi_stop``, ``%cluster``, ``%%openmp``."""
+"""The magics: ``%load_ext labkit`` adds ``%%mpi``, ``%mpi_push``, ``%mpi_pull``, ``%mpi_stop``, ``%cluster`` and
+``%%openmp``."""
 
 import os
 import sys

@@ -137,7 +137,9 @@ class OpenmpMagics(Magics):
         cell = cell or ""
         chosen = _cell_options(options)
         if options.plot and len(options.threads) == 1:
-            raise UsageError("%%openmp: --plot draws the speed-up over several numbers of threads: name them, --threads 1,2.")
+            raise UsageError(
+                "%%openmp: --plot draws the speed-up over several numbers of threads: name them, --threads 1,2."
+            )
         if options.races and (options.plot or options.repeat):
             raise UsageError("%%openmp: --races runs the cell once and takes no times: leave --plot and --repeat out.")
         looks = options.emit_asm is not None or options.vector_report
@@ -167,8 +169,8 @@ class OpenmpMagics(Magics):
             _write("stdout", f"{', '.join(map(str, crowded))} threads had to share {cores}: no speed-up beyond that.\n")
         if result.others_share > BUSY_SHARE:
             _write(
-                "stdout", f"busy: other processes used {result.others_share:.0%} of the machine meanwhile; these times may "
-                f"be too long.\n",
+                "stdout", f"busy: other processes used {result.others_share:.0%} of the machine meanwhile; these times "
+                f"may be too long.\n",
             )
         if options.plot or len(result.runs) > 2:
             _draw(result)
@@ -182,7 +184,8 @@ class OpenmpMagics(Magics):
             _write("stdout", show_races(list(races), cell) + "\n")
         else:
             _write(
-                "stdout", f"No race in this run with {prepared.races_threads} threads. Only what was executed was checked.\n"
+                "stdout", f"No race in this run with {prepared.races_threads} threads. Only what was executed was "
+                f"checked.\n",
             )
 
     def _look(self, cell: str, chosen, options) -> dict:
@@ -198,7 +201,8 @@ class OpenmpMagics(Magics):
         if options.vector_report:
             remarks = remarks_of(cell, compiler, chosen.flags, timeout_s=limit)
             kept["remarks"] = tuple(remarks)
-            _write("stdout", (show_remarks(remarks, cell) or "The compiler says nothing about loops of this cell.") + "\n")
+            text = show_remarks(remarks, cell) or "The compiler says nothing about loops of this cell."
+            _write("stdout", text + "\n")
         if options.emit_asm is not None:
             functions = assembly_of(cell, compiler, chosen.flags, timeout_s=limit)
             text, kept["loops"] = show_assembly(functions, cell, options.emit_asm)

@@ -5,6 +5,7 @@
     compilers.py     which compiler, with which options, and what to do without one
     build.py         a cell becomes a program; what was built once is not built again
     diagnostics.py   what the compiler says, with the lines of the cell
+    entry.py         what of a cell is run
     prototype.py     the functions of a cell and their parameters
     shared.py        arrays in memory that another process can map
     arguments.py     values of the notebook against the parameters of a function

@@ -141,7 +141,8 @@ class Arguments:
                 apart = first.block is not second.block and (first.writable or second.writable)
                 if apart and np.may_share_memory(first.array, second.array):
                     raise UsageError(
-                        f"--args: {first.name} and {second.name} share memory in the notebook, and would not in C: make "
+                        f"--args: {first.name} and {second.name} share memory in the notebook, and would not in C: "
+                        f"make "
                         f"the array they are parts of with shared_array(...) of labkit.openmp.cell."
                     )
 
@@ -178,7 +179,9 @@ def _bytes(array: np.ndarray) -> np.ndarray:
 
 def _check_count(function: Function, words) -> None:
     if len(function.parameters) > MOST_ARGUMENTS:
-        raise UsageError(f"--args: {function.name} has more than {MOST_ARGUMENTS} parameters: pass a few arrays instead.")
+        raise UsageError(
+            f"--args: {function.name} has more than {MOST_ARGUMENTS} parameters: pass a few arrays instead."
+        )
     wanted = ", ".join(p.declared for p in function.parameters)
     if len(words) != len(function.parameters):
         one = "argument" if len(function.parameters) == 1 else "arguments"
@@ -194,18 +197,22 @@ def _value(word: str, namespace: Mapping[str, object]):
     if not word.isidentifier():
         raise UsageError(f"--args: {word!r} is neither the name of a variable nor a number: write such as x,y,1000.")
     if word not in namespace:
-        raise UsageError(f"--args: the notebook has no variable {word!r}: define it in a cell above, or correct the name.")
+        raise UsageError(
+            f"--args: the notebook has no variable {word!r}: define it in a cell above, or correct the name."
+        )
     return namespace[word]
 
 
 def _check_known(where: str, parameter: Parameter) -> None:
     if parameter.pointers > 1 or (parameter.pointers and parameter.lengths):
         raise UsageError(
-            f"{where}: C wants {parameter.declared}; only arrays of numbers and numbers are passed: take a plain pointer."
+            f"{where}: C wants {parameter.declared}; only arrays of numbers and numbers are passed: take a plain "
+            f"pointer."
         )
     if parameter.dtype is None and not (parameter.pointer and parameter.base == "void"):
         raise UsageError(
-            f"{where}: C wants {parameter.declared}, and %%openmp does not know the type {parameter.base!r}: use double, "
+            f"{where}: C wants {parameter.declared}, and %%openmp does not know the type {parameter.base!r}: use "
+            f"double, "
             f"float, int, size_t, int64_t, ... or a typedef of one in the cell."
         )
 
@@ -218,10 +225,13 @@ def _check_array(where: str, word: str, array, parameter: Parameter) -> None:
         example = f"np.asarray({word}" + (f", np.{parameter.dtype})" if parameter.dtype is not None else ")")
         raise UsageError(f"{where}: {wanted}, the notebook's {word} is {_kind(array)}: pass {example}.")
     if array.dtype.hasobject:
-        raise UsageError(f"{where}: {wanted}, but an array of Python objects cannot be read by C: make it numbers first.")
+        raise UsageError(
+            f"{where}: {wanted}, but an array of Python objects cannot be read by C: make it numbers first."
+        )
     if parameter.dtype is not None and not _same(array.dtype, parameter):
         raise UsageError(
-            f"{where}: {wanted}, the notebook's {word} is an array of {_dtype_words(array.dtype)}: convert one of the two, "
+            f"{where}: {wanted}, the notebook's {word} is an array of {_dtype_words(array.dtype)}: convert one of "
+            f"the two, "
             f"for example {word} = {word}.astype(np.{parameter.dtype})."
         )
     if not array.flags.c_contiguous:
@@ -257,7 +267,9 @@ def _scalar(where: str, word: str, value, parameter: Parameter) -> ScalarArgumen
     wanted, dtype = f"{where}: C wants {parameter.declared}", parameter.dtype
     found = f"the notebook's {word} is {_kind(value)}" if word.isidentifier() else f"{word} is {_kind(value)}"
     if dtype.kind == "c":
-        raise UsageError(f"{wanted}, and complex numbers are passed as arrays only: take a pointer, pass an array of one.")
+        raise UsageError(
+            f"{wanted}, and complex numbers are passed as arrays only: take a pointer, pass an array of one."
+        )
     if dtype.kind in "iub":
         if not isinstance(value, (Integral, np.bool_)):
             hint = f": pass int({word})" if isinstance(value, Real) else ": pass a whole number"

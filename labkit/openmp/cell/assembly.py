@@ -117,8 +117,8 @@ def show_loops(loops: list[Loop], cell: str) -> str:
     for loop in loops:
         lines = ", ".join(map(str, loop.lines)) or "?"
         wide = f"vectors of {loop.vector_bits} bits" if loop.vector_bits else "no vector instructions"
-        head = f"{loop.function}: loop of line{'s' * (len(loop.lines) > 1)} {lines}, {loop.num_instructions} instructions, {wide}"
-        parts.append(f"{head}\n{show_code(loop.body, cell)}")
+        where = f"{loop.function}: loop of line{'s' * (len(loop.lines) > 1)} {lines}"
+        parts.append(f"{where}, {loop.num_instructions} instructions, {wide}\n{show_code(loop.body, cell)}")
     return "\n\n".join(parts)
 
 

@@ -22,8 +22,8 @@ from labkit.openmp.cell.runtime import CALLER, CRASH, call_source
 
 MOST_SECONDS = 120.0  # for the compiler, unless the cell has its own limit
 LACKS_OPENMP = re.compile(
-    r"omp\.h.*(?:not found|No such file)|cannot find -l(?:omp|gomp)|library -l(?:omp|gomp)|unsupported option '-fopenmp|"
-    r"libgomp\.spec"
+    r"omp\.h.*(?:not found|No such file)|cannot find -l(?:omp|gomp)|library -l(?:omp|gomp)|"
+    r"unsupported option '-fopenmp|libgomp\.spec"
 )
 _folder: tempfile.TemporaryDirectory | None = None
 _owner_pid = 0
@@ -121,7 +121,8 @@ def build_folder() -> Path:
     """Where this process builds; it goes with the process."""
     global _folder, _owner_pid
     if _folder is None or _owner_pid != os.getpid() or not os.path.isdir(_folder.name):
-        _folder, _owner_pid = tempfile.TemporaryDirectory(prefix="labkit-openmp-", ignore_cleanup_errors=True), os.getpid()
+        _folder = tempfile.TemporaryDirectory(prefix="labkit-openmp-", ignore_cleanup_errors=True)
+        _owner_pid = os.getpid()
     return Path(_folder.name)
 
 
@@ -137,7 +138,8 @@ def run_compiler(command: Sequence[str], folder: Path, timeout_s: float) -> tupl
             status = process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             raise CellTimeoutError(
-                f"The compiler was still busy with the cell after {timeout_s:g} s and was ended: make the cell smaller, or "
+                f"The compiler was still busy with the cell after {timeout_s:g} s and was ended: make the cell "
+                f"smaller, or "
                 f"give a larger --timeout."
             ) from None
         finally:
@@ -164,7 +166,9 @@ def _runtime_part(compiler: Compiler, name: str, text: str) -> Path:
         status, output = run_compiler(command, build_folder(), MOST_SECONDS)
         if status != 0:
             _check_openmp(output, compiler)
-            raise NotAvailableError(f"%%openmp: {compiler.path} does not compile C for this machine: {output.strip()[:500]}")
+            raise NotAvailableError(
+                f"%%openmp: {compiler.path} does not compile C for this machine: {output.strip()[:500]}"
+            )
         unfinished.rename(part)
     return part
 

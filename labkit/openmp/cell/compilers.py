@@ -61,9 +61,13 @@ def find_compiler(name: str | None, *, cxx: bool) -> Compiler:
         raise NotAvailableError(f"%%openmp: --compiler {name}: this machine has no {wanted[0]}: {remedy}.")
     family = _family(path)
     if family is None:
-        raise UsageError(f"%%openmp: --compiler {name or path} is neither GCC nor Clang: name one of them, such as gcc.")
+        raise UsageError(
+            f"%%openmp: --compiler {name or path} is neither GCC nor Clang: name one of them, such as gcc."
+        )
     if family == "apple":
-        raise NotAvailableError(f"%%openmp: {path} is Apple's Clang, which has no OpenMP: brew install gcc brings one that has.")
+        raise NotAvailableError(
+            f"%%openmp: {path} is Apple's Clang, which has no OpenMP: brew install gcc brings one that has."
+        )
     return Compiler(path, family, cxx or "++" in Path(path).name)
 
 
@@ -138,15 +142,20 @@ def find_race_tools(name: str | None, *, cxx: bool) -> RaceTools:
     compiler = find_compiler(found, cxx=cxx)
     if compiler.family != "clang":
         raise UsageError(
-            f"%%openmp --races: {compiler.path} is GCC, whose sanitizer accuses correct OpenMP code: leave --compiler out "
+            f"%%openmp --races: {compiler.path} is GCC, whose sanitizer accuses correct OpenMP code: leave "
+            f"--compiler out "
             f"or name clang."
         )
     resources = Path(_asked(compiler.path, "-print-resource-dir"))
     if not list(resources.glob("lib/**/*tsan*")):
-        raise NotAvailableError(f"%%openmp --races: {compiler.path} lacks its thread sanitizer (compiler-rt): {GET_CLANG}.")
+        raise NotAvailableError(
+            f"%%openmp --races: {compiler.path} lacks its thread sanitizer (compiler-rt): {GET_CLANG}."
+        )
     archer = _archer(compiler.path, resources)
     if archer is None:
-        raise NotAvailableError(f"%%openmp --races: {compiler.path} comes without libarcher.so of its OpenMP runtime: {GET_CLANG}.")
+        raise NotAvailableError(
+            f"%%openmp --races: {compiler.path} comes without libarcher.so of its OpenMP runtime: {GET_CLANG}."
+        )
     symbolizer = _asked(compiler.path, "-print-prog-name=llvm-symbolizer")
     return RaceTools(compiler, archer, shutil.which(symbolizer) or shutil.which("llvm-symbolizer"))
 

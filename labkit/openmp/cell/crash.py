@@ -14,7 +14,7 @@ from labkit.openmp.cell.failures import ProgramError
 from labkit.openmp.cell.result import threads_text
 
 MEANINGS = {
-    "SIGSEGV": "segmentation fault: it touched memory that is not its own, such as an element beyond the end of an array",
+    "SIGSEGV": "segmentation fault: it touched memory that is not its own, such as an element beyond an array's end",
     "SIGBUS": "it touched memory that does not exist",
     "SIGFPE": "arithmetic that has no result, such as a whole number divided by 0",
     "SIGILL": "an instruction that this processor does not know",
@@ -46,7 +46,8 @@ def program_error(program: Program, end: ChildEnd, num_threads: int, cell: str) 
     how = f"with {threads_text(num_threads)}"
     if end.status is None:
         return ProgramError(
-            f"The process that watches over the program was killed, and the program with it ({how}): run the cell again.",
+            f"The process that watches over the program was killed, and the program with it ({how}): run the cell "
+            f"again.",
             num_threads=num_threads,
         )
     if end.status >= 0:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 MOST_SHOWN = 5
 MOST_RAW_LINES = 8
-HEADER = re.compile(r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:(?P<column>\d+):)? (?P<kind>fatal error|error|warning): (?P<text>.*)$")
+HEADER = re.compile(
+    r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:(?P<column>\d+):)? (?P<kind>fatal error|error|warning): (?P<text>.*)$"
+)
 CONTEXT = re.compile(r"^(?:.*/)?cell\.(?:c|cpp):(\d+):(?:\d+:)?\s+(?:required from|note: in instantiation|  in ')")
 INCLUDED = re.compile(r"from (?:.*/)?cell\.(?:c|cpp):(\d+)")
 LINKER = re.compile(r"(?:cell\.(?:c|cpp):(\d+):\S* |: )?(undefined reference to|multiple definition of) [`'‘](.+?)['’]")
@@ -35,7 +37,9 @@ def parse_messages(output: str, cell_file: str) -> list[Message]:
             number = int(header["line"]) if inside else context
             column = int(header["column"]) if inside and header["column"] else None
             text = re.sub(r" \[-W[^\]]*\]$", "", header["text"])
-            if not inside:
+            if Path(header["file"]).stem == "call":  # what is put behind a cell that is a function
+                text = f"{text} (behind the last line of the cell: is a brace missing?)"
+            elif not inside:
                 text = f"{text} (in {Path(header['file']).name})"
             kind = "warning" if header["kind"] == "warning" else "error"
             found.append(Message(kind, number, column, text))
@@ -92,7 +96,8 @@ def refusal(output: str, cell: str, cell_file: str) -> tuple[str, tuple[Message,
     errors = [message for message in messages if message.kind == "error"]
     if not errors:
         raw = [line for line in output.splitlines() if line.strip()][-MOST_RAW_LINES:]
-        return "The cell does not compile:\n" + ("\n".join(raw) or "the compiler ended without a word."), tuple(messages)
+        words = "\n".join(raw) or "the compiler ended without a word."
+        return f"The cell does not compile:\n{words}", tuple(messages)
     count = "1 error" if len(errors) == 1 else f"{len(errors)} errors"
     text = f"The cell does not compile, {count}:\n" + show_messages(errors, cell)
     return text, tuple(errors + [message for message in messages if message.kind != "error"])

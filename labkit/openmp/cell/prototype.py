@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -122,7 +122,7 @@ def functions_of(text: str, *, first_line: int = 2) -> dict[str, Function]:
                 if function is not None:
                     lead = len(clean[start:position]) - len(clean[start:position].lstrip())
                     line = first_line + clean.count("\n", 0, start + lead)
-                    found.setdefault(function.name, Function(function.name, function.returns, function.parameters, line))
+                    found.setdefault(function.name, replace(function, line=line))
             depth += 1
         elif sign == "}":
             depth = max(0, depth - 1)
@@ -171,9 +171,8 @@ def _split(text: str) -> list[str]:
 
 def _parameter(text: str, typedefs: dict[str, str]) -> Parameter:
     declared = " ".join(text.split())
-    lengths = tuple(
-        " ".join(word for word in length.split() if word not in QUALIFIERS) for length in re.findall(r"\[([^\]]*)\]", text)
-    )
+    brackets = re.findall(r"\[([^\]]*)\]", text)
+    lengths = tuple(" ".join(word for word in length.split() if word not in QUALIFIERS) for length in brackets)
     plain = re.sub(r"\[[^\]]*\]", " ", text)
     pointers = plain.count("*")
     behind_first_star = plain.partition("*")

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 START = "WARNING: ThreadSanitizer: data race"
-ACCESS = re.compile(r"^  (Previous )?(atomic )?(read|write) of size (\d+) at \S+ by (main thread|thread T\d+)", re.IGNORECASE)
+ACCESS = re.compile(r"^  (Previous )?(atomic )?(read|write) of size \d+ at \S+ by (?:main )?thread", re.IGNORECASE)
 FRAME = re.compile(r"^    #\d+ .*?(?:^|[/ ])(cell\.(?:c|cpp)):(\d+)(?::(\d+))?")
 GLOBAL = re.compile(r"^  Location is global '([^'?]+)'")
 HEAP = re.compile(r"^  Location is heap block of size (\d+)")
 ARCHER = "Archer detected OpenMP application with TSan"
+NOISE = ("LLVMSymbolizer: ", "ThreadSanitizer: ")
 MOST_SHOWN = 10
 OPERATORS = ("<<=", ">>=", "++", "--", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "=")
 
@@ -93,9 +95,30 @@ def show_races(races: list[Race], cell: str) -> str:
     return "\n".join(parts)
 
 
-def without_archer_line(text: str) -> str:
-    """Standard error without the line by which Archer says that it is there."""
-    return "\n".join(line for line in text.split("\n") if not line.startswith(ARCHER))
+class Cleaned:
+    """The program's output by whole lines, without what Archer and the sanitizer print among them."""
+
+    def __init__(self, pass_on: Callable[[str, str], None]):
+        self._pass_on, self._lines = pass_on, {"stdout": "", "stderr": ""}
+        self.archer_seen = False
+
+    def add(self, stream: str, text: str) -> None:
+        """Text of the program."""
+        *lines, self._lines[stream] = (self._lines[stream] + text).split("\n")
+        for line in lines:
+            self._line(stream, line + "\n")
+
+    def end(self) -> None:
+        """The program has ended: last lines without an end."""
+        for stream, line in self._lines.items():
+            if line:
+                self._line(stream, line)
+
+    def _line(self, stream: str, line: str) -> None:
+        if line.startswith(ARCHER):
+            self.archer_seen = True
+        elif not line.startswith(NOISE):
+            self._pass_on(stream, line)
 
 
 def _num_writes(race: Race) -> int:
@@ -140,7 +163,30 @@ def _expression(lines: list[str], number: int, column: int) -> str:
         if prefix:
             return prefix[1]
     if at.startswith(OPERATORS):
-        left = re.search(r"([A-Za-z_][\w.]*(?:->\w+)*(?:\[[^\]]*\])*)\s*$", text[: column - 1])
-        return left[1] if left else ""
+        return _left_operand(text[: column - 1].rstrip())
     right = re.match(r"[A-Za-z_][\w.]*(?:->\w+)*(?:\[[^\]]*\])*", at)
     return right[0] if right else ""
+
+
+def _left_operand(text: str) -> str:
+    """The expression that a text ends with: names, members and indices, brackets and all."""
+    start = len(text)
+    while start > 0:
+        sign = text[start - 1]
+        if sign in ")]":
+            depth, k = 1, start - 2
+            while k >= 0 and depth:
+                depth += {")": 1, "]": 1, "(": -1, "[": -1}.get(text[k], 0)
+                k -= 1
+            if depth:
+                return ""
+            start = k + 1
+            if sign == ")":
+                break
+        elif sign.isalnum() or sign in "_.":
+            start -= 1
+        elif text[:start].endswith("->"):
+            start -= 2
+        else:
+            break
+    return text[start:].strip()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from labkit.openmp.scaling import ScalingFit
+from labkit.openmp.scaling import ScalingFit, fit_scaling
+
+LAWS = ("amdahl", "gustafson", "usl")
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,17 @@ class CellResult:
 
     def __str__(self) -> str:
         return self.table() if self.runs else f"{len(self.races)} races"
+
+
+def fits_of(runs: Sequence[ThreadsRun]) -> tuple[ScalingFit, ...]:
+    """The laws that the best times allow to be fitted: relative to one thread, with enough points."""
+    one = [run.best_s for run in runs if run.num_threads == 1]
+    if not one:
+        return ()
+    threads = [run.num_threads for run in runs]
+    speedups = [min(one) / run.best_s for run in runs]
+    different = len({n for n in threads if n > 1})
+    return tuple(fit_scaling(law, threads, speedups) for law in LAWS if different >= (2 if law == "usl" else 1))
 
 
 def table_text(rows: list[tuple[str, ...]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from labkit.errors import CellInterruptedError, CellTimeoutError, NotAvailableError, UsageError
@@ -16,17 +16,16 @@ from labkit.openmp.cell.child import ChildEnd, run_program
 from labkit.openmp.cell.compilers import Compiler, find_compiler, find_race_tools
 from labkit.openmp.cell.crash import program_error
 from labkit.openmp.cell.diagnostics import show_messages
+from labkit.openmp.cell.entry import choose_entry, default_threads, usable_cores
+from labkit.openmp.cell.failures import ProgramError
 from labkit.openmp.cell.output import ProgramOutput
-from labkit.openmp.cell.prototype import Function, functions_of, looks_like_cxx
-from labkit.openmp.cell.races import ARCHER, START, Race, find_races, without_archer_line
-from labkit.openmp.cell.result import CellResult, ThreadsRun, threads_text
+from labkit.openmp.cell.prototype import looks_like_cxx
+from labkit.openmp.cell.races import START, Cleaned, Race, find_races
+from labkit.openmp.cell.result import CellResult, ThreadsRun, fits_of, threads_text
 from labkit.openmp.cell.runtime import value_kind
-from labkit.openmp.scaling import ScalingFit, fit_scaling
 
-ENTRY = "run"
 PROGRAM_REPEATS, FUNCTION_REPEATS = 1, 5
 OF_OPENMP = ("OMP_", "GOMP_", "KMP_", "LIBOMP_", "TSAN_", "ARCHER_", "ASAN_", "LABKIT_CELL_")
-LAWS = ("amdahl", "gustafson", "usl")
 
 
 @dataclass(frozen=True)
@@ -97,22 +96,21 @@ class OpenmpCell:
         arguments = self._arguments(several_calls=len(self.threads) * self.repeat > 1)
         output = ProgramOutput(len(self.threads) > 1, self.write)
         runs: list[ThreadsRun] = []
-        with self._guarded(arguments, runs), Contention() as contention:
+        with _Guard(self, arguments), Contention() as contention:
             for num_threads in self.threads:
                 runs.append(self._run_with(program, num_threads, arguments, output))
             output.finish()
         if arguments is not None:
             arguments.finish()
             self._tell_copied(arguments)
-        return CellResult(
-            tuple(runs), fits_of(runs), contention.others_share, self.num_cores, " ".join([compiler.path, *self.options.flags])
-        )
+        command = " ".join([compiler.path, *self.options.flags])
+        return CellResult(tuple(runs), fits_of(runs), contention.others_share, self.num_cores, command)
 
     def find_races(self) -> tuple[Race, ...]:
         """Run the cell once under the thread sanitizer."""
         tools = find_race_tools(self.options.compiler, cxx=self.cxx)
         program = self._build(tools.compiler, races=True)
-        num_threads = max(2, *self.threads) if len(self.threads) > 1 else max(2, self.threads[0])
+        num_threads = max(2, *self.threads)
         arguments = self._arguments(several_calls=False)
         log_path = program.folder / "races"
         _remove_logs(log_path)
@@ -121,21 +119,15 @@ class OpenmpCell:
             "TSAN_OPTIONS": f"ignore_noninstrumented_modules=1 exitcode=0 history_size=4 log_path={log_path} "
             + (f"external_symbolizer_path={tools.symbolizer}" if tools.symbolizer else "allow_addr2line=1"),
         }  # fmt: skip
-        pieces = {"stdout": [], "stderr": []}
         output = ProgramOutput(False, self.write)
         output.begin(num_threads)
-
-        def text(stream: str, piece: str) -> None:
-            pieces[stream].append(piece)
-            shown = without_archer_line(piece) if stream == "stderr" else piece
-            if shown.strip() or stream == "stdout":
-                output.add(stream, shown)
-
-        with self._guarded(arguments, []):
-            end = self._start(program, num_threads, arguments, environment, 1, text, same_addresses=True)
+        cleaned = Cleaned(output.add)
+        with _Guard(self, arguments):
+            end = self._start(program, num_threads, arguments, environment, 1, cleaned.add, same_addresses=True)
+            cleaned.end()
             output.end()
             log = "".join(path.read_text(errors="replace") for path in sorted(program.folder.glob("races.*")))
-            if START in log and ARCHER not in "".join(pieces["stderr"]):
+            if START in log and end.status == 0 and not cleaned.archer_seen:
                 raise NotAvailableError(
                     f"%%openmp --races: the OpenMP runtime did not load {tools.archer}, without which correct code is "
                     f"accused: install the OpenMP runtime of the same version as {tools.compiler.path}."
@@ -175,7 +167,9 @@ class OpenmpCell:
             return None
         return Arguments(self.function, self.options.args or (), self._namespace, several_calls=several_calls)
 
-    def _run_with(self, program: Program, num_threads: int, arguments: Arguments | None, output: ProgramOutput) -> ThreadsRun:
+    def _run_with(
+        self, program: Program, num_threads: int, arguments: Arguments | None, output: ProgramOutput
+    ) -> ThreadsRun:
         """All repeats with one number of threads: calls in one process, or processes."""
         times, cpu_s, texts, value = [], 0.0, ("", ""), None
         in_one = self.repeat if arguments is not None else 1
@@ -190,16 +184,19 @@ class OpenmpCell:
                 raise self._failure(program, end, num_threads)
             calls = [int(line.split()[1]) * 1e-9 for line in end.report if re.fullmatch(r"call \d+", line)]
             if arguments is not None and len(calls) < in_one:
-                raise UsageError(
-                    f"The function ended the program with exit status 0 in call {len(calls) + 1} of {in_one}: return from "
-                    f"it instead of calling exit."
+                raise ProgramError(
+                    f"The function ended the program with exit status 0 in call {len(calls) + 1} of {in_one}: return "
+                    f"from "
+                    f"it instead of calling exit.", num_threads=num_threads, exit_status=0,
                 )
             times += calls if arguments is not None else [end.wall_s]
             cpu_s += end.cpu_s
             value = _value(end)
         return ThreadsRun(num_threads, tuple(max(t, 1e-9) for t in times), *texts, value, cpu_s)
 
-    def _start(self, program, num_threads, arguments, environment, num_calls, text, *, same_addresses=False) -> ChildEnd:
+    def _start(
+        self, program, num_threads, arguments, environment, num_calls, text, *, same_addresses=False
+    ) -> ChildEnd:
         command, fds = [str(program.path)], []
         if arguments is not None:
             words, fds = arguments.command()
@@ -217,9 +214,6 @@ class OpenmpCell:
 
     def _failure(self, program: Program, end: ChildEnd, num_threads: int):
         return program_error(program, end, num_threads, self.text)
-
-    def _guarded(self, arguments: Arguments | None, runs: Sequence[ThreadsRun]) -> _Guard:
-        return _Guard(self, arguments)
 
     def _tell_copied(self, arguments: Arguments) -> None:
         names = arguments.copied
@@ -250,69 +244,6 @@ class _Guard:
             raise CellInterruptedError(
                 f"Stopped while the cell ran with {threads_text(self._cell._now_with)}; its process has ended."
             ) from None
-
-
-def choose_entry(text: str, call: str | None, args: Sequence[str] | None) -> Function | None:
-    """The function of the cell to call; None for a whole program with ``main``.
-
-    Raises
-    ------
-    UsageError
-        There is nothing to run, or two things.
-    """
-    functions = functions_of(text)
-    others = [name for name in functions if name != "main"]
-    if call is not None and call not in functions:
-        there = f"it defines {', '.join(others)}" if others else "it defines no function"
-        raise UsageError(f"--call {call}: the cell has no function {call} outside of others; {there}: correct the name.")
-    if call == "main":
-        raise UsageError("--call main: a whole program is run without --call and --args: leave them out.")
-    if "main" in functions:
-        entry = call or (ENTRY if ENTRY in functions else None)
-        if entry or args is not None:
-            raise UsageError(
-                f"The cell has a main, and {f'a function {entry} to call' if entry else '--args for a function'}: is it a "
-                f"whole program, or a function with arguments of the notebook? Keep one of the two."
-            )
-        return None
-    if call is None and ENTRY not in functions:
-        if not others:
-            raise UsageError(f"The cell has neither a main nor a function {ENTRY}: write int main(void) {{ ... }} or one.")
-        raise UsageError(
-            f"The cell has neither a main nor a function {ENTRY}; it defines {', '.join(others)}: name the one to call, "
-            f"for example --call {others[-1]}."
-        )
-    return functions[call or ENTRY]
-
-
-def usable_cores() -> int:
-    """Hardware threads that this process may use."""
-    from labkit.hardware.topology import detect_topology
-
-    return max(1, detect_topology().num_usable)
-
-
-def default_threads(num_cores: int) -> tuple[int, ...]:
-    """1, 2, 4, ... and all cores.
-
-    Examples
-    --------
-    >>> default_threads(6)
-    (1, 2, 4, 6)
-    """
-    powers = [2**k for k in range(num_cores.bit_length()) if 2**k <= num_cores]
-    return tuple(sorted({*powers, num_cores}))
-
-
-def fits_of(runs: Sequence[ThreadsRun]) -> tuple[ScalingFit, ...]:
-    """The laws that the best times allow to be fitted: relative to one thread, with enough points."""
-    one = [run.best_s for run in runs if run.num_threads == 1]
-    if not one:
-        return ()
-    threads = [run.num_threads for run in runs]
-    speedups = [min(one) / run.best_s for run in runs]
-    different = len({n for n in threads if n > 1})
-    return tuple(fit_scaling(law, threads, speedups) for law in LAWS if different >= (2 if law == "usl" else 1))
 
 
 def _value(end: ChildEnd) -> int | float | None:

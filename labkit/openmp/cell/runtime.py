@@ -21,7 +21,7 @@ CRASH = r"""
 #include <ucontext.h>
 #include <unistd.h>
 
-static int report = -1;
+static int report = -1, dying;
 static char handler_stack[1 << 16];
 
 static char *put(char *to, long number) {
@@ -35,6 +35,8 @@ static char *put(char *to, long number) {
 }
 
 static void crashed(int number, siginfo_t *info, void *context) {
+    if (__atomic_exchange_n(&dying, 1, __ATOMIC_SEQ_CST))
+        for (;;) pause(); /* another thread was first, and is about to end the process */
     uintptr_t stack = 0, address = (uintptr_t)info->si_addr;
 #if defined __linux__ && defined __x86_64__
     stack = (uintptr_t)((ucontext_t *)context)->uc_mcontext.gregs[REG_RSP];
@@ -68,7 +70,7 @@ __attribute__((constructor)) static void labkit_begin(void) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = crashed;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESETHAND;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
     int numbers[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     for (int k = 0; k < 5; k++) sigaction(numbers[k], &action, NULL);
 }

@@ -43,7 +43,8 @@ def parse_remarks(output: str, cell_file: str, cell: str) -> list[Remark]:
             waiting = line if inside else None
         elif text.startswith("not vectorized: "):
             if waiting is not None:
-                no.setdefault(waiting, []).append(text.removeprefix("not vectorized: ").rstrip(".") + _where(line, waiting))
+                where = "" if line == waiting else f" (line {line})"
+                no.setdefault(waiting, []).append(text.removeprefix("not vectorized: ").rstrip(".") + where)
             waiting = None
         elif inside and text.startswith("loop not vectorized: "):
             no.setdefault(line, []).append(text.removeprefix("loop not vectorized: ").rstrip("."))
@@ -65,9 +66,6 @@ def show_remarks(remarks: list[Remark], cell: str) -> str:
     for remark in remarks:
         what = "vectorized" if remark.vectorized else "not vectorized"
         quoted = lines[remark.line - 2] if 0 <= remark.line - 2 < len(lines) else ""
-        parts.append(f"line {remark.line}: {what}" + (f": {remark.text}" if remark.text else "") + f"\n{remark.line:>5} | {quoted}")
+        why = f": {remark.text}" if remark.text else ""
+        parts.append(f"line {remark.line}: {what}{why}\n{remark.line:>5} | {quoted}")
     return "\n".join(parts)
-
-
-def _where(line: int, loop: int) -> str:
-    return "" if line == loop else f" (line {line})"
