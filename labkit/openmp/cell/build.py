@@ -101,7 +101,7 @@ def build(
         parts.append(_runtime_part(compiler, "caller", CALLER))
     unfinished = folder / "unfinished"
     command = [
-        compiler.path, *options, "-iquote", os.getcwd(), source, *map(str, parts), "-o", str(unfinished), "-lm",
+        compiler.path, *options, "-iquote", os.getcwd(), source, *map(str, parts), "-o", str(unfinished), "-lm", "-ldl",
     ]  # fmt: skip
     status, output = run_compiler(command, folder, timeout_s or MOST_SECONDS)
     if status != 0:

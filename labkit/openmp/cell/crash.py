@@ -27,7 +27,7 @@ MEANINGS = {
 FULL_STACK = (
     "segmentation fault: the stack is full, because of a large array inside a function or of recursion without an end"
 )
-NO_TRACE = "; if large arrays live inside the parallel region, try --env OMP_STACKSIZE=64M"
+MORE_STACK = "; --env OMP_STACKSIZE=64M gives more to every thread but the first"
 FRAME = re.compile(r"^(?P<file>[^(]*)\((?P<symbol>[^+)]*)\+(?P<offset>0x[0-9a-f]+)\)")
 
 
@@ -61,10 +61,8 @@ def program_error(program: Program, end: ChildEnd, num_threads: int, cell: str) 
         name = f"signal {-end.status}"
     trace = find_trace(program, end.report)
     meaning = MEANINGS.get(name, "")
-    if name == "SIGSEGV" and trace is None:
-        meaning += NO_TRACE
     if name == "SIGSEGV" and trace is not None and trace.full_stack:
-        meaning = FULL_STACK
+        meaning = FULL_STACK + (MORE_STACK if trace.thread_num else "")
     text = f"The program was ended by {name} {how}"
     line = trace.line if trace else None
     if trace and trace.num_threads > 1:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 MOST_SHOWN = 5
 MOST_RAW_LINES = 8
+UNFINISHED = "the cell ends before its last function does: is a brace missing?"
 HEADER = re.compile(
     r"^(?P<file>[^\s:][^:\n]*):(?P<line>\d+):(?:(?P<column>\d+):)? (?P<kind>fatal error|error|warning): (?P<text>.*)$"
 )
@@ -38,7 +39,7 @@ def parse_messages(output: str, cell_file: str) -> list[Message]:
             column = int(header["column"]) if inside and header["column"] else None
             text = re.sub(r" \[-W[^\]]*\]$", "", header["text"])
             if Path(header["file"]).stem == "call":  # what is put behind a cell that is a function
-                text = f"{text} (behind the last line of the cell: is a brace missing?)"
+                text = f"behind the last line of the cell: {text}" if header["kind"] == "warning" else UNFINISHED
             elif not inside:
                 text = f"{text} (in {Path(header['file']).name})"
             kind = "warning" if header["kind"] == "warning" else "error"

@@ -23,7 +23,7 @@ CXX_SIGNS = re.compile(
 # Words of a C type, in alphabetical order -> the NumPy type of the same bytes
 INTEGER_WORDS = {
     ("char",): "byte", ("char", "signed"): "byte", ("char", "unsigned"): "ubyte",
-    ("short",): "short", ("unsigned", "short"): "ushort", ("int",): "intc", ("unsigned",): "uintc",
+    ("short",): "short", ("short", "unsigned"): "ushort", ("int",): "intc", ("unsigned",): "uintc",
     ("long",): "long", ("long", "unsigned"): "ulong", ("long", "long"): "longlong",
     ("long", "long", "unsigned"): "ulonglong",
 }  # fmt: skip

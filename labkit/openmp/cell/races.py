@@ -165,7 +165,8 @@ def _expression(lines: list[str], number: int, column: int) -> str:
     if at.startswith(OPERATORS):
         return _left_operand(text[: column - 1].rstrip())
     right = re.match(r"[A-Za-z_][\w.]*(?:->\w+)*(?:\[[^\]]*\])*", at)
-    return right[0] if right else ""
+    inside_a_name = column > 1 and re.match(r"\w", text[column - 2])
+    return right[0] if right and not inside_a_name else ""
 
 
 def _left_operand(text: str) -> str:

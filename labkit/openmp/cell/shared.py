@@ -5,12 +5,12 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from operator import index
 
 import numpy as np
 
 from labkit.errors import UsageError
 
-MOST_BYTES = 2**46
 
 
 class SharedBlock(mmap.mmap):
@@ -70,10 +70,11 @@ def shared_array(shape, dtype=np.float64) -> np.ndarray:
     """
     try:
         dtype = np.dtype(dtype)
-        shape = tuple(int(n) for n in np.atleast_1d(np.asarray(shape)).tolist()) if shape != () else ()
+        shape = tuple(index(n) for n in shape) if isinstance(shape, (tuple, list)) else (index(shape),)
     except (TypeError, ValueError):
-        raise UsageError(f"shared_array: {shape!r:.60}, {dtype!r:.60} is no shape and dtype: pass such as (100, 200), "
-                         f"np.float32.") from None
+        raise UsageError(
+            f"shared_array: {shape!r:.60}, {dtype!r:.60} is no shape and dtype: pass such as (100, 200), np.float32."
+        ) from None
     if dtype.hasobject:
         raise UsageError(f"shared_array: dtype {dtype} holds Python objects, which C cannot read: pass np.float64.")
     num_bytes = dtype.itemsize
@@ -81,12 +82,20 @@ def shared_array(shape, dtype=np.float64) -> np.ndarray:
         num_bytes *= n
         if n < 0:
             raise UsageError(f"shared_array: a shape has lengths of 0 or more, not {shape}: correct it.")
-    if num_bytes > MOST_BYTES:
-        raise UsageError(f"shared_array: {shape} of {dtype} are {num_bytes:,} bytes: pass a smaller shape.")
+    if num_bytes > memory_bytes():
+        raise UsageError(
+            f"shared_array: {shape} of {dtype} are {num_bytes:,} bytes, and this machine has {memory_bytes():,}: pass a "
+            f"smaller shape."
+        )
     try:
         return np.ndarray(shape, dtype, buffer=SharedBlock(num_bytes))
     except (OSError, ValueError, MemoryError) as error:
         raise UsageError(f"shared_array: no memory for {num_bytes:,} bytes ({error}): pass a smaller shape.") from None
+
+
+def memory_bytes() -> int:
+    """The memory of this machine."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def block_of(array: np.ndarray) -> tuple[SharedBlock, int] | None:
