@@ -30,8 +30,14 @@ int main(void) {
 }
 """
 SCALE = "double run(double *x, int n) {\n    for (int i = 0; i < n; i++) x[i] *= 2;\n    return x[0];\n}\n"
-RACE = "int main(void) {\n    int s = 0;\n    #pragma omp parallel for\n    for (int i = 0; i < 100; i++)\n        s += i;\n" \
-       "    return s < 0;\n}\n"  # fmt: skip
+RACE = """int main(void) {
+    int s = 0;
+    #pragma omp parallel for
+    for (int i = 0; i < 100; i++)
+        s += i;
+    return s < 0;
+}
+"""
 FIGURE = "application/vnd.plotly.v1+json"
 
 
@@ -64,9 +70,8 @@ def test_a_program_with_several_numbers_of_threads(shell):
     assert [run.num_threads for run in result.runs] == [1, 2, 3]
     figures = [o.data[FIGURE] for o in captured.outputs if FIGURE in o.data]
     assert len(figures) == 1
-    (points,) = [t for t in figures[0]["data"] if t["name"] == "measured" and t["xaxis"] == "x1" or
-                 t["name"] == "measured" and t["xaxis"] == "x"]  # fmt: skip
-    assert any("Amdahl" in t["name"] for t in figures[0]["data"]) and any("Gustafson" in t["name"] for t in figures[0]["data"])
+    names = " ".join(trace["name"] for trace in figures[0]["data"])
+    assert all(word in names for word in ("measured", "Amdahl", "Gustafson", "USL"))
 
 
 def test_a_picture_when_it_is_asked_for(shell):
@@ -147,12 +152,11 @@ def test_races(shell):
     except NotAvailableError as error:
         pytest.skip(f"Races are not looked for here: {error}")
     captured = run(shell, "--races --threads 1,2", RACE)
-    assert captured.stdout.startswith("race on s: line 6: write and write") and "    6 |         s += i;" in captured.stdout
+    assert captured.stdout.startswith("race on s: line 6: write and write")
+    assert "    6 |         s += i;" in captured.stdout
     assert shell.user_ns["_openmp"].races[0].accesses[0].line == 6
     captured = run(shell, "--races", RACE.replace("parallel for", "parallel for reduction(+ : s)"))
-    assert captured.stdout == "No race in this run with 2 threads. Only what was executed was checked.\n" or (
-        re.fullmatch(r"No race in this run with \d+ threads\. Only what was executed was checked\.\n", captured.stdout)
-    )
+    assert re.fullmatch(r"No race in this run with \d+ threads. Only what was executed was checked.\n", captured.stdout)
     assert shell.user_ns["_openmp"].races == ()
 
 
@@ -169,8 +173,9 @@ def test_code_is_shown_before_the_run_and_without_one(shell):
     "line",
     ["--threads 0", "--threads 10000", "--threads -1", "--threads two", "--threads 1,,2", "--threads 1.5", "--threads",
      "--threads " + ",".join(map(str, range(1, 70))), "--repeat 0", "--repeat 1e3", "--repeat -1", "--repeat 2000",
-     "--timeout nan", "--timeout inf", "--timeout 0", "--timeout -1", "--timeout soon", "--schedule fast", "--schedule dynamic,0",
-     "--schedule runtime", "--bind me", "--places 'a;b'", "--env MINE", "--env 1=2", "--env OMP_NUM_THREADS=2", "--what",
+     "--timeout nan", "--timeout inf", "--timeout 0", "--timeout -1", "--timeout soon", "--schedule fast",
+     "--schedule dynamic,0", "--schedule runtime", "--bind me", "--places 'a;b'", "--env MINE", "--env 1=2",
+     "--env OMP_NUM_THREADS=2", "--what",
      "extra", "--thread 1", "'unclosed", "-h"],
 )  # fmt: skip
 def test_wrong_lines(line):
@@ -181,7 +186,7 @@ def test_wrong_lines(line):
 
 @pytest.mark.parametrize(
     ("line", "cell", "words"),
-    [("", "", "empty"), ("--plot --threads 2", HELLO, "--plot"), ("--races --plot", HELLO, "--races"),
+    [("", "  \n", "empty"), ("--plot --threads 2", HELLO, "--plot"), ("--races --plot", HELLO, "--races"),
      ("--args x,,n", SCALE, "wants 2 arguments, and 3"), ("--args nowhere,3", SCALE, "no variable 'nowhere'"),
      ("--flags '-o x'", HELLO, "-o is not for a cell"), ("--flags \"'\"", HELLO, "no closing"),
      ("--call f", HELLO, "no function f"), ("--emit-asm f", HELLO, "defines main"), ("", SCALE, "wants 2 arguments"),

@@ -22,7 +22,7 @@ GET_COMPILER = (
     "compilers, on macOS brew install gcc"
 )
 GET_CLANG = (
-    "on Debian or Ubuntu sudo apt install clang libomp-dev libclang-rt-dev, with conda conda install -c conda-forge "
+    "on Debian or Ubuntu sudo apt install clang libomp-dev libclang-rt-dev llvm, with conda conda install -c conda-forge "
     "clangxx openmp compiler-rt, on macOS brew install llvm libomp"
 )
 
@@ -97,7 +97,8 @@ def _family(path: str) -> str | None:
         return "apple"
     if "clang" in text or "oneAPI" in text:
         return "clang"
-    return "gcc" if "Free Software Foundation" in text else None
+    known_name = re.search(r"(?:gcc|g\+\+|cc|c\+\+)(?:-[\d.]+)?$", os.path.basename(path))
+    return "gcc" if known_name and "Free Software Foundation" in text else None
 
 
 def machine_flags() -> tuple[str, ...]:

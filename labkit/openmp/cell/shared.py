@@ -12,7 +12,6 @@ import numpy as np
 from labkit.errors import UsageError
 
 
-
 class SharedBlock(mmap.mmap):
     """Mapped memory with the file behind it. A file without a name: it is gone with the last who has it open."""
 
@@ -76,7 +75,7 @@ def shared_array(shape, dtype=np.float64) -> np.ndarray:
             f"shared_array: {shape!r:.60}, {dtype!r:.60} is no shape and dtype: pass such as (100, 200), np.float32."
         ) from None
     if dtype.hasobject:
-        raise UsageError(f"shared_array: dtype {dtype} holds Python objects, which C cannot read: pass np.float64.")
+        raise UsageError(f"shared_array: {dtype} means Python objects, which C cannot read: pass np.float64.")
     num_bytes = dtype.itemsize
     for n in shape:
         num_bytes *= n
@@ -84,8 +83,8 @@ def shared_array(shape, dtype=np.float64) -> np.ndarray:
             raise UsageError(f"shared_array: a shape has lengths of 0 or more, not {shape}: correct it.")
     if num_bytes > memory_bytes():
         raise UsageError(
-            f"shared_array: {shape} of {dtype} are {num_bytes:,} bytes, and this machine has {memory_bytes():,}: pass a "
-            f"smaller shape."
+            f"shared_array: {shape} of {dtype} are {num_bytes:,} bytes, and this machine has {memory_bytes():,}: pass "
+            f"a smaller shape."
         )
     try:
         return np.ndarray(shape, dtype, buffer=SharedBlock(num_bytes))

@@ -17,7 +17,8 @@ def arguments(prototype, words, several_calls=False, **namespace):
 @pytest.mark.parametrize(
     ("parameter", "value", "words"),
     [
-        ("double *x", np.zeros(3, np.float32), ["argument 1 of run, x", "double *x (float64)", "float32", "astype(np.float64)"]),
+        ("double *x", np.zeros(3, np.float32), ["argument 1 of run, x", "double *x (float64)", "an array of float32"]),
+        ("double *x", np.zeros(3, np.int8), ["x = x.astype(np.float64)"]),
         ("float *x", np.zeros(3), ["float *x (float32)", "an array of float64"]),
         ("int *x", np.zeros(3, np.int64), ["int32", "int64"]),
         ("unsigned *x", np.zeros(3, np.int32), ["uint32", "int32"]),
@@ -74,8 +75,8 @@ def test_wrong_words(words, expected):
 
 def test_numbers_are_passed_exactly():
     given = arguments(
-        "run(int a, unsigned long b, double c, float d, bool e, int8_t f, double g, double h)", "-3,b,c,0.5,e,0x7F,1e3,i",
-        b=2**64 - 1, c=np.float64(0.1), e=np.True_, i=float("nan"),
+        "run(int a, unsigned long b, double c, float d, bool e, int8_t f, double g, double h)",
+        "-3,b,c,0.5,e,0x7F,1e3,i", b=2**64 - 1, c=np.float64(0.1), e=np.True_, i=float("nan"),
     )  # fmt: skip
     words, fds = given.command()
     assert fds == []

@@ -71,8 +71,7 @@ def test_a_full_stack_is_recognised(run_cell, gcc, thread):
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGUSR1])
 def test_a_program_that_is_killed(run_cell, gcc, number):
     with pytest.raises(ProgramError) as caught:
-        run_cell(PROGRAM.format(f"kill(getpid(), {int(number)}); pause();").replace("#include <omp", "#include <signal.h>\n"
-                 "#include <omp"), threads=(1,))  # fmt: skip
+        run_cell("#include <signal.h>\n" + PROGRAM.format(f"kill(getpid(), {int(number)}); pause();"), threads=(1,))
     assert caught.value.signal_name == number.name and number.name in str(caught.value)
 
 
@@ -90,8 +89,7 @@ def test_a_function_that_leaves_the_program(run_cell, gcc):
 
 def test_who_watches_the_program_may_be_killed(run_cell, gcc):
     with pytest.raises(ProgramError, match="watches over the program was killed"):
-        run_cell(PROGRAM.format("kill(getppid(), 9); pause();").replace("#include <omp", "#include <signal.h>\n#include <omp"),
-                 threads=(1,), timeout_s=20)  # fmt: skip
+        run_cell("#include <signal.h>\n" + PROGRAM.format("kill(getppid(), 9); pause();"), threads=(1,), timeout_s=20)
 
 
 @pytest.mark.parametrize("kind", ["plain", "shared"])
@@ -157,7 +155,8 @@ def test_an_endless_loop_ends_with_its_time_limit(run_cell, gcc, tmp_path):
 def test_an_endless_function_puts_its_arrays_back(run_cell, gcc):
     x = shared_array(3)
     with pytest.raises(CellTimeoutError):
-        run_cell("void run(double *x) { for (;;) ++*(volatile double *)x; }", {"x": x}, args=("x",), timeout_s=1, threads=(2,))
+        text = "void run(double *x) { for (;;) ++*(volatile double *)x; }"
+        run_cell(text, {"x": x}, args=("x",), timeout_s=1, threads=(2,))
     assert not x.any()
 
 
@@ -290,7 +289,7 @@ def test_no_compiler(run_cell, monkeypatch, tmp_path):
         run_cell("int main(void) { }")
     with pytest.raises(NotAvailableError, match="no C\\+\\+ compiler .g\\+\\+."):
         run_cell("#include <iostream>\nint main() { }")
-    with pytest.raises(NotAvailableError, match="--compiler clang: this machine has no clang: .* apt install clang libomp-dev"):
+    with pytest.raises(NotAvailableError, match="--compiler clang: this machine has no clang: .* apt install clang"):
         run_cell("int main(void) { }", compiler="clang")
 
 

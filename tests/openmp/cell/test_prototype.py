@@ -23,8 +23,8 @@ def test_types_have_the_size_and_sign_that_the_compiler_gives_them(gcc, tmp_path
         f"int main(void) {{ {rows} }}\n"
     )
     subprocess.run([gcc, "-w", str(source), "-o", str(tmp_path / "types")], check=True, timeout=60)
-    lines = subprocess.run([tmp_path / "types"], capture_output=True, text=True, check=True, timeout=60).stdout.split("\n")
-    for name, line in zip(TYPES, lines, strict=False):
+    output = subprocess.run([tmp_path / "types"], capture_output=True, text=True, check=True, timeout=60).stdout
+    for name, line in zip(TYPES, output.splitlines(), strict=True):
         size, signed, fraction = map(int, line.split())
         dtype = dtype_of(name)
         assert dtype.itemsize == size, name
@@ -90,7 +90,9 @@ def test_parameters(declared, expected):
     assert parameter.dtype == np.float64
 
 
-@pytest.mark.parametrize("declared", ["double **x", "double *x[]", "double (*x)[10]", "double &x", "struct point p", "FILE *f"])
+@pytest.mark.parametrize(
+    "declared", ["double **x", "double *x[]", "double (*x)[10]", "double &x", "struct point p", "FILE *f"]
+)
 def test_parameters_that_cannot_be_passed_are_known_as_such(declared):
     parameter = functions_of(f"void run({declared}) {{ }}")["run"].parameters[0]
     assert parameter.dtype is None or parameter.pointers > 1 or (parameter.pointers and parameter.lengths)

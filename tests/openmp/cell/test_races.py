@@ -94,7 +94,7 @@ printf("%d", a[99]); }""",
 RACY = {
     "sum": ("int main(void) { double s = 0;\n#pragma omp parallel for\nfor (int i = 0; i < 1000; i++)\n    s += i;\n"
             'printf("%g", s); }', (8, 8), "s"),
-    "global": ("int counter; int main(void) {\n#pragma omp parallel for\nfor (int i = 0; i < 1000; i++)\n    counter++;\n}",
+    "global": ("int counter; int main(void) {\n#pragma omp parallel for\nfor (int i = 0; i < 1000; i++)\n    counter++; }",
                (8, 8), "counter"),
     "no wait": ("static int a[100], b[100]; int main(void) {\n#pragma omp parallel\n{\n#pragma omp for nowait\n"
                 "for (int i = 0; i < 100; i++)\n    a[i] = i;\n#pragma omp for\nfor (int i = 0; i < 100; i++)\n"
@@ -106,7 +106,7 @@ RACY = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CORRECT)
+@pytest.mark.parametrize("name", list(CORRECT))
 @pytest.mark.parametrize("num_threads", [2, 4])
 def test_correct_programs_are_not_accused(prepare, race_tools, name, num_threads):
     shown = prepare(HEAD + CORRECT[name], threads=(num_threads,))
@@ -187,7 +187,8 @@ LOG = """WARNING: ThreadSanitizer: data race (pid=1)
 
 def test_a_report_in_words():
     cell = "    total = 1;\n    if (total) f();\n"
-    races = find_races(LOG * 3 + "WARNING: ThreadSanitizer: data race (pid=1)\n  Write of size 4 at 0x1 by thread T1:\n", cell)
+    unknown = "WARNING: ThreadSanitizer: data race (pid=1)\n  Write of size 4 at 0x1 by thread T1:\n"
+    races = find_races(LOG * 3 + unknown, cell)
     assert races == [
         Race((Access(2, 9, "write", ""), Access(3, 9, "atomic read", "total")), "total", 3)
     ]

@@ -50,7 +50,8 @@ def test_shapes(shape):
 @pytest.mark.parametrize(
     ("shape", "dtype", "word"),
     [(-1, float, "0 or more"), ((3, -2), float, "0 or more"), (2**60, float, "bytes"), ("many", float, "no shape"),
-     (3, "what", "no shape and dtype"), (3, object, "Python objects"), (2**45, np.int8, "this machine has"), (2.5, float, "no shape"),
+     (3, "what", "no shape and dtype"), (3, object, "Python objects"), (2**45, np.int8, "this machine has"),
+     (2.5, float, "no shape"),
      ((2, 2.5), float, "no shape")],
 )  # fmt: skip
 def test_what_cannot_be(shape, dtype, word):
