@@ -22,8 +22,8 @@ GET_COMPILER = (
     "compilers, on macOS brew install gcc"
 )
 GET_CLANG = (
-    "on Debian or Ubuntu sudo apt install clang libomp-dev libclang-rt-dev llvm, with conda conda install -c conda-forge "
-    "clangxx openmp compiler-rt, on macOS brew install llvm libomp"
+    "on Debian or Ubuntu sudo apt install clang libomp-dev libclang-rt-dev llvm, with conda conda install -c "
+    "conda-forge clangxx openmp compiler-rt, on macOS brew install llvm libomp"
 )
 
 

@@ -18,7 +18,7 @@ MEANINGS = {
     "SIGBUS": "it touched memory that does not exist",
     "SIGFPE": "arithmetic that has no result, such as a whole number divided by 0",
     "SIGILL": "an instruction that this processor does not know",
-    "SIGABRT": "it called abort: a failed assert, or memory that was freed twice or written beyond its end",
+    "SIGABRT": "it called abort: a failed assert, an exception that nobody caught, or memory written beyond its end",
     "SIGKILL": "killed from outside, perhaps because memory ran out",
     "SIGTERM": "told to end from outside",
     "SIGXCPU": "it reached this machine's limit of processor time",

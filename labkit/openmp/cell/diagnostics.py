@@ -55,6 +55,8 @@ def parse_messages(output: str, cell_file: str) -> list[Message]:
             number = int(match.group(1)) if match.group(1) else None
             what = "is used, but defined nowhere" if match.group(2).startswith("undefined") else "is defined twice"
             found.append(Message("error", number, None, f"{match.group(3)} {what}"))
+        known = {message.text for message in found if message.line is not None}
+        found = [message for message in found if message.line is not None or message.text not in known]
     return list(dict.fromkeys(found))
 
 

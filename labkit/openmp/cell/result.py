@@ -94,15 +94,19 @@ class CellResult:
         return tuple(s * base / run.num_threads for s, run in zip(self.speedups, self.runs, strict=True))
 
     def rows(self) -> list[tuple[str, ...]]:
-        """The table in words, with its head."""
-        head = ("threads", "best", "median", "speed-up", "efficiency")
-        values = [run.value for run in self.runs]
-        kept = any(value is not None for value in values)
-        rows = [head + (("returned",) if kept else ())]
+        """The table in words, with its head; without columns that would say nothing."""
+        repeated = any(len(run.times_s) > 1 for run in self.runs)
+        head = ["threads", *(["best", "median"] if repeated else ["time"])]
+        head += ["speed-up", "efficiency"] if len(self.runs) > 1 else []
+        head += ["returned"] if any(run.value is not None for run in self.runs) else []
+        rows = [tuple(head)]
         for run, speedup, efficiency in zip(self.runs, self.speedups, self.efficiencies, strict=True):
-            row = (str(run.num_threads), seconds_text(run.best_s), seconds_text(run.median_s), f"{speedup:.2f}",
-                   f"{efficiency:.0%}")  # fmt: skip
-            rows.append(row + ((f"{run.value!r}",) if kept else ()))
+            words = {
+                "threads": str(run.num_threads), "time": seconds_text(run.best_s), "best": seconds_text(run.best_s),
+                "median": seconds_text(run.median_s), "speed-up": f"{speedup:.2f}", "efficiency": f"{efficiency:.0%}",
+                "returned": repr(run.value),
+            }  # fmt: skip
+            rows.append(tuple(words[column] for column in head))
         return rows
 
     def table(self) -> str:

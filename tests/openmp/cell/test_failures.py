@@ -235,6 +235,7 @@ ERRORS = [
     ("int main(void) {\n    #pragma omp paralel for\n    for (int i = 0; i < 3; i++) ;\n}", {3: "paralel"}),
     ("#include <nowhere.h>\nint main(void) { }", {2: "nowhere.h"}),
     ("#include <stdio.h>\nint f(int);\nint main(void) {\n    return f(3);\n}", {5: "f is used, but defined nowhere"}),
+    ("void run(void) {\n    extern int nothing;\n    nothing = 3;\n}", {4: "nothing is used, but defined nowhere"}),
     ("int main(void) {\n    one;\n    two;\n}", {3: "one", 4: "two"}),
     ("int main(void) {\n#error my own words\n}", {3: "my own words"}),
     ("void run(void) {\n  if (1) {\n}", {None: "brace missing"}),
@@ -246,6 +247,7 @@ def test_errors_of_the_compiler_have_the_lines_of_the_cell(run_cell, gcc, text, 
     with pytest.raises(CompileError) as caught:
         run_cell(text, threads=(1,))
     errors = [message for message in caught.value.messages if message.kind == "error"]
+    assert len(errors) == len(expected)
     for line, word in expected.items():
         assert any(message.line == line and word in message.text for message in errors), errors
         if line is not None:

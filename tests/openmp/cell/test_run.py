@@ -278,6 +278,7 @@ def test_speedups_and_fits_of_known_times():
     assert fits["amdahl"]["serial_fraction"] == pytest.approx(0.25, abs=1e-6)
     assert fits["usl"] == pytest.approx({"contention": 0.25, "coherency": 0.0}, abs=1e-6)
     assert result.table().splitlines()[1].split() == ["4", "3.5", "s", "6.25", "s", "2.29", "57%"]
+    assert CellResult(runs[1:2]).table().split() == ["threads", "best", "median", "1", "8", "s", "8.5", "s"]
     two = CellResult((ThreadsRun(2, (4.0,)), ThreadsRun(4, (2.0,))))
     assert two.speedups == (1.0, 2.0) and two.efficiencies == (1.0, 1.0) and fits_of(two.runs) == ()
 
