@@ -1,4 +1,5 @@
-"""The magics: ``%load_ext labkit`` adds ``%%mpi``, ``%mpi_push``, ``%mpi_pull``, ``%mpi_stop`` and ``%cluster``."""
+"""The magics: ``%load_ext labkit`` adds ``%%mpi``, ``%mpi_push``, ``%mpi_pull``, ``%mpi_stop``, ``%cluster`` and
+``%%openmp``."""
 
 import os
 import sys
@@ -8,10 +9,12 @@ def load_ipython_extension(ipython) -> None:
     """Add the magics to an IPython shell."""
     from labkit.magics.cluster import ClusterMagics
     from labkit.magics.mpi import MPIMagics
+    from labkit.magics.openmp import OpenmpMagics
 
     mpi = MPIMagics(ipython)
     ipython.register_magics(mpi)
     ipython.register_magics(ClusterMagics(ipython, mpi))
+    ipython.register_magics(OpenmpMagics)
     _let_lab_draw_figures()
 
 
