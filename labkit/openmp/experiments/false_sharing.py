@@ -1,8 +1,8 @@
 """False sharing: threads that share no variable, but a cache line, slow each other down.
 
 Every thread increments a counter of its own. Memory moves between the caches of cores in lines (64 bytes on most
-machines), and a core that writes takes the whole line from all others. Counters that lie in one line make it travel with
-every increment, counters that are ``padding`` bytes apart, at least a line, do not.
+machines), and a core that writes takes the whole line from all others. Counters that lie in one line make it travel
+with every increment; counters that are ``padding`` bytes apart, at least a line, do not.
 """
 
 from __future__ import annotations
@@ -141,8 +141,8 @@ def false_sharing_curve(
 
     Notes
     -----
-    Threads begin together, after a barrier. What counts is the time that a thread needs for its increments, by the clock
-    of the compiled code, on average over the threads.
+    Threads begin together, after a barrier. What counts is the time that a thread needs for its increments, by the
+    clock of the compiled code, on average over the threads.
 
     Examples
     --------
@@ -159,7 +159,9 @@ def false_sharing_curve(
         (kind, padding): _action(kind, p, padding, n, is_right, overlaps)
         for padding in paddings for kind in ("plain", "atomic")
     }
-    times_s, _ = in_rounds(actions, num_rounds, limit_s=limit_s, progress=progress, what=f"false sharing, {p} threads")
+    times_s, _ = in_rounds(
+        actions, num_rounds, limit_s=limit_s, progress=progress, what=f"false sharing on {p} thread{'s' * (p > 1)}"
+    )
     plain, atomic = (
         np.stack([times_s[kind, padding] for padding in paddings], axis=1) / n * 1e9 for kind in ("plain", "atomic")
     )

@@ -1,8 +1,8 @@
 """What is really parallel in this interpreter: the same loop on threads, in five ways.
 
 The usual CPython has a lock (the GIL) that a thread holds while it executes Python, so that Python threads take turns.
-Compiled code may give the lock back while it runs: kernels of ``numba.njit(nogil=True)``, large operations of NumPy, and
-the threads of a :class:`.Team`, which never had it. Free-threaded builds (3.13t and later) have no such lock.
+Compiled code may give the lock back while it runs: kernels of ``numba.njit(nogil=True)``, large operations of NumPy,
+and the threads of a :class:`.Team`, which never had it. Free-threaded builds (3.13t and later) have no such lock.
 """
 
 from __future__ import annotations
@@ -121,7 +121,8 @@ def lock_report(
     >>> report.num_wrong, list(report.parallel_s) == list(WAYS)
     (0, True)
     """
-    p = whole_number("num_threads", min(usable_cores(), MOST_THREADS) if num_threads is None else num_threads, 1, MOST_THREADS)
+    p = min(usable_cores(), MOST_THREADS) if num_threads is None else num_threads
+    p = whole_number("num_threads", p, 1, MOST_THREADS)
     scale, limit_s = min(seconds("scale", scale), 100.0), seconds("limit_s", limit_s)
     is_right: list[bool] = []
     with ThreadPoolExecutor(p, thread_name_prefix="labkit experiment") as pool:
@@ -132,7 +133,8 @@ def lock_report(
             expected = sum_of_remainders(n)
             actions[way, "serial"] = _checked(serial, n, expected, is_right)
             actions[way, "parallel"] = _checked(parallel, n, expected, is_right)
-        times_s, busy = in_rounds(actions, num_rounds, limit_s=limit_s, progress=progress, what=f"the loop on {p} threads")
+        what = f"the same loop on 1 and {p} threads"
+        times_s, busy = in_rounds(actions, num_rounds, limit_s=limit_s, progress=progress, what=what)
     return LockReport(
         p, usable_cores(), is_lock_on(), is_free_threaded_build(), {way: times_s[way, "serial"] for way in WAYS},
         {way: times_s[way, "parallel"] for way in WAYS}, is_right.count(False), busy,

@@ -1,8 +1,8 @@
 """Ranks x threads x BLAS threads: what happens when each layer starts as many threads as it likes.
 
-A program of MPI ranks, each with a team of threads, each of which calls a matrix product that starts threads of its own,
-runs ``ranks * threads * BLAS threads`` of them. Each layer alone is right to use all cores; all together they fight for
-them. The ranks here are processes without MPI: what is measured is how they share the cores.
+A program of MPI ranks, each with a team of threads, each of which calls a matrix product that starts threads of its
+own, runs ``ranks * threads * BLAS threads`` of them. Each layer alone is right to use all cores; all together they
+fight for them. The ranks here are processes without MPI: what is measured is how they share the cores.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ class LayersReport:
         best = max(self.combinations, key=lambda c: c.best_flops)
         full = max(self.combinations, key=lambda c: c.total)
         text = (
-            f"Ranks x threads x BLAS threads on {self.num_cores} core{'' if self.num_cores == 1 else 's'}: {best.name} does "
-            f"most work; {full.name} = {full.total} threads do {full.best_flops / best.best_flops:.0%} of it."
+            f"Ranks x threads x BLAS threads on {self.num_cores} core{'' if self.num_cores == 1 else 's'}: {best.name} "
+            f"does most work; {full.name} = {full.total} threads do {full.best_flops / best.best_flops:.0%} of it."
         )
         return text + (" Other processes used the cores meanwhile: measure again." if self.busy else "")
 

@@ -1,9 +1,9 @@
 """More threads than cores: the same work on more and more threads, alone and with barriers in it.
 
-Threads that never wait for each other share the cores fairly, and the work takes as long as on one thread a core. Threads
-that meet at barriers do not: whoever arrives early waits for threads that have no core. A barrier that spins (looks at a
-number in memory again and again) keeps the core from them until the system takes it away, some milliseconds later; one
-that yields gives it to them at once.
+Threads that never wait for each other share the cores fairly, and the work takes as long as on one thread a core.
+Threads that meet at barriers do not: whoever arrives early waits for threads that have no core. A barrier that spins
+(looks at a number in memory again and again) keeps the core from them until the system takes it away, some milliseconds
+later; one that yields gives it to them at once.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class OversubscriptionCurve:
         p, last = int(self.num_threads[-1]), {way: float(self.median_s(way)[-1]) * 1e3 for way in WAYS}
         cores = f"{self.num_cores} core{'' if self.num_cores == 1 else 's'}"
         text = (
-            f"{p} thread{'' if p == 1 else 's'} on {cores}: the work takes {last['no barrier']:.3g} ms without barriers, "
-            f"{last['yielding']:.3g} ms with {self.num_phases} barriers that yield, {last['spinning']:.3g} ms with "
-            f"{self.num_phases} that spin."
+            f"{p} thread{'' if p == 1 else 's'} on {cores}: the work takes {last['no barrier']:.3g} ms without "
+            f"barriers, {last['yielding']:.3g} ms with {self.num_phases} barriers that yield, "
+            f"{last['spinning']:.3g} ms with {self.num_phases} that spin."
         )
         return text + (" Other processes used the cores meanwhile: measure again." if self.busy else "")
 
