@@ -80,5 +80,6 @@ def measured_roofline_figure(roofline: Roofline, points: Sequence[KernelPoint]) 
 def _hover(point: KernelPoint, roof: float, share: float) -> str:
     return (
         f"<b>{point.label}</b><br>{point.intensity:.3g} flops per byte<br>{point.flops_per_s / 1e9:.3g} Gflop/s "
-        f"measured on {point.num_threads} threads<br>{share:.0%} of the {roof / 1e9:.3g} Gflop/s that memory and processor allow"
+        f"measured on {point.num_threads} threads<br>{share:.0%} of the {roof / 1e9:.3g} Gflop/s that memory and "
+        "processor allow"
     )

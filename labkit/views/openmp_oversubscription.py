@@ -87,7 +87,7 @@ def oversubscription_figure(curve: OversubscriptionCurve) -> go.Figure:
     upright_line(figure, curve.num_cores, _cores(curve.num_cores))
     upright_line(figure, curve.num_cores, _cores(curve.num_cores), on="2")
     figure.update_layout(
-        xaxis={**across, "domain": [0, 0.43]}, xaxis2={**axis, **across, "domain": [0.57, 1], "anchor": "y2"},
+        xaxis={**across, "domain": [0, 0.42]}, xaxis2={**axis, **across, "domain": [0.6, 1], "anchor": "y2"},
         yaxis={
             "type": "log", "title": {"text": "throughput (1: one thread)"}, "dtick": 1,
             "range": _decades(float(every.min()), float(every.max())), "minor": {"ticks": "outside", "ticklen": 2},
