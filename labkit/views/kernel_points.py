@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from labkit.openmp.experiments.kernel_points import KernelPoint
 
 FAST, SLOW = SERIES[0], SERIES[4]
+PLOT_WIDTH, PLOT_HEIGHT, LETTER_WIDTH = 590, 295, 7  # px, of a figure as wide as a notebook's
+PLACES = ("bottom right", "top left", "middle right", "middle left", "bottom left", "top right")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,9 @@ def measured_roofline_figure(roofline: Roofline, points: Sequence[KernelPoint]) 
     best: dict[str, float] = {}
     for point, _, _ in layout.shown:
         best[point.kernel] = max(best.get(point.kernel, 0.0), point.flops_per_s)
+    speeds = [p.flops_per_s for p, _, _ in layout.shown]
+    low, high = figure.layout.yaxis.range
+    decades = min([low, *(math.log10(speed / 3) for speed in speeds)]), high
     for is_best, name, colour in ((False, "slower versions", SLOW), (True, "fastest version of each kernel", FAST)):
         chosen = [row for row in layout.shown if (row[0].flops_per_s == best[row[0].kernel]) == is_best]
         if not chosen:
@@ -56,7 +61,7 @@ def measured_roofline_figure(roofline: Roofline, points: Sequence[KernelPoint]) 
             go.Scatter(
                 name=name, x=[p.intensity for p, _, _ in chosen], y=[p.flops_per_s for p, _, _ in chosen],
                 mode="markers+text" if is_best else "markers", text=[p.kernel.replace("_", " ") for p, _, _ in chosen],
-                textposition="bottom right", textfont={"color": INK},
+                textposition=label_places(chosen, decades) if is_best else None, textfont={"color": INK},
                 hovertext=[_hover(*row) for row in chosen], hoverinfo="text",
                 marker={
                     "size": 10 if is_best else 7, "color": colour, "line": {"width": 1.2, "color": "white"},
@@ -64,10 +69,8 @@ def measured_roofline_figure(roofline: Roofline, points: Sequence[KernelPoint]) 
                 },
             )
         )
-    speeds = [p.flops_per_s for p, _, _ in layout.shown]
-    if speeds:
-        low, high = figure.layout.yaxis.range
-        figure.update_layout(yaxis_range=[min(low, math.log10(min(speeds) / 3)), high])
+    # One more line of the legend than the roofs alone have.
+    figure.update_layout(yaxis_range=decades, height=figure.layout.height + 22, margin_t=figure.layout.margin.t + 22)
     if layout.left_out:
         figure.add_annotation(
             text=f"without flops, and not shown: {', '.join(layout.left_out)}", showarrow=False,
@@ -75,6 +78,40 @@ def measured_roofline_figure(roofline: Roofline, points: Sequence[KernelPoint]) 
             font={"color": INK, "size": 11},
         )
     return figure
+
+
+def label_places(rows, decades: tuple[float, float]) -> list[str]:
+    """Where the name of each point stands, so that names of neighbours do not cover each other or other points.
+
+    ``decades`` is the range of the vertical axis, in powers of ten.
+    """
+    (low_x, high_x), (low_y, high_y) = map(math.log10, INTENSITY_RANGE), decades
+    centres = [
+        (
+            (math.log10(p.intensity) - low_x) / (high_x - low_x) * PLOT_WIDTH,
+            (math.log10(p.flops_per_s) - low_y) / (high_y - low_y) * PLOT_HEIGHT,
+        )
+        for p, _, _ in rows
+    ]
+    taken = [(x - 6, x + 6, y - 6, y + 6) for x, y in centres]
+    places = []
+    for (x, y), (point, _, _) in zip(centres, rows, strict=True):
+        boxes = {place: _text_box(place, x, y, LETTER_WIDTH * len(point.kernel)) for place in PLACES}
+        free = (place for place, box in boxes.items() if not any(_overlap(box, other) for other in taken))
+        place = next(free, PLACES[0])
+        taken.append(boxes[place])
+        places.append(place)
+    return places
+
+
+def _text_box(place: str, x: float, y: float, width: float) -> tuple[float, float, float, float]:
+    left = x + 6 if "right" in place else x - 6 - width
+    bottom = {"bottom": y - 20, "middle": y - 7, "top": y + 6}[place.split()[0]]
+    return left, left + width, bottom, bottom + 14
+
+
+def _overlap(one, other) -> bool:
+    return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
 def _hover(point: KernelPoint, roof: float, share: float) -> str:

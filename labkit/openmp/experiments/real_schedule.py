@@ -95,7 +95,7 @@ def measure_schedule(
     costs_s = number_array("costs_s", costs_s)
     if costs_s.sum() > MOST_WORK_S:
         raise UsageError(
-            f"costs_s: together the iterations take at most {MOST_WORK_S:g} s on one thread, not {costs_s.sum():.3g} s: "
+            f"costs_s: together the iterations take at most {MOST_WORK_S:g} s on a thread, not {costs_s.sum():.3g} s: "
             "pass fewer, or smaller costs."
         )
     num_rounds = whole_number("num_rounds", num_rounds, 1, MOST_ROUNDS)
