@@ -19,9 +19,9 @@ def main(size: int) -> None:
     expected = float(a.sum(axis=0) @ b.sum(axis=1))
 
     def products(until: float) -> tuple[int, int]:
-        """How many were done until then, and how many of them were wrong."""
+        """How many were done until then, at least one, and how many of them were wrong."""
         out, count, wrong = np.empty_like(a), 0, 0
-        while time.monotonic() < until:
+        while not count or time.monotonic() < until:
             np.matmul(a, b, out=out)
             count += 1
             wrong += float(out.sum()) != expected
