@@ -120,7 +120,9 @@ def test_words_of_layers():
     assert "2 x 1 x 1 does most work; 2 x 2 x 2 = 8 threads do 25% of it" in words
 
 
-@pytest.mark.parametrize("options", [{"per_layer": 1}, {"per_layer": 9}, {"size": 0}, {"num_rounds": 0}, {"piece_s": -1.0}])
+@pytest.mark.parametrize(
+    "options", [{"per_layer": 1}, {"per_layer": 9}, {"size": 0}, {"num_rounds": 0}, {"piece_s": -1.0}]
+)
 def test_bad_input_of_layers(options):
     with pytest.raises(UsageError, match=next(iter(options))):
         layers_report(**options)

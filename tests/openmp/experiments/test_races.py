@@ -94,7 +94,8 @@ def test_costs_of_an_update():
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [((0, 10), "num_threads is a whole number, 1 to 512, not 0"), ((10_000, 10), "num_threads"), ((2.0, 10), "num_threads"),
+    [((0, 10), "num_threads is a whole number, 1 to 512, not 0"), ((10_000, 10), "num_threads"),
+     ((2.0, 10), "num_threads"),
      ((2, 0), "num_updates is a whole number, 1 to 10000000, not 0"), ((2, 10**9), "num_updates")],
 )
 def test_bad_input(arguments, words):
