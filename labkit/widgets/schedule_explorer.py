@@ -12,6 +12,7 @@ from labkit.views.openmp_schedule import schedule_gantt_figure, schedule_map_fig
 from labkit.views.theme import time_text
 from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.replace import replace_figure
+from labkit.widgets.schedule_on_threads import Plan, ScheduleOnThreads
 
 MOST_THREADS = 64
 ITERATIONS = (16, 64, 256, 1_000, 4_000, 16_000, 64_000)
@@ -24,6 +25,8 @@ STYLE = {"description_width": "initial"}
 
 class ScheduleExplorer(widgets.VBox):
     """Choose a schedule, threads and what iterations cost: see the map, the Gantt chart and the numbers.
+
+    *Run on real threads* runs the same plan with the same costs on this machine, and draws it below.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ class ScheduleExplorer(widgets.VBox):
     map, gantt : FigureWidget
     run : ScheduleRun
         What is shown.
+    on_threads : ScheduleOnThreads
+        The button, and what was measured with the present choice.
 
     Raises
     ------
@@ -92,11 +97,13 @@ class ScheduleExplorer(widgets.VBox):
         self.numbers = widgets.HTML(words)
         self.map = FigureWidget(schedule_map_figure(self.run))
         self.gantt = FigureWidget(schedule_gantt_figure(self.run))
+        self.on_threads = ScheduleOnThreads(self._plan, locked=self.controls)
         for control in self.controls:
             control.observe(self._on_change, "value")
         super().__init__([
             widgets.HBox([self.kind, self.chunk_size, self.num_threads]),
             widgets.HBox([self.profile, self.num_iterations, self.chunk_cost]), self.numbers, self.map, self.gantt,
+            self.on_threads,
         ])  # fmt: skip
 
     @property
@@ -114,7 +121,12 @@ class ScheduleExplorer(widgets.VBox):
         run = simulate_schedule(self.schedule, costs_s, self.num_threads.value, chunk_s=self.chunk_cost.value)
         return run, _words(run, costs_s)
 
+    def _plan(self) -> Plan:
+        costs_s = cost_profile(self.profile.value, self.num_iterations.value, MEAN_COST_S)
+        return Plan(self.schedule, costs_s, self.run)
+
     def _on_change(self, change) -> None:
+        self.on_threads.forget()
         self.chunk_size.disabled = self.kind.value == "auto"
         self.run, self.numbers.value = self._simulate()
         replace_figure(self.map, schedule_map_figure(self.run))
