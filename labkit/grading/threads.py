@@ -8,11 +8,12 @@ are compiled, and the values count.
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 
 from labkit.errors import UsageError
 from labkit.grading.case_outcomes import Outcome, judge_results
-from labkit.grading.exercise import Case
+from labkit.grading.exercise import Case, Slip
 from labkit.grading.outcomes import Status
 from labkit.grading.remote.calls import TEAM
 from labkit.grading.remote.wire import plain_text
@@ -103,7 +104,7 @@ def _of_cost(case: Case, report: dict, outcome: Outcome) -> Outcome:
     limits = case.team.limits
     broken = [f"{report[name]:,} {WORDS[name]}, at most {limits[name]:,}" for name in limits if report[name] > limits[name]]
     cost = ", ".join(f"{report[name]:,} of at most {limits[name]:,} {WORDS[name]}" for name in limits)
-    if broken and not report["num_regions"]:
+    if limits and case.team.num_threads > 1 and report["num_path_accesses"] and not report["num_regions"]:
         return dataclasses.replace(
             outcome, status=Status.INCORRECT,
             message="the values are right, but the team has run nothing: one thread did it all, outside of any region",
@@ -125,4 +126,62 @@ def _is_report(report) -> bool:
         and isinstance(texts, list) and all(isinstance(text, str) for text in texts)
         and isinstance(lines, list)
         and all(isinstance(p, tuple) and len(p) == 2 and type(p[0]) is int and isinstance(p[1], str) for p in lines)
+    )
+
+
+# -- for slips --------------------------------------------------------------------------------------
+
+
+def race_lines(failure) -> tuple[int, int] | None:
+    """The lines of the two accesses of the first race, in the order of the message; None if there is no race."""
+    found = re.findall(r"in line (\d+)", failure.message) if failure.message.startswith("race: ") else []
+    return (int(found[0]), int(found[1])) if len(found) >= 2 else None
+
+
+def is_lost_update(failure) -> bool:
+    """Whether threads read and write an element in one line without protection."""
+    lines = race_lines(failure)
+    return lines is not None and lines[0] == lines[1]
+
+
+def is_too_early(failure) -> bool:
+    """Whether a thread reads in one line what another one writes in another line, and nothing orders them."""
+    lines = race_lines(failure)
+    return lines is not None and lines[0] != lines[1] and " reads " in failure.message
+
+
+def costs_too_much(failure, name: str) -> bool:
+    """Whether this limit is broken."""
+    return failure.status is Status.OVER_BUDGET and WORDS[name] in failure.message
+
+
+LOST_UPDATE = (
+    "All threads read, change and write the same element: between the read and the write another thread writes, and one "
+    "change is lost. Let each thread work on something of its own, and protect the rest: critical, or atomic_add."
+)
+TOO_EARLY = (
+    "One thread reads what another one may not have written yet. Put a barrier between the two lines, which all threads "
+    "reach."
+)
+NOT_ALL_AT_BARRIER = (
+    "A barrier waits for all threads of the team, and some never come: it stands inside an if, or after a return. All "
+    "threads must reach every barrier, those without work too."
+)
+NEVER_LEFT = "A thread has entered a critical section and has not left it: for each critical_enter one critical_exit."
+SERIAL = "One thread does all the work while the others have none, or each does all of it: give every thread its block."
+EVERY_ELEMENT = (
+    "The threads wait for each other at every element, which takes longer than one thread alone. Collect in variables or "
+    "arrays of the thread's own, and combine once a thread."
+)
+
+
+def common_slips() -> tuple[Slip, ...]:
+    """What goes wrong with any program for threads."""
+    return (
+        Slip(LOST_UPDATE, is_lost_update),
+        Slip(TOO_EARLY, is_too_early),
+        Slip(NOT_ALL_AT_BARRIER, lambda f: f.status is Status.DEADLOCKED and "barrier" in f.message),
+        Slip(NEVER_LEFT, lambda f: f.status is Status.DEADLOCKED and "critical section" in f.message),
+        Slip(EVERY_ELEMENT, lambda f: costs_too_much(f, "num_criticals") or costs_too_much(f, "num_atomics")),
+        Slip(SERIAL, lambda f: costs_too_much(f, "num_path_accesses")),
     )

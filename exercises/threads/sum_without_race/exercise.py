@@ -4,7 +4,7 @@ import numpy as np
 
 from labkit.grading.exercise import Exercise, Slip
 from labkit.grading.outcomes import Status
-from labkit.grading.threads import threads_case
+from labkit.grading.threads import common_slips, threads_case
 
 
 def case(num_threads, n, *, data_seed=0, **options):
@@ -27,15 +27,17 @@ def cases():
     ]
 
 
-def _says(failure, *words):
-    return all(word in failure.message or word in failure.details for word in words)
+def _misses_the_rest(failure):
+    (x,), num_threads = failure.case.arguments[0], failure.case.team.num_threads
+    rest = x.size % num_threads
+    return failure.status is Status.INCORRECT and rest and failure.actual(0) == x[: x.size - rest].sum()
 
 
 exercise = Exercise(
     title="A sum without a race",
     function="parallel_sum",
     points=4,
-    points_over_budget=2,
+    points_over_budget=1,
     cases=cases,
     hints=(
         "`total[0] += x[i]` is a read, an addition and a write. Between them another thread may write, and its "
@@ -45,5 +47,16 @@ exercise = Exercise(
         "mine = 0.0\nfor i in range(start, stop):\n    mine += x[i]\ncritical_enter(team)\ntotal[0] += mine\n"
         "critical_exit(team)",
     ),
-    slips=(),
+    slips=(
+        Slip(
+            "The elements that are left over when n is no multiple of the number of threads are in no block. "
+            "static_block(n) deals out all of them.",
+            _misses_the_rest,
+        ),
+        Slip(
+            "An array with an element for each thread has as many elements as there are threads: np.zeros(team.num_threads).",
+            lambda f: f.status is Status.CRASHED and "IndexError" in f.message,
+        ),
+        *common_slips(),
+    ),
 )
