@@ -22,6 +22,7 @@ WORDS = {
     "num_path_accesses": "accesses one after the other", "num_criticals": "entries of critical sections",
     "num_atomics": "atomic operations", "num_barriers": "barriers",
     "num_shared_line_writes": "writes to cache lines that several threads write", "num_tasks": "tasks",
+    "num_ordered_pairs": "pairs of tasks of which one waits for the other",
 }
 MAX_TEXT = 2000
 

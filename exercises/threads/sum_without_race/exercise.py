@@ -48,6 +48,7 @@ exercise = Exercise(
         "critical_exit(team)",
     ),
     slips=(
+        *common_slips(),
         Slip(
             "The elements that are left over when n is no multiple of the number of threads are in no block. "
             "static_block(n) deals out all of them.",
@@ -57,6 +58,5 @@ exercise = Exercise(
             "An array with an element for each thread has as many elements as there are threads: np.zeros(team.num_threads).",
             lambda f: f.status is Status.CRASHED and "IndexError" in f.message,
         ),
-        *common_slips(),
     ),
 )

@@ -96,5 +96,7 @@ class TeamCall:
             "num_path_accesses": outside + sum(report.num_path_accesses for report in reports),
         } | {
             name: sum(getattr(report, name) for report in reports)
-            for name in ("num_criticals", "num_atomics", "num_barriers", "num_shared_line_writes", "num_tasks")
+            for name in (
+                "num_criticals", "num_atomics", "num_barriers", "num_shared_line_writes", "num_tasks", "num_ordered_pairs",
+            )
         }

@@ -116,7 +116,8 @@ class Region:
         return Report(
             self.num_threads, self.seed, tuple(memory.races.values()), deadlock, tuple(memory.num_accesses),
             max(paths, default=0), self.num_criticals, self.num_atomics, self.num_barriers, self.num_chunks,
-            self.tasks.num_made if self.tasks is not None else 0, memory.shared_lines(), tuple(memory.steps),
+            *((self.tasks.num_made, self.tasks.num_ordered_pairs) if self.tasks is not None else (0, 0)),
+            memory.shared_lines(), tuple(memory.steps),
         )
 
 

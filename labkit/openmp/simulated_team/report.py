@@ -118,6 +118,9 @@ class Report:
         On the longest chain of accesses each of which had to wait for the one before: the time, if an access is 1.
     num_criticals, num_atomics, num_barriers, num_chunks, num_tasks : int
         Critical sections entered, atomic operations, barriers of the whole team, chunks taken, tasks made.
+    num_ordered_pairs : int
+        Pairs of tasks of which one must have ended before the other begins, by dependences or by waiting; also those
+        that follow from others (a before b, b before c: a before c).
     shared_lines : tuple of SharedLine
     steps : tuple of Step
         The first accesses in turn, if they were asked for.
@@ -134,6 +137,7 @@ class Report:
     num_barriers: int = 0
     num_chunks: int = 0
     num_tasks: int = 0
+    num_ordered_pairs: int = 0
     shared_lines: tuple[SharedLine, ...] = ()
     steps: tuple[Step, ...] = field(default=(), repr=False)
 

@@ -32,7 +32,8 @@ class Tasks:
         self.ready: list[TaskFiber] = []
         self.resumable: list[TaskFiber] = []
         self.all: list[TaskFiber] = []
-        self.num_made = 0
+        self.num_made = self.num_ordered_pairs = 0
+        self.ended: dict[int, int] = {}  # by number: the moment of its end
         first = TaskFiber(Strand(0, 0), root, self.scheduler.hub, None)
         first.is_task = False
         self.all.append(first)
@@ -87,6 +88,7 @@ class Tasks:
         me.told_by_children.clear()
 
     def _ended(self, fiber: TaskFiber) -> None:
+        self.ended[fiber.strand.number] = fiber.strand.moment
         fiber.told = fiber.strand.tell()
         self.running[fiber.thread_num] = None
         for following in fiber.successors:
@@ -119,5 +121,8 @@ class Tasks:
                 self.scheduler.wake(chosen)
             else:
                 self.ready.remove(chosen)
+                self.num_ordered_pairs += sum(
+                    moment >= self.ended.get(number, moment + 1) for number, moment in chosen.strand.clock.items()
+                )
                 chosen.strand.thread_num = thread
                 self.scheduler.add(chosen)
