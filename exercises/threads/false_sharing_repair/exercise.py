@@ -39,6 +39,7 @@ exercise = Exercise(
     function="count_and_sum",
     points=4,
     cases=cases,
+    time_limit_s=30.0,
     hints=(
         "A processor fetches memory in lines of 64 bytes. Who writes takes the whole line from the others. How many threads "
         "write into the line of counts[0]?",

@@ -43,6 +43,7 @@ exercise = Exercise(
     points=5,
     points_over_budget=3,
     cases=cases,
+    time_limit_s=30.0,
     hints=(
         "Two threads that count in the same bin at the same time lose one of the two. What if every thread had bins of its "
         "own, and the bins were added at the end?",

@@ -54,6 +54,7 @@ exercise = Exercise(
     points=6,
     points_over_budget=2,
     cases=cases,
+    time_limit_s=30.0,
     hints=(
         "A thread cannot begin its block before it knows the sum of all blocks before it. For that it need not know their "
         "prefix sums: their plain sums are enough, and those can be calculated by all threads at the same time.",

@@ -39,6 +39,7 @@ exercise = Exercise(
     points=4,
     points_over_budget=1,
     cases=cases,
+    time_limit_s=30.0,
     hints=(
         "`total[0] += x[i]` is a read, an addition and a write. Between them another thread may write, and its "
         "addition is lost. What could a thread do alone, without touching what others touch?",

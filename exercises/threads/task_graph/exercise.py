@@ -67,6 +67,7 @@ exercise = Exercise(
     points=8,
     points_over_budget=3,
     cases=cases,
+    time_limit_s=30.0,
     hints=(
         "For each of the three kinds of tasks: which block does it write, and which blocks does it only read? This is all "
         "that the runtime needs to know; it finds out the order by itself.",
