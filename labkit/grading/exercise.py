@@ -87,6 +87,8 @@ class Case:
     budget : Budget, optional
     real : bool
         Run on real ranks instead of simulated ones (judged by values only).
+    team : labkit.grading.threads.TeamSetup, optional
+        The function's first argument is a team of threads.
     """
 
     label: str
@@ -103,6 +105,7 @@ class Case:
     network: Network | None = None
     budget: Budget | None = None
     real: bool = False
+    team: Any = None
 
     def __post_init__(self):
         if self.num_ranks and self.budget is not None and self.budget.num_passes is not None:

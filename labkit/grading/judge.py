@@ -28,6 +28,7 @@ from labkit.grading.remote.ranks import RankProcesses
 from labkit.grading.remote.sandboxed import Zygote
 from labkit.grading.remote.server import AnswerRaised
 from labkit.grading.remote.wire import Closed, Late, WireError
+from labkit.grading.threads import judge_team
 
 MAX_COST_RANKS = 8
 MAX_TIMELINE_RANKS = 16
@@ -181,7 +182,7 @@ def parameters_of(source: str, function: str) -> tuple[str, ...]:
 def _processes(exercise: Exercise, source: str, num_ranks: int, num_cases: int, zygote: Zygote) -> RankProcesses:
     return RankProcesses(
         zygote, max(1, num_ranks), source, exercise.function, memory_bytes=exercise.memory_bytes,
-        cpu_seconds=exercise.time_limit_s * num_cases,
+        cpu_seconds=exercise.time_limit_s * num_cases, has_team=any(case.team is not None for case in exercise.cases()),
     )
 
 
@@ -191,6 +192,8 @@ def _run(exercise: Exercise, case: Case, ranks: RankProcesses, *, trace: bool = 
     parameters = parameters_of(ranks.source, exercise.function)
     simulation = None
     try:
+        if case.team is not None:
+            return judge_team(case, ranks.call(case.arguments[0], team=case.team.for_wire()), parameters), None
         if case.num_ranks == 0:
             counted = case.budget is not None and case.budget.num_passes is not None
             repeated = [ranks.call(case.arguments[0], counted=counted) for _ in range(case.repeats)]

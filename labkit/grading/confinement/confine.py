@@ -12,7 +12,7 @@ from labkit.grading.confinement.paths import DEVICES, SYSTEM, SYSTEM_FILES, pyth
 from labkit.grading.confinement.sandbox import kernel_measures
 from labkit.grading.confinement.seccomp import Level
 
-BLOCKED = ("labkit.grading", "labkit.mpi")
+BLOCKED = ("labkit.grading", "labkit.mpi", "labkit.openmp.kernels")
 NUM_THREADS = 512  # of all ranks of a sandbox together, beyond those when it was prepared
 
 

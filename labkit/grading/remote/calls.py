@@ -55,4 +55,5 @@ BLOCKING = {  # the result may be told before virtual time has come to it: nothi
 
 WORLD, SELF = 1, 2  # handles that every rank has
 PASSES = "memory passes"  # among the results of a call whose passes are counted
+TEAM = "team"  # among the results of a call with a team of threads: the report
 NULL = 0  # the handle of a request that is complete

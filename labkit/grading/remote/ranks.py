@@ -33,10 +33,11 @@ class RankProcesses:
     """
 
     def __init__(
-        self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float
+        self, zygote: Zygote, number: int, source: str, function: str, *, memory_bytes: int, cpu_seconds: float,
+        has_team: bool = False,
     ):
         self.zygote, self.source, self.function = zygote, source, function
-        self.options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))}
+        self.options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))} | {"has_team": has_team}
         self.links: list[Link] = []
         self._all: list[Link] = []
         self._numbers: list[int] = []  # by which the zygote knows them
@@ -124,10 +125,13 @@ class RankProcesses:
         for link in self.links:
             link.set_deadline(seconds)
 
-    def call(self, arguments: tuple, *, counted: bool = False):
-        """Call a function that has no communicator; return its results, ``counted`` with its passes through memory."""
+    def call(self, arguments: tuple, *, counted: bool = False, team: dict | None = None):
+        """Call a function that has no communicator; return its results, ``counted`` with its passes through memory.
+
+        ``team``: its first argument is a team of threads, see :mod:`.team`.
+        """
         server = RankServer(self.links[0], _NoComm(), frozenset(), Ledger())
-        server.start(*_packed(arguments), counted)
+        server.start(*_packed(arguments), team or counted)
         return server.run()
 
     def simulate(

@@ -22,7 +22,7 @@ from labkit.grading.confinement.sandbox import Sandbox, command, find_sandbox
 
 START_LIMIT_S = 60.0
 PACKAGE = Path(__file__).parents[2]
-HIDDEN = ("mpi",)  # where the course's own solutions are
+HIDDEN = ("mpi", "openmp/kernels")  # where the course's own solutions are
 
 
 def hidden_folders() -> list[Path]:

@@ -70,10 +70,11 @@ class RankServer:
         self.problem: Exception | None = None
         self.me = comm.me if isinstance(comm, SimulatedComm) else None
 
-    def start(self, arguments: list, blocks: list, counted: bool = False) -> None:
+    def start(self, arguments: list, blocks: list, counted: bool | dict = False) -> None:
         """Let the rank call the answer; what goes wrong is raised by :meth:`run`.
 
-        ``counted``: the results tell how often it went through memory, see :mod:`.counted`.
+        ``counted``: the results tell how often it went through memory, see :mod:`.counted`; a dict: its first argument is
+        a team of threads, see :mod:`.team`.
         """
         try:
             self.link.send(["run", self.comm.rank, self.comm.size, arguments, counted], blocks)

@@ -8,6 +8,7 @@ Until a rank is confined, nothing of the answer has been executed in it.
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import linecache
@@ -23,6 +24,7 @@ from mpi4py import MPI  # noqa: F401
 from labkit.comm import reduction  # noqa: F401
 from labkit.grading.confinement.confine import Confinement, prepare
 from labkit.grading.confinement.seccomp import Level
+from labkit.grading.remote import team
 from labkit.grading.remote.arguments import Wires
 from labkit.grading.remote.calls import PASSES
 from labkit.grading.remote.counted import CountedArray, Passes, mapped
@@ -46,6 +48,8 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
             os._exit(0)
         if order[0] == "ranks":
             _, numbers, source, function, options = order
+            if options.pop("has_team", False):
+                prepare_team()
             fds = []
             while len(fds) < len(numbers):
                 _, got, _, _ = socket.recv_fds(channel, 1, len(numbers))
@@ -64,6 +68,13 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
                 os.kill(pid, signal.SIGKILL)
             for pid in pids:
                 os.waitpid(pid, 0)
+
+
+@functools.cache
+def prepare_team() -> None:
+    """What answers with threads need, once: Numba takes a second, which other answers need not wait for."""
+    team.prepare()
+    gc.freeze()
 
 
 def _ended(number: int, living: dict[int, int]) -> int | None:
@@ -102,7 +113,8 @@ def be_a_rank(fd: int, sink: int, source: str, function: str, confinement: Confi
 def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> None:
     """Answer the judge's orders ``["run", rank, size, arguments, counted]`` until it closes the connection.
 
-    Where ``counted`` is true, the arrays that the answer is given count how often it goes through memory.
+    Where ``counted`` is true, the arrays that the answer is given count how often it goes through memory; where it is a
+    dict, the first argument is a team of threads.
     ``["answer", source, function]`` replaces the answer, for processes that are used for several; ``["forget"]``
     lets the present one begin again with names of its own.
     """
@@ -129,7 +141,8 @@ def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> Non
         wires = Wires(link)
         try:
             given = decode(arguments, blocks)
-            passes = Passes(given) if counted else None
+            with_team = team.TeamCall(counted, given) if isinstance(counted, dict) else None
+            passes = Passes(given) if counted and with_team is None else None
             if size and comm_of is None:
                 comm = world_of(wires, rank, size)
             else:
@@ -138,8 +151,11 @@ def serve(link: Link, source: str = "", function: str = "", comm_of=None) -> Non
                 names = {"__name__": "answer", "__file__": ANSWER_FILE}
                 code = code or compile(source, ANSWER_FILE, "exec")
                 exec(code, names)
-            found = names[function](*([comm] if size else []), *(passes.arguments if passes else given))
-            results = {"return": found} | dict(enumerate(given))
+            if with_team is not None:
+                results = with_team.run(names[function])
+            else:
+                found = names[function](*([comm] if size else []), *(passes.arguments if passes else given))
+                results = {"return": found} | dict(enumerate(given))
             if passes is not None:
                 results |= {"return": mapped(found, CountedArray.plain), PASSES: passes.number()}
         except BaseException as error:

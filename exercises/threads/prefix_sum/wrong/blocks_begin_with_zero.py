@@ -1,0 +1,23 @@
+"""Each thread makes the prefix sums of its block, and that is all.
+
+status: incorrect
+feedback: Every block begins with zero
+"""
+
+import numba
+import numpy as np
+
+from labkit.openmp.sync import static_block
+
+
+@numba.njit
+def two_passes(team, x, out, sums):
+    start, stop = static_block(x.size)
+    so_far = 0.0
+    for i in range(start, stop):
+        so_far += x[i]
+        out[i] = so_far
+
+
+def prefix_sum(team, x, out):
+    team.parallel(two_passes, x, out, np.zeros(team.num_threads))

@@ -1,0 +1,10 @@
+"""Other sizes, data and orders of the threads."""
+
+
+def cases(exercise):
+    case = exercise.case
+    return [
+        case(2, 200, data_seed=1, seed=11), case(3, 640, data_seed=2, seed=12), case(5, 63, data_seed=3, seed=13),
+        case(7, 2000, data_seed=4, seed=14), case(12, 4000, data_seed=5, seed=15), case(33, 2500, data_seed=6, seed=16),
+        case(3, 7001, data_seed=7, compiled=True),
+    ]

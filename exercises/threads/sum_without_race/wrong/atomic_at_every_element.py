@@ -1,0 +1,23 @@
+"""Every addition is atomic.
+
+status: over budget
+feedback: wait for each other at every element
+"""
+
+import numba
+import numpy as np
+
+from labkit.openmp.sync import atomic_add, static_block
+
+
+@numba.njit
+def add_block(team, x, total):
+    start, stop = static_block(x.size)
+    for i in range(start, stop):
+        atomic_add(total, 0, x[i])
+
+
+def parallel_sum(team, x):
+    total = np.zeros(1)
+    team.parallel(add_block, x, total)
+    return total[0]
