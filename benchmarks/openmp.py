@@ -117,7 +117,7 @@ def grids():
     )
     rows, columns = IMAGE
     real, imaginary = np.linspace(-2, 0.6, columns), np.linspace(-1.2, 1.2, rows)
-    ours, steps = np.zeros(IMAGE, np.int64), np.zeros(IMAGE, np.int64)
+    ours, steps = np.zeros(IMAGE, np.int32), np.zeros(IMAGE, np.int64)
     yield pair(
         "Mandelbrot, dynamic", lambda: fast("mandelbrot")(team(), real, imaginary, MOST_STEPS, out=ours),
         lambda: in_c("mandelbrot", rows, columns, -2.0, 0.6, -1.2, 1.2, MOST_STEPS, steps),
