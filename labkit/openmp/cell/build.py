@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -27,6 +28,7 @@ LACKS_OPENMP = re.compile(
 )
 _folder: tempfile.TemporaryDirectory | None = None
 _owner_pid = 0
+_attempts = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def build(
     parts = [] if races else [_runtime_part(compiler, "crash", CRASH)]
     if function is not None:
         parts.append(_runtime_part(compiler, "caller", CALLER))
-    unfinished = folder / "unfinished"
+    unfinished = folder / f"unfinished{next(_attempts)}"  # a linker that was stopped may still have its file open
     command = [
         compiler.path, *options, "-iquote", os.getcwd(), source, *map(str, parts), "-o", str(unfinished), "-lm", "-ldl",
     ]  # fmt: skip
@@ -161,7 +163,7 @@ def _runtime_part(compiler: Compiler, name: str, text: str) -> Path:
     if not part.exists():
         source = part.with_suffix(".c")
         source.write_text(text)
-        unfinished = part.with_suffix(".unfinished")
+        unfinished = part.with_suffix(f".unfinished{next(_attempts)}")
         command = [compiler.path, "-x", "c", "-O2", "-fopenmp", "-fPIC", "-c", str(source), "-o", str(unfinished)]
         status, output = run_compiler(command, build_folder(), MOST_SECONDS)
         if status != 0:

@@ -94,7 +94,7 @@ printf("%d", a[99]); }""",
 RACY = {
     "sum": ("int main(void) { double s = 0;\n#pragma omp parallel for\nfor (int i = 0; i < 1000; i++)\n    s += i;\n"
             'printf("%g", s); }', (8, 8), "s"),
-    "global": ("int counter; int main(void) {\n#pragma omp parallel for\nfor (int i = 0; i < 99; i++)\n    counter++; }",
+    "global": ("int counter; int main(void) {\n#pragma omp parallel for\nfor (int i = 0; i < 9; i++)\n    counter++; }",
                (8, 8), "counter"),
     "no wait": ("static int a[100], b[100]; int main(void) {\n#pragma omp parallel\n{\n#pragma omp for nowait\n"
                 "for (int i = 0; i < 100; i++)\n    a[i] = i;\n#pragma omp for\nfor (int i = 0; i < 100; i++)\n"
