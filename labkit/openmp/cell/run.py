@@ -20,7 +20,7 @@ from labkit.openmp.cell.entry import choose_entry, default_threads, usable_cores
 from labkit.openmp.cell.failures import ProgramError
 from labkit.openmp.cell.output import ProgramOutput
 from labkit.openmp.cell.prototype import looks_like_cxx
-from labkit.openmp.cell.races import START, Cleaned, Race, find_races
+from labkit.openmp.cell.races import BAD_ADDRESSES, START, Cleaned, Race, find_races
 from labkit.openmp.cell.result import CellResult, ThreadsRun, fits_of, threads_text
 from labkit.openmp.cell.runtime import value_kind
 
@@ -127,6 +127,11 @@ class OpenmpCell:
             cleaned.end()
             output.end()
             log = "".join(path.read_text(errors="replace") for path in sorted(program.folder.glob("races.*")))
+            if end.status != 0 and (cleaned.bad_addresses or BAD_ADDRESSES in log):
+                raise NotAvailableError(
+                    "%%openmp --races: the thread sanitizer cannot place its memory among this system's random "
+                    "addresses: sudo sysctl vm.mmap_rnd_bits=28, or a newer Clang, lets it."
+                )
             if START in log and end.status == 0 and not cleaned.archer_seen:
                 raise NotAvailableError(
                     f"%%openmp --races: the OpenMP runtime did not load {tools.archer}, without which correct code is "

@@ -151,6 +151,13 @@ def test_a_crash_under_the_sanitizer_is_an_error(prepare, race_tools):
         prepare(HEAD + "int main(void) { abort(); }", threads=(2,)).cell.find_races()
 
 
+def test_a_sanitizer_without_room_is_no_failure_of_the_cell(prepare, race_tools):
+    said = "FATAL: ThreadSanitizer: unexpected memory mapping 0x1"
+    text = HEAD + f'int main(void) {{ fprintf(stderr, "{said}\\n"); return 66; }}'
+    with pytest.raises(NotAvailableError, match="vm.mmap_rnd_bits=28"):
+        prepare(text, threads=(2,)).cell.find_races()
+
+
 def test_what_races_need(monkeypatch, tmp_path):
     monkeypatch.setattr(compilers.shutil, "which", lambda name: None)
     with pytest.raises(NotAvailableError, match="needs Clang .* apt install clang libomp-dev libclang-rt-dev"):

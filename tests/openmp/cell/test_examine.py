@@ -8,8 +8,8 @@ import pytest
 from labkit.errors import UsageError
 from labkit.openmp.cell.assembly import innermost_loops, parse_assembly
 from labkit.openmp.cell.compilers import find_compiler
+from labkit.openmp.cell.examine import assembly_of, remarks_of, show_assembly
 from labkit.openmp.cell.failures import CompileError
-from labkit.openmp.cell.inspect import assembly_of, remarks_of, show_assembly
 from labkit.openmp.cell.vectors import parse_remarks, show_remarks
 
 X86 = platform.machine() == "x86_64"
