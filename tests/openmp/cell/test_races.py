@@ -151,6 +151,15 @@ def test_a_crash_under_the_sanitizer_is_an_error(prepare, race_tools):
         prepare(HEAD + "int main(void) { abort(); }", threads=(2,)).cell.find_races()
 
 
+def test_races_before_a_crash_are_named_and_nothing_is_copied_back(prepare, race_tools):
+    text = "#include <stdlib.h>\nvoid run(double *x) {\n#pragma omp parallel\n    x[0] += 1;\n    abort();\n}"
+    x = np.zeros(3)
+    shown = prepare(text, {"x": x}, args=("x",), threads=(2,))
+    (race,) = shown.cell.find_races()
+    assert [access.line for access in race.accesses] == [5, 5] and not x.any()
+    assert "The program was ended by SIGABRT with 2 threads" in shown.text("stderr")
+
+
 def test_a_sanitizer_without_room_is_no_failure_of_the_cell(prepare, race_tools):
     said = "FATAL: ThreadSanitizer: unexpected memory mapping 0x1"
     text = HEAD + f'int main(void) {{ fprintf(stderr, "{said}\\n"); return 66; }}'
