@@ -192,7 +192,7 @@ class OpenmpMagics(Magics):
         """Show machine code and remarks; gives what of them the result keeps."""
         from labkit.openmp.cell.build import MOST_SECONDS
         from labkit.openmp.cell.compilers import find_compiler
-        from labkit.openmp.cell.inspect import assembly_of, remarks_of, show_assembly
+        from labkit.openmp.cell.examine import assembly_of, remarks_of, show_assembly
         from labkit.openmp.cell.prototype import looks_like_cxx
         from labkit.openmp.cell.vectors import show_remarks
 

@@ -18,7 +18,7 @@
     result.py        what came out: times, speed-ups, output
     failures.py      the errors of this room
     races.py         what the thread sanitizer found
-    inspect.py       a cell compiled to be looked at:
+    examine.py       a cell compiled to be looked at:
     assembly.py      the machine code of its loops
     vectors.py       which loops the compiler made vector instructions of, and why not
 """

@@ -46,7 +46,7 @@ class ScalarArgument:
 
 
 class Arguments:
-    """The arguments of one run of a cell's function.
+    """The arguments of one run of a cell's function, checked; :meth:`share` comes before the run.
 
     Parameters
     ----------
@@ -55,11 +55,9 @@ class Arguments:
         Names of variables, or numbers.
     namespace : mapping of str to object
         The notebook's variables.
-    several_calls : bool
-        Whether the function is called more than once: then every call starts with the arrays as they are now.
     """
 
-    def __init__(self, function: Function, words, namespace: Mapping[str, object], *, several_calls: bool):
+    def __init__(self, function: Function, words, namespace: Mapping[str, object]):
         self.function = function
         _check_count(function, words)
         self.items: list[ArrayArgument | ScalarArgument] = []
@@ -74,6 +72,9 @@ class Arguments:
                 self.items.append(_scalar(where, word, value, parameter))
         self._check_overlaps()
         self._check_lengths()
+
+    def share(self, *, several_calls: bool) -> None:
+        """Put what C reads where C finds it; with several calls, each starts with the arrays as they are now."""
         for item in self.arrays:
             if item.copied:
                 item.shared[:] = _bytes(item.array)

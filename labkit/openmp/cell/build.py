@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
+import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -20,6 +23,7 @@ from labkit.openmp.cell.failures import CompileError
 from labkit.openmp.cell.prototype import Function
 from labkit.openmp.cell.runtime import CALLER, CRASH, call_source
 
+PREFIX = "labkit-openmp-"
 MOST_SECONDS = 120.0  # for the compiler, unless the cell has its own limit
 LACKS_OPENMP = re.compile(
     r"omp\.h.*(?:not found|No such file)|cannot find -l(?:omp|gomp)|library -l(?:omp|gomp)|"
@@ -27,6 +31,8 @@ LACKS_OPENMP = re.compile(
 )
 _folder: tempfile.TemporaryDirectory | None = None
 _owner_pid = 0
+_lock: int | None = None
+_attempts = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -99,7 +105,7 @@ def build(
     parts = [] if races else [_runtime_part(compiler, "crash", CRASH)]
     if function is not None:
         parts.append(_runtime_part(compiler, "caller", CALLER))
-    unfinished = folder / "unfinished"
+    unfinished = folder / f"unfinished{next(_attempts)}"  # a linker that was stopped may still have its file open
     command = [
         compiler.path, *options, "-iquote", os.getcwd(), source, *map(str, parts), "-o", str(unfinished), "-lm", "-ldl",
     ]  # fmt: skip
@@ -119,11 +125,36 @@ def write_cell(cell: str, path: Path) -> None:
 
 def build_folder() -> Path:
     """Where this process builds; it goes with the process."""
-    global _folder, _owner_pid
+    global _folder, _owner_pid, _lock
     if _folder is None or _owner_pid != os.getpid() or not os.path.isdir(_folder.name):
-        _folder = tempfile.TemporaryDirectory(prefix="labkit-openmp-", ignore_cleanup_errors=True)
+        _sweep()
+        _folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+        _lock = _locked(Path(_folder.name, "lock"), os.O_CREAT)
         _owner_pid = os.getpid()
     return Path(_folder.name)
+
+
+def _locked(path: Path, flags: int = 0) -> int | None:
+    """A lock that its process holds until it ends, however it ends; None if another process has it."""
+    try:
+        fd = os.open(path, os.O_RDWR | flags, 0o600)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        return None
+    return fd
+
+
+def _sweep() -> None:
+    """Remove what notebooks that were killed have left behind: folders whose lock nobody holds."""
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+        fd = _locked(path)
+        if fd is not None:
+            shutil.rmtree(path.parent, ignore_errors=True)
+            os.close(fd)
 
 
 def run_compiler(command: Sequence[str], folder: Path, timeout_s: float) -> tuple[int, str]:
@@ -161,7 +192,7 @@ def _runtime_part(compiler: Compiler, name: str, text: str) -> Path:
     if not part.exists():
         source = part.with_suffix(".c")
         source.write_text(text)
-        unfinished = part.with_suffix(".unfinished")
+        unfinished = part.with_suffix(f".unfinished{next(_attempts)}")
         command = [compiler.path, "-x", "c", "-O2", "-fopenmp", "-fPIC", "-c", str(source), "-o", str(unfinished)]
         status, output = run_compiler(command, build_folder(), MOST_SECONDS)
         if status != 0:

@@ -13,6 +13,7 @@ GLOBAL = re.compile(r"^  Location is global '([^'?]+)'")
 HEAP = re.compile(r"^  Location is heap block of size (\d+)")
 ARCHER = "Archer detected OpenMP application with TSan"
 NOISE = ("LLVMSymbolizer: ", "ThreadSanitizer: ")
+BAD_ADDRESSES = "ThreadSanitizer: unexpected memory mapping"
 MOST_SHOWN = 10
 OPERATORS = ("<<=", ">>=", "++", "--", "+=", "-=", "*=", "/=", "%=", "&=", "|=", "^=", "=")
 
@@ -100,7 +101,7 @@ class Cleaned:
 
     def __init__(self, pass_on: Callable[[str, str], None]):
         self._pass_on, self._lines = pass_on, {"stdout": "", "stderr": ""}
-        self.archer_seen = False
+        self.archer_seen = self.bad_addresses = False
 
     def add(self, stream: str, text: str) -> None:
         """Text of the program."""
@@ -115,6 +116,7 @@ class Cleaned:
                 self._line(stream, line)
 
     def _line(self, stream: str, line: str) -> None:
+        self.bad_addresses |= BAD_ADDRESSES in line
         if line.startswith(ARCHER):
             self.archer_seen = True
         elif not line.startswith(NOISE):

@@ -20,7 +20,7 @@ from labkit.openmp.cell.entry import choose_entry, default_threads, usable_cores
 from labkit.openmp.cell.failures import ProgramError
 from labkit.openmp.cell.output import ProgramOutput
 from labkit.openmp.cell.prototype import looks_like_cxx
-from labkit.openmp.cell.races import START, Cleaned, Race, find_races
+from labkit.openmp.cell.races import BAD_ADDRESSES, START, Cleaned, Race, find_races
 from labkit.openmp.cell.result import CellResult, ThreadsRun, fits_of, threads_text
 from labkit.openmp.cell.runtime import value_kind
 
@@ -76,10 +76,10 @@ class OpenmpCell:
         self.cxx = options.cxx or "++" in os.path.basename(options.compiler or "") or looks_like_cxx(text)
         self.function = choose_entry(text, options.call, options.args)
         self.repeat = options.repeat or (PROGRAM_REPEATS if self.function is None else FUNCTION_REPEATS)
-        self._namespace = namespace or {}
         self._deadline: float | None = None
-        if self.function is not None:  # an error in the arguments before the time of the compiler
-            self._arguments(several_calls=False)
+        self._arguments: Arguments | None = None
+        if self.function is not None:
+            self._arguments = Arguments(self.function, options.args or (), namespace or {})
 
     # -- the ways to run ---------------------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class OpenmpCell:
         """
         compiler = find_compiler(self.options.compiler, cxx=self.cxx)
         program = self._build(compiler)
-        arguments = self._arguments(several_calls=len(self.threads) * self.repeat > 1)
+        arguments = self._shared(several_calls=len(self.threads) * self.repeat > 1)
         output = ProgramOutput(len(self.threads) > 1, self.write)
         runs: list[ThreadsRun] = []
         with _Guard(self, arguments), Contention() as contention:
@@ -111,7 +111,7 @@ class OpenmpCell:
         tools = find_race_tools(self.options.compiler, cxx=self.cxx)
         program = self._build(tools.compiler, races=True)
         num_threads = max(2, *self.threads)
-        arguments = self._arguments(several_calls=False)
+        arguments = self._shared(several_calls=False)
         log_path = program.folder / "races"
         _remove_logs(log_path)
         environment = self.environment(num_threads) | {
@@ -127,15 +127,23 @@ class OpenmpCell:
             cleaned.end()
             output.end()
             log = "".join(path.read_text(errors="replace") for path in sorted(program.folder.glob("races.*")))
+            if end.status != 0 and (cleaned.bad_addresses or BAD_ADDRESSES in log):
+                raise NotAvailableError(
+                    "%%openmp --races: the thread sanitizer cannot place its memory among this system's random "
+                    "addresses: sudo sysctl vm.mmap_rnd_bits=28, or a newer Clang, lets it."
+                )
             if START in log and end.status == 0 and not cleaned.archer_seen:
                 raise NotAvailableError(
                     f"%%openmp --races: the OpenMP runtime did not load {tools.archer}, without which correct code is "
                     f"accused: install the OpenMP runtime of the same version as {tools.compiler.path}."
                 )
             races = tuple(find_races(log, self.text))
-            if end.status != 0 and not races:
-                raise self._failure(program, end, num_threads)
-        if arguments is not None:
+            if end.status != 0:
+                failure = self._failure(program, end, num_threads)
+                if not races:
+                    raise failure
+                self.write("stderr", f"{failure}\n")
+        if end.status == 0 and arguments is not None:
             arguments.finish()
             self._tell_copied(arguments)
         self.races_threads = num_threads
@@ -162,10 +170,10 @@ class OpenmpCell:
             self.write("stderr", show_messages(list(program.messages), self.text) + "\n")
         return program
 
-    def _arguments(self, *, several_calls: bool) -> Arguments | None:
-        if self.function is None:
-            return None
-        return Arguments(self.function, self.options.args or (), self._namespace, several_calls=several_calls)
+    def _shared(self, *, several_calls: bool) -> Arguments | None:
+        if self._arguments is not None:
+            self._arguments.share(several_calls=several_calls)
+        return self._arguments
 
     def _run_with(
         self, program: Program, num_threads: int, arguments: Arguments | None, output: ProgramOutput
@@ -186,8 +194,7 @@ class OpenmpCell:
             if arguments is not None and len(calls) < in_one:
                 raise ProgramError(
                     f"The function ended the program with exit status 0 in call {len(calls) + 1} of {in_one}: return "
-                    f"from "
-                    f"it instead of calling exit.", num_threads=num_threads, exit_status=0,
+                    f"from it instead of calling exit.", num_threads=num_threads, exit_status=0,
                 )
             times += calls if arguments is not None else [end.wall_s]
             cpu_s += end.cpu_s

@@ -8,6 +8,7 @@ process when their parents die (Linux), so that they are found, too.
 """
 
 import ctypes
+import errno
 import json
 import os
 import resource
@@ -21,6 +22,7 @@ ADDR_NO_RANDOMIZE = 0x0040000
 LINUX = sys.platform.startswith("linux")
 LOOK_EVERY_S = 1.0
 CLEAN_UP_S = 2.0
+BUSY_S = 2.0
 
 
 def main(order):
@@ -86,11 +88,23 @@ def become(order, libc):
                 libc.personality(ADDR_NO_RANDOMIZE)
             first_out_of_memory()
         os.close(order["control"])
-        os.execve(order["command"][0], order["command"], order["environment"])
+        execute(order["command"], order["environment"])
     except OSError as error:
         os.write(2, f"{order['command'][0]}: {error}\n".encode())
     finally:
         os._exit(127)
+
+
+def execute(command, environment):
+    """Become the command; while something still has its file open for writing, wait a little."""
+    limit = time.monotonic() + BUSY_S
+    while True:
+        try:
+            os.execve(command[0], command, environment)
+        except OSError as error:
+            if error.errno != errno.ETXTBSY or time.monotonic() > limit:
+                raise
+        time.sleep(0.01)
 
 
 def first_out_of_memory():

@@ -11,7 +11,9 @@ from labkit.openmp.cell.shared import block_of, shared_array
 
 def arguments(prototype, words, several_calls=False, **namespace):
     function = functions_of(f"void {prototype} {{ }}")["run"]
-    return Arguments(function, [w for w in words.split(",") if w], namespace, several_calls=several_calls)
+    given = Arguments(function, [w for w in words.split(",") if w], namespace)
+    given.share(several_calls=several_calls)
+    return given
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,29 @@ def test_the_program_ends_with_the_notebook(gcc, tmp_path):
     wait_for(lambda: gone(pid), "the program outlived its notebook")
 
 
+def test_folders_of_killed_notebooks_are_removed_by_the_next_and_no_others(tmp_path):
+    root = Path(__file__).parents[3]
+    environment = {**os.environ, "PYTHONPATH": str(root), "TMPDIR": str(tmp_path)}
+    code = "from labkit.openmp.cell.build import build_folder\nprint(build_folder(), flush=True)\ninput()"
+
+    def start():
+        process = subprocess.Popen(
+            [sys.executable, "-c", code], cwd=root, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        return process, Path(process.stdout.readline().strip())
+
+    (killed, first), (alive, second) = start(), start()
+    killed.kill()
+    killed.communicate()
+    assert first.is_dir() and second.is_dir()
+    third, folder = start()
+    assert not first.exists() and second.is_dir() and folder.is_dir()
+    for process in (alive, third):
+        process.communicate("\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 # -- the compiler -----------------------------------------------------------------------------------------
 
 ERRORS = [

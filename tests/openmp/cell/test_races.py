@@ -94,7 +94,7 @@ printf("%d", a[99]); }""",
 RACY = {
     "sum": ("int main(void) { double s = 0;\n#pragma omp parallel for\nfor (int i = 0; i < 1000; i++)\n    s += i;\n"
             'printf("%g", s); }', (8, 8), "s"),
-    "global": ("int counter; int main(void) {\n#pragma omp parallel for\nfor (int i = 0; i < 99; i++)\n    counter++; }",
+    "global": ("int counter; int main(void) {\n#pragma omp parallel for\nfor (int i = 0; i < 9; i++)\n    counter++; }",
                (8, 8), "counter"),
     "no wait": ("static int a[100], b[100]; int main(void) {\n#pragma omp parallel\n{\n#pragma omp for nowait\n"
                 "for (int i = 0; i < 100; i++)\n    a[i] = i;\n#pragma omp for\nfor (int i = 0; i < 100; i++)\n"
@@ -149,6 +149,22 @@ def test_races_in_cxx(prepare, race_tools):
 def test_a_crash_under_the_sanitizer_is_an_error(prepare, race_tools):
     with pytest.raises(ProgramError):
         prepare(HEAD + "int main(void) { abort(); }", threads=(2,)).cell.find_races()
+
+
+def test_races_before_a_crash_are_named_and_nothing_is_copied_back(prepare, race_tools):
+    text = "#include <stdlib.h>\nvoid run(double *x) {\n#pragma omp parallel\n    x[0] += 1;\n    abort();\n}"
+    x = np.zeros(3)
+    shown = prepare(text, {"x": x}, args=("x",), threads=(2,))
+    (race,) = shown.cell.find_races()
+    assert [access.line for access in race.accesses] == [5, 5] and not x.any()
+    assert "The program was ended by SIGABRT with 2 threads" in shown.text("stderr")
+
+
+def test_a_sanitizer_without_room_is_no_failure_of_the_cell(prepare, race_tools):
+    said = "FATAL: ThreadSanitizer: unexpected memory mapping 0x1"
+    text = HEAD + f'int main(void) {{ fprintf(stderr, "{said}\\n"); return 66; }}'
+    with pytest.raises(NotAvailableError, match="vm.mmap_rnd_bits=28"):
+        prepare(text, threads=(2,)).cell.find_races()
 
 
 def test_what_races_need(monkeypatch, tmp_path):

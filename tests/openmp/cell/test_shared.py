@@ -26,6 +26,7 @@ def test_parts_of_a_shared_array_are_found_in_it():
     assert block_of(x[10:20])[1] == 80
     assert block_of(x.reshape(10, 10)[3])[1] == 240
     assert block_of(x.view(np.int64)[1:])[1] == 8
+    assert block_of(np.asarray(memoryview(x))[2:])[1] == 16
     assert block_of(x[10:][5:])[0] is block_of(x)[0]
     assert block_of(x + 1) is None and block_of(np.zeros(3)) is None and block_of(x.copy()) is None
 
