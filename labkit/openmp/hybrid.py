@@ -169,8 +169,8 @@ def hybrid_jacobi(
         np.save(Path(folder, "grid.npy"), grid)
         for num_ranks, num_threads in layouts:
             np.save(Path(folder, "result.npy"), np.full_like(grid, np.nan))
-            options = {"folder": folder, "num_threads": num_threads, "num_sweeps": num_sweeps, "repetitions": repetitions}
-            times_s = _run(num_ranks, options, deadline_s)
+            options = {"folder": folder, "num_threads": num_threads, "num_sweeps": num_sweeps}
+            times_s = _run(num_ranks, {**options, "repetitions": repetitions}, deadline_s)
             result = np.load(Path(folder, "result.npy"))
             is_equal = np.array_equal(result.view(np.int64), right.view(np.int64))
             runs.append(HybridRun(num_ranks, num_threads, times_s, is_equal, num_ranks * num_threads > num_cores))
@@ -181,7 +181,9 @@ def _checked_layouts(layouts, num_rows: int) -> list[tuple[int, int]]:
     checked = [(1, 1)]
     for layout in layouts:
         if not isinstance(layout, Sequence) or isinstance(layout, str) or len(layout) != 2:
-            raise UsageError(f"layouts: pairs (ranks, threads of each), not {layout!r:.60}: pass for example [(2, 1), (1, 2)].")
+            raise UsageError(
+                f"layouts: pairs (ranks, threads of each), not {layout!r:.60}: pass for example [(2, 1), (1, 2)]."
+            )
         pair = whole_number("ranks", layout[0], 1, MOST_RANKS), whole_number("threads", layout[1], 1, MOST_THREADS)
         if pair[0] > num_rows - 2:
             raise UsageError(f"{pair[0]} ranks need a row each, but {num_rows} rows have {num_rows - 2} between their "

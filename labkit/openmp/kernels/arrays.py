@@ -11,11 +11,12 @@ def dense(name: str, array, num_dims: int, dtype=np.float64, shape: tuple | None
     """A contiguous array with ``num_dims`` dimensions of ``dtype``, of a shape if one is given."""
     dtype = np.dtype(dtype)
     if not isinstance(array, np.ndarray):
-        raise UsageError(f"{name} is a NumPy array of {dtype}, not {type(array).__name__}: pass np.array(..., {dtype}).")
+        raise UsageError(f"{name} is a NumPy array of {dtype}, not {type(array).__name__}: pass np.array(...).")
     if array.dtype != dtype:
         raise UsageError(f"{name} is an array of {dtype}, not {array.dtype}: pass {name}.astype('{dtype}').")
     if array.ndim != num_dims:
-        raise UsageError(f"{name} has {num_dims} dimension{'s' * (num_dims > 1)}, but its shape is {array.shape}: reshape it.")
+        words = f"{num_dims} dimension{'s' * (num_dims > 1)}"
+        raise UsageError(f"{name} has {words}, but its shape is {array.shape}: reshape it.")
     if shape is not None and array.shape != shape:
         raise UsageError(f"{name} has shape {shape} to fit the others, not {array.shape}: pass such an array.")
     if not array.flags.c_contiguous or not array.flags.aligned:

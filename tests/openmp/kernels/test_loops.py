@@ -56,8 +56,10 @@ def test_arrays_for_results(out, words):
         output(out, (4,), np.float64, x)
 
 
-@pytest.mark.parametrize("name", ["copy", "scale", "add", "triad", "matrix_product", "jacobi", "mandelbrot", "prefix_sum",
-                                  "n_body", "sparse_matrix_vector"])  # fmt: skip
+@pytest.mark.parametrize("name", [
+    "copy", "scale", "add", "triad", "matrix_product", "jacobi", "mandelbrot", "prefix_sum", "n_body",
+    "sparse_matrix_vector",
+])  # fmt: skip
 def test_results_go_where_they_are_wanted_and_inputs_stay(name):
     its = ladder(name)
     inputs, kept = its.make_input(40), its.make_input(40)
@@ -193,8 +195,10 @@ def test_n_body_forces_cancel_and_bad_bodies():
     positions, masses, softening = ladder("n_body").make_input(200)
     forces = n_body_fast(TEAM, positions, masses, softening) * masses
     assert np.abs(forces.sum(axis=1)).max() < 1e-12 * np.abs(forces).sum()  # Newton's third law
-    for wrong, words in [((positions.T.copy(), masses, 0.1), "shape \\(3, n\\)"), ((positions, masses, 0.0), "softening"),
-                         ((positions, masses, np.nan), "softening"), ((positions, masses[:9].copy(), 0.1), "masses")]:
+    for wrong, words in [
+        ((positions.T.copy(), masses, 0.1), "shape \\(3, n\\)"), ((positions, masses, 0.0), "softening"),
+        ((positions, masses, np.nan), "softening"), ((positions, masses[:9].copy(), 0.1), "masses"),
+    ]:  # fmt: skip
         with pytest.raises(UsageError, match=words):
             n_body_fast(TEAM, *wrong)
 
@@ -223,7 +227,8 @@ def test_sparse_matrices_that_are_none(starts, columns, words):
 
 
 def test_pi_is_the_same_for_any_team_and_near_pi():
-    values = {pi_fast(Team(p), 400_000, 9, schedule=s) for p in (1, 2, 3, 5) for s in ("static", "dynamic,77", "guided")}
+    schedules = "static", "dynamic,77", "guided"
+    values = {pi_fast(Team(p), 400_000, 9, schedule=schedule) for p in (1, 2, 3, 5) for schedule in schedules}
     assert values == {pi_serial(None, 400_000, 9)}
     assert abs(values.pop() - math.pi) < 5 * 1.64 / math.sqrt(400_000)
     assert pi_serial(None, 100, 2**63 - 1) == pi_oracle(100, 2**63 - 1)

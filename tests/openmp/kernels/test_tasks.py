@@ -15,9 +15,11 @@ TEAM = Team(3)
 N = 20_000
 SORTS = (merge_sort_serial, merge_sort_cutoff, merge_sort_fast, quicksort_serial, quicksort_fast)
 ORDERS = {
-    "sorted": np.arange(N), "reversed": np.arange(N)[::-1].copy(), "equal": np.full(N, 7), "two values": np.arange(N) % 2,
+    "sorted": np.arange(N), "reversed": np.arange(N)[::-1].copy(), "equal": np.full(N, 7),
+    "two values": np.arange(N) % 2,
     "organ pipe": np.minimum(np.arange(N), np.arange(N)[::-1]), "saw": np.arange(N) % 37,
-    "extremes": np.array([2**63 - 1, -(2**63), 0, 2**63 - 1] * 500), "one": np.array([5]), "none": np.array([], np.int64),
+    "extremes": np.array([2**63 - 1, -(2**63), 0, 2**63 - 1] * 500), "one": np.array([5]),
+    "none": np.array([], np.int64),
 }  # fmt: skip
 
 
@@ -66,7 +68,8 @@ def test_the_plan_computes_the_factor_whole_blocks_at_a_time(n):
     size = 3
     b = np.random.default_rng(n).standard_normal((n * size, n * size))
     a = b @ b.T + np.eye(n * size)
-    blocks = {(i, j): a[i * size : (i + 1) * size, j * size : (j + 1) * size].copy() for i in range(n) for j in range(i + 1)}
+    spans = [slice(i * size, (i + 1) * size) for i in range(n)]
+    blocks = {(i, j): a[spans[i], spans[j]].copy() for i in range(n) for j in range(i + 1)}
     for task in cholesky_plan(n):
         read = [blocks[place] for place in task.reads]
         block = blocks[task.writes]
@@ -78,7 +81,7 @@ def test_the_plan_computes_the_factor_whole_blocks_at_a_time(n):
             blocks[task.writes] = block - read[0] @ read[-1].T
     right = np.linalg.cholesky(a)
     for (i, j), block in blocks.items():
-        np.testing.assert_allclose(block, right[i * size : (i + 1) * size, j * size : (j + 1) * size], atol=1e-9)
+        np.testing.assert_allclose(block, right[spans[i], spans[j]], atol=1e-9)
 
 
 @pytest.mark.parametrize("n", range(8))
@@ -87,7 +90,7 @@ def test_numbers_of_tasks_and_levels(n):
     assert len(plan) == n * (n + 1) * (n + 2) // 6
     kinds = [task.kind for task in plan]
     assert (kinds.count("factor"), kinds.count("solve")) == (n, n * (n - 1) // 2)
-    assert not n or max(levels(plan)) + 1 == 3 * n - 2  # factor, solve, update for each step, but only a factor at the end
+    assert not n or max(levels(plan)) + 1 == 3 * n - 2  # the last step is a factor alone
     assert most_parallel(plan) == pytest.approx(len(plan) / (3 * n - 2) if n else 0)
 
 
