@@ -41,6 +41,20 @@ def test_arrays_that_do_not_fit(array, words):
         vector("x", array, 4)
 
 
+def test_subclasses_of_arrays(tmp_path):
+    mapped = np.memmap(tmp_path / "x", np.float64, "w+", shape=(9, 9))
+    mapped[:] = np.random.default_rng(7).random((9, 9))
+    values = np.array(mapped)
+    for x in (mapped, values.view(type("Mine", (np.ndarray,), {}))):
+        assert np.array_equal(jacobi_fast(TEAM, x, 3), jacobi_fast(TEAM, values, 3))
+    last = prefix_sum_fast(TEAM, values.ravel(), out=mapped.reshape(-1))[-1]
+    assert last == mapped[8, 8] == pytest.approx(values.sum())
+    masked = np.ma.masked_array(np.ones(4, int))
+    for refused in (lambda: dot_fast(TEAM, masked.astype(float), np.ones(4)), lambda: histogram_fast(TEAM, masked, 3)):
+        with pytest.raises(UsageError, match="not MaskedArray"):
+            refused()
+
+
 @pytest.mark.parametrize(("out", "words"), [
     (np.zeros(5), "shape \\(4,\\)"), (np.zeros(4, int), "float64, not int64"), (READ_ONLY, "cannot be written"),
     (None, None),
