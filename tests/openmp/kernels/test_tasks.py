@@ -5,7 +5,7 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.openmp.kernels.cholesky import cholesky_graph, cholesky_phases, cholesky_serial
-from labkit.openmp.kernels.cholesky_plan import cholesky_plan, edges, levels, most_parallel
+from labkit.openmp.kernels.cholesky_plan import BlockTask, cholesky_plan, edges, levels, most_parallel
 from labkit.openmp.kernels.fibonacci import fibonacci_fast, fibonacci_naive, fibonacci_serial
 from labkit.openmp.kernels.merge_sort import merge_sort_cutoff, merge_sort_fast, merge_sort_serial
 from labkit.openmp.kernels.quicksort import quicksort_fast, quicksort_serial
@@ -109,6 +109,20 @@ def test_edges_order_all_that_conflict_and_nothing_else():
                 assert reach[i, j], (str(first), str(second))
             else:
                 assert (i, j) not in edges(plan)
+
+
+def test_edges_of_plans_with_conflicts_of_every_kind():
+    def task(writes, *reads):
+        return BlockTask("update", 0, (writes, 0), tuple((block, 0) for block in reads))
+
+    assert edges([task(0), task(1, 0)]) == ((0, 1),)  # reads what was written
+    assert edges([task(1, 0), task(0)]) == ((0, 1),)  # writes what is still read
+    assert edges([task(0), task(0)]) == ((0, 1),)  # writes what was written
+    assert edges([task(1, 0), task(2, 0), task(3)]) == ()  # two that read
+    assert edges([task(0), task(1, 0), task(2, 0), task(0), task(3, 0)]) == (
+        (0, 1), (0, 2), (0, 3), (1, 3), (2, 3), (3, 4),
+    )  # fmt: skip
+    assert edges([]) == levels([]) == ()
 
 
 @pytest.mark.parametrize(("n", "block_size"), [(1, 1), (10, 3), (64, 64), (65, 64), (100, 7), (50, 1000)])
