@@ -7,15 +7,24 @@ import numpy as np
 from labkit.errors import UsageError
 
 
+def plain(name: str, array, words: str) -> np.ndarray:
+    """An array without the ways of a subclass: of a mapped file, for example. A mask would be lost, and is refused."""
+    if type(array) is np.ndarray:
+        return array
+    if not isinstance(array, np.ndarray) or isinstance(array, np.ma.MaskedArray):
+        raise UsageError(f"{name} is a NumPy array {words}, not {type(array).__name__}: pass np.array(...).")
+    return array.view(np.ndarray)
+
+
 def dense(name: str, array, num_dims: int, dtype=np.float64, shape: tuple | None = None) -> np.ndarray:
     """A contiguous array with ``num_dims`` dimensions of ``dtype``, of a shape if one is given."""
     dtype = np.dtype(dtype)
-    if not isinstance(array, np.ndarray):
-        raise UsageError(f"{name} is a NumPy array of {dtype}, not {type(array).__name__}: pass np.array(..., {dtype}).")
+    array = plain(name, array, f"of {dtype}")
     if array.dtype != dtype:
         raise UsageError(f"{name} is an array of {dtype}, not {array.dtype}: pass {name}.astype('{dtype}').")
     if array.ndim != num_dims:
-        raise UsageError(f"{name} has {num_dims} dimension{'s' * (num_dims > 1)}, but its shape is {array.shape}: reshape it.")
+        words = f"{num_dims} dimension{'s' * (num_dims > 1)}"
+        raise UsageError(f"{name} has {words}, but its shape is {array.shape}: reshape it.")
     if shape is not None and array.shape != shape:
         raise UsageError(f"{name} has shape {shape} to fit the others, not {array.shape}: pass such an array.")
     if not array.flags.c_contiguous or not array.flags.aligned:
@@ -37,7 +46,7 @@ def output(out: np.ndarray | None, shape: tuple, dtype, *inputs: np.ndarray) -> 
     """Where a result goes: a new array, or ``out``, which fits and shares no memory with the inputs."""
     if out is None:
         return np.empty(shape, dtype)
-    dense("out", out, len(shape), dtype, shape)
+    out = dense("out", out, len(shape), dtype, shape)
     if not out.flags.writeable:
         raise UsageError("out cannot be written to: pass an array that can, or leave out away.")
     if any(np.may_share_memory(out, array) for array in inputs):

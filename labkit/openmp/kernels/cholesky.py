@@ -128,8 +128,10 @@ def _prepared(a, block_size):
     block_size = whole_number("block_size", block_size, 1)
     num_blocks = -(-len(a) // block_size)
     if num_blocks > MOST_BLOCKS:
-        raise UsageError(f"block_size={block_size} cuts {len(a)} rows into {num_blocks} blocks, more than {MOST_BLOCKS}: "
-                         f"pass a block_size of at least {-(-len(a) // MOST_BLOCKS)}.")  # fmt: skip
+        raise UsageError(
+            f"block_size={block_size} cuts {len(a)} rows into {num_blocks} blocks, more than {MOST_BLOCKS}: "
+            f"pass a block_size of at least {-(-len(a) // MOST_BLOCKS)}."
+        )
     return np.tril(a), block_size, num_blocks, np.zeros(LINE, np.int64)
 
 

@@ -12,6 +12,7 @@ from numba import njit, uint64
 from labkit.errors import UsageError
 from labkit.openmp.checks import whole_number
 from labkit.openmp.intrinsics import fetch_add, load, store, thread_num
+from labkit.openmp.kernels.arrays import plain
 from labkit.openmp.kernels.ladder import Ladder, Version
 from labkit.openmp.shared import LINE
 
@@ -73,11 +74,11 @@ def count_chunk_fast(start, stop, values, mask, tables):
 
 
 def _unsigned(values, num_bins) -> tuple[np.ndarray, int]:
-    if not isinstance(values, np.ndarray) or values.ndim != 1 or values.dtype.kind not in "iu":
-        given = f"{values.dtype} of shape {values.shape}" if isinstance(values, np.ndarray) else type(values).__name__
+    values = plain("values", values, "of whole numbers")
+    if values.ndim != 1 or values.dtype.kind not in "iu":
         raise UsageError(
-            f"values is a NumPy array of whole numbers with one dimension, not {given}: pass the numbers of the bins, "
-            "for real numbers for example ((x - low) / (high - low) * num_bins).astype(np.int64)."
+            f"values is a NumPy array of whole numbers with one dimension, not {values.dtype} of shape {values.shape}: "
+            "pass the numbers of the bins; of real numbers ((x - low) / (high - low) * num_bins).astype(np.int64)."
         )
     if not values.flags.c_contiguous or not values.flags.aligned or not values.dtype.isnative:
         raise UsageError("values lies contiguous and aligned in memory, and this one does not: pass values.copy().")

@@ -132,7 +132,7 @@ LADDERS = (
         "jacobi",
         (
             Version("serial", jacobi_serial, True, "One thread."),
-            Version("in_place", jacobi_in_place, False, "Wrong, even on one thread: reads points that this sweep wrote."),
+            Version("in_place", jacobi_in_place, False, "Wrong, even on one thread: reads what this sweep wrote."),
             Version("two_grids", jacobi_two_grids, True, "Right; index checks keep the compiler from using vectors."),
             Version("fast", jacobi_fast, True, "Two grids, rows sliced out: in vectors."),
         ),

@@ -118,7 +118,7 @@ def mandelbrot_fast(team, real, imaginary, max_steps, *, out=None, schedule="dyn
 
 
 def make_input(size: int, seed: int = 0) -> tuple:
-    """``size`` x ``size`` points over the upper half of the set, which is the mirror image of the lower one; 200 steps."""
+    """``size`` x ``size`` points over the upper half of the set (the lower one is its mirror image); 200 steps."""
     return np.linspace(-2.0, 0.6, size), np.linspace(0.0, 1.3, size), INPUT_STEPS
 
 
@@ -147,7 +147,7 @@ LADDERS = (
         "mandelbrot",
         (
             Version("serial", mandelbrot_serial, True, "One thread, point by point."),
-            Version("static", mandelbrot_static, True, "Slow: who has the rows with most of the set works while others wait."),
+            Version("static", mandelbrot_static, True, "Slow: who has most of the set works while others wait."),
             Version("dynamic", mandelbrot_dynamic, True, "The next row goes to whoever is free."),
             Version("fast", mandelbrot_fast, True, "Dynamic, and 32 points side by side, in vectors."),
         ),

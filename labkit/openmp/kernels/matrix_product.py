@@ -124,9 +124,9 @@ LADDERS = (
         "matrix_product",
         (
             Version("serial", matrix_product_serial, True, "One thread; goes down the columns of b."),
-            Version("naive", matrix_product_naive, True, "Slow: going down columns of b loads a cache line an element."),
+            Version("naive", matrix_product_naive, True, "Slow: down the columns of b; a cache line for each element."),
             Version("rows", matrix_product_rows, True, "Along rows only, in vectors; reads all of b for each row."),
-            Version("blocked", matrix_product_blocked, True, "Uses a block of b for many rows while it is in the cache."),
+            Version("blocked", matrix_product_blocked, True, "A block of b in the cache serves many rows."),
         ),
         np.matmul, make_input,
         bytes=lambda a, b: 8 * (a.size + b.size + a.shape[0] * b.shape[1]),

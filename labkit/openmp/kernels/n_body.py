@@ -84,11 +84,11 @@ def attract_pairs(start, stop, positions, masses, softening, out, is_atomic):
 def _bodies(positions, masses, softening, out):
     positions = dense("positions", positions, 2)
     if positions.shape[0] != 3:
-        raise UsageError(f"positions has shape (3, n): x, y and z of n bodies, not {positions.shape}: pass positions.T.copy().")
+        raise UsageError(f"positions has shape (3, n): x, y and z of n bodies, not {positions.shape}: see .T.copy().")
     masses = vector("masses", masses, positions.shape[1])
     softening = finite_number("softening", softening)
     if softening <= 0:
-        raise UsageError(f"softening is more than 0, not {softening:g}: else a body would attract itself without bound.")
+        raise UsageError(f"softening is more than 0, not {softening:g}: else forces have no bound. Pass such a number.")
     return positions, masses, softening, output(out, positions.shape, np.float64, positions, masses)
 
 
@@ -170,7 +170,7 @@ LADDERS = (
         (
             Version("serial", n_body_serial, True, "One thread."),
             Version("race", n_body_race, False, "Wrong: each pair once, so two threads may add to one body at once."),
-            Version("atomic", n_body_atomic, True, "Slow: half of the work, but each addition takes a cache line away."),
+            Version("atomic", n_body_atomic, True, "Slow: half of the work, but additions take cache lines away."),
             Version("rows", n_body_rows, True, "Twice the work, and nothing is shared."),
             Version("fast", n_body_fast, True, "Sums in any order: several bodies at once, in vectors."),
         ),

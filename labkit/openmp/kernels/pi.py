@@ -145,7 +145,7 @@ LADDERS = (
         "pi",
         (
             Version("serial", pi_serial, True, "One thread."),
-            Version("race", pi_race, False, "Wrong: threads that read the generator's state at once draw the same point."),
+            Version("race", pi_race, False, "Wrong: threads that read the state at once draw the same point."),
             Version("atomic", pi_atomic, True, "Slow: threads queue up for the generator."),
             Version("fast", pi_fast, True, "A stream a chunk: each jumps to its first draw."),
         ),

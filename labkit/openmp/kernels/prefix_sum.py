@@ -118,7 +118,8 @@ def scan_in_order(team, x, out, ticket, sums, ready):
 def _arrays(x, out):
     dtype = getattr(x, "dtype", None)
     if dtype not in (np.float64, np.int64):
-        raise UsageError(f"x is a NumPy array of float64 or int64, not {dtype or type(x).__name__}: pass such an array.")
+        given = dtype or type(x).__name__
+        raise UsageError(f"x is a NumPy array of float64 or int64, not {given}: pass such an array.")
     x = vector("x", x, dtype=dtype)
     return x, output(out, x.shape, x.dtype, x)
 
@@ -131,7 +132,7 @@ def prefix_sum_serial(team, x, *, out=None, schedule="static") -> np.ndarray:
 
 
 def prefix_sum_naive(team, x, *, out=None, schedule="static") -> np.ndarray:
-    """The serial loop shared out: its iterations depend on each other, so chunks begin with sums that are not there yet."""
+    """The serial loop shared out: chunks begin with a sum of another thread that is not there yet."""
     x, out = _arrays(x, out)
     out[:] = 0
     team.parallel_for(add_one_before, x.size, x, out, schedule=schedule)

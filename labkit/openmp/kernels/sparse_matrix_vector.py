@@ -39,10 +39,12 @@ class SparseMatrix:
     """
 
     def __init__(self, row_starts, columns, values, num_columns: int):
-        row_starts, columns = vector("row_starts", row_starts, dtype=np.int64), vector("columns", columns, dtype=np.int64)
+        row_starts = vector("row_starts", row_starts, dtype=np.int64)
+        columns = vector("columns", columns, dtype=np.int64)
         self.num_columns = whole_number("num_columns", num_columns, 0)
         self.values = vector("values", values, columns.size)
-        if row_starts.size == 0 or row_starts[0] != 0 or row_starts[-1] != columns.size or (np.diff(row_starts) < 0).any():
+        ends = row_starts[[0, -1]].tolist() if row_starts.size else None
+        if ends != [0, columns.size] or (np.diff(row_starts) < 0).any():
             raise UsageError(
                 f"row_starts begins with 0, does not fall, and ends with the number of entries, {columns.size}: "
                 "see numpy.cumsum of the rows' lengths."
@@ -210,7 +212,7 @@ LADDERS = (
         (
             Version("serial", sparse_matrix_vector_serial, True, "One thread."),
             Version("race", sparse_matrix_vector_race, False, "Wrong: threads in one row overwrite each other's sums."),
-            Version("static", sparse_matrix_vector_static, True, "Slow: who has the long rows works while others wait."),
+            Version("static", sparse_matrix_vector_static, True, "Slow: who has the long rows works, others wait."),
             Version("dynamic", sparse_matrix_vector_dynamic, True, "Balanced, except for a row longer than a share."),
             Version("fast", sparse_matrix_vector_fast, True, "Equal numbers of entries; rows are cut where need be."),
         ),

@@ -5,7 +5,7 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.openmp.kernels.cholesky import cholesky_graph, cholesky_phases, cholesky_serial
-from labkit.openmp.kernels.cholesky_plan import cholesky_plan, edges, levels, most_parallel
+from labkit.openmp.kernels.cholesky_plan import BlockTask, cholesky_plan, edges, levels, most_parallel
 from labkit.openmp.kernels.fibonacci import fibonacci_fast, fibonacci_naive, fibonacci_serial
 from labkit.openmp.kernels.merge_sort import merge_sort_cutoff, merge_sort_fast, merge_sort_serial
 from labkit.openmp.kernels.quicksort import quicksort_fast, quicksort_serial
@@ -15,9 +15,11 @@ TEAM = Team(3)
 N = 20_000
 SORTS = (merge_sort_serial, merge_sort_cutoff, merge_sort_fast, quicksort_serial, quicksort_fast)
 ORDERS = {
-    "sorted": np.arange(N), "reversed": np.arange(N)[::-1].copy(), "equal": np.full(N, 7), "two values": np.arange(N) % 2,
+    "sorted": np.arange(N), "reversed": np.arange(N)[::-1].copy(), "equal": np.full(N, 7),
+    "two values": np.arange(N) % 2,
     "organ pipe": np.minimum(np.arange(N), np.arange(N)[::-1]), "saw": np.arange(N) % 37,
-    "extremes": np.array([2**63 - 1, -(2**63), 0, 2**63 - 1] * 500), "one": np.array([5]), "none": np.array([], np.int64),
+    "extremes": np.array([2**63 - 1, -(2**63), 0, 2**63 - 1] * 500), "one": np.array([5]),
+    "none": np.array([], np.int64),
 }  # fmt: skip
 
 
@@ -66,7 +68,8 @@ def test_the_plan_computes_the_factor_whole_blocks_at_a_time(n):
     size = 3
     b = np.random.default_rng(n).standard_normal((n * size, n * size))
     a = b @ b.T + np.eye(n * size)
-    blocks = {(i, j): a[i * size : (i + 1) * size, j * size : (j + 1) * size].copy() for i in range(n) for j in range(i + 1)}
+    spans = [slice(i * size, (i + 1) * size) for i in range(n)]
+    blocks = {(i, j): a[spans[i], spans[j]].copy() for i in range(n) for j in range(i + 1)}
     for task in cholesky_plan(n):
         read = [blocks[place] for place in task.reads]
         block = blocks[task.writes]
@@ -78,7 +81,7 @@ def test_the_plan_computes_the_factor_whole_blocks_at_a_time(n):
             blocks[task.writes] = block - read[0] @ read[-1].T
     right = np.linalg.cholesky(a)
     for (i, j), block in blocks.items():
-        np.testing.assert_allclose(block, right[i * size : (i + 1) * size, j * size : (j + 1) * size], atol=1e-9)
+        np.testing.assert_allclose(block, right[spans[i], spans[j]], atol=1e-9)
 
 
 @pytest.mark.parametrize("n", range(8))
@@ -87,7 +90,7 @@ def test_numbers_of_tasks_and_levels(n):
     assert len(plan) == n * (n + 1) * (n + 2) // 6
     kinds = [task.kind for task in plan]
     assert (kinds.count("factor"), kinds.count("solve")) == (n, n * (n - 1) // 2)
-    assert not n or max(levels(plan)) + 1 == 3 * n - 2  # factor, solve, update for each step, but only a factor at the end
+    assert not n or max(levels(plan)) + 1 == 3 * n - 2  # the last step is a factor alone
     assert most_parallel(plan) == pytest.approx(len(plan) / (3 * n - 2) if n else 0)
 
 
@@ -106,6 +109,20 @@ def test_edges_order_all_that_conflict_and_nothing_else():
                 assert reach[i, j], (str(first), str(second))
             else:
                 assert (i, j) not in edges(plan)
+
+
+def test_edges_of_plans_with_conflicts_of_every_kind():
+    def task(writes, *reads):
+        return BlockTask("update", 0, (writes, 0), tuple((block, 0) for block in reads))
+
+    assert edges([task(0), task(1, 0)]) == ((0, 1),)  # reads what was written
+    assert edges([task(1, 0), task(0)]) == ((0, 1),)  # writes what is still read
+    assert edges([task(0), task(0)]) == ((0, 1),)  # writes what was written
+    assert edges([task(1, 0), task(2, 0), task(3)]) == ()  # two that read
+    assert edges([task(0), task(1, 0), task(2, 0), task(0), task(3, 0)]) == (
+        (0, 1), (0, 2), (0, 3), (1, 3), (2, 3), (3, 4),
+    )  # fmt: skip
+    assert edges([]) == levels([]) == ()
 
 
 @pytest.mark.parametrize(("n", "block_size"), [(1, 1), (10, 3), (64, 64), (65, 64), (100, 7), (50, 1000)])
