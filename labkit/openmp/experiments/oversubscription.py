@@ -91,7 +91,7 @@ def default_threads(num_cores: int) -> tuple[int, ...]:
 
 def oversubscription_curve(
     num_threads: Sequence[int] | None = None, *, num_phases: int = 5, work_s: float = WORK_S, num_rounds: int = 7,
-    limit_s: float = 2.0, progress: Progress = silent,
+    limit_s: float = 1.2, progress: Progress = silent,
 ) -> OversubscriptionCurve:
     """Measure the same work on different numbers of threads.
 

@@ -283,11 +283,10 @@ def _runner(version: str, num_threads: int, num_updates: int) -> Callable[[], in
 
     def run() -> int:
         total[0] = 0
-        if version == "critical":
-            team.parallel(kernels.add_in_critical, values, total)
+        if version == "atomic":
+            team.parallel_for(kernels.add_atomically, num_updates, values, total)
         else:
-            kernel = kernels.add_atomically if version == "atomic" else kernels.add_unsafely
-            team.parallel_for(kernel, num_updates, values, total)
+            team.parallel(kernels.race if version == "unsafe" else kernels.add_in_critical, values, total)
         return int(total[0])
 
     return run
