@@ -22,7 +22,7 @@ from labkit.openmp.experiments.rounds import MOST_ROUNDS, Progress, clocked, in_
 
 MOST_THREADS = 512
 MOST_UPDATES = 10_000_000
-MOST_CRITICAL_UPDATES = 100_000
+MOST_CRITICAL_UPDATES = 20_000
 SAFE = ("critical", "atomic", "reduction", "reproducible")
 MOST_RUNS_UNTIL_SEEN = 5  # times the runs that were asked for, until a race has shown itself
 
@@ -204,7 +204,7 @@ def watch_race(
 
 
 def sum_costs(
-    num_threads: int = 2, num_updates: int = 200_000, *, num_rounds: int = 15, limit_s: float = 2.5,
+    num_threads: int = 2, num_updates: int = 200_000, *, num_rounds: int = 60, limit_s: float = 1.5,
     progress: Progress = silent,
 ) -> SumCosts:
     """The sum of :func:`watch_race` done right in four ways, and in a serial loop: what does an update cost?
@@ -214,7 +214,7 @@ def sum_costs(
     num_threads : int
         1 to 512.
     num_updates : int
-        1 to 10 million; with critical sections at most 100 000.
+        1 to 10 million; with critical sections at most 20 000.
     num_rounds : int
         Versions are run in turn, so many times.
     limit_s : float
