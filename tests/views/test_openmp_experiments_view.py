@@ -12,7 +12,8 @@ from labkit.openmp.experiments.interpreter import LockReport
 from labkit.openmp.experiments.kernel_points import KernelPoint
 from labkit.openmp.experiments.layers import Layers, LayersReport
 from labkit.openmp.experiments.oversubscription import OversubscriptionCurve
-from labkit.openmp.experiments.races import RaceReport, SumCosts
+from labkit.openmp.experiments.races import RaceReport
+from labkit.openmp.experiments.sum_costs import SumCosts
 from labkit.views.kernel_points import label_places, measured_roofline_figure, points_layout
 from labkit.views.openmp_experiments import LINE_HEIGHT, TITLE_WIDTH, titled_layout
 from labkit.views.openmp_false_sharing import false_sharing_figure, false_sharing_layout

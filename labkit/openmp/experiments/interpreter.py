@@ -175,7 +175,7 @@ def _loops(way: str, p: int, pool: ThreadPoolExecutor) -> tuple[Callable[[int], 
     if way in ("Python", "NumPy"):
         share = add_in_python if way == "Python" else add_with_numpy
     else:
-        from labkit.openmp.experiments.remainders import add_remainders, add_remainders_with_lock
+        from labkit.openmp.experiments.compiled.remainders import add_remainders, add_remainders_with_lock
 
         share = add_remainders_with_lock if way == "compiled, keeps the lock" else add_remainders
     if way == "Team":

@@ -89,7 +89,7 @@ def measure_schedule(
     >>> measured.run.thread_nums.tolist(), measured.is_right
     ([0, 1, 0, 1, 0], True)
     """
-    from labkit.openmp.experiments.work import spend_iterations, steps_of
+    from labkit.openmp.experiments.compiled.work import spend_iterations, steps_of
     from labkit.openmp.team import Team
 
     schedule = Schedule.parse(schedule)
