@@ -27,8 +27,8 @@ WAYS = {
     "Team": "the same kernel on OpenMP's threads",
 }
 # Iterations of the loop, so that each way takes some milliseconds on one thread.
-NUM_ITERATIONS = {"Python": 150_000, "NumPy": 2_000_000}
-NUM_COMPILED_ITERATIONS = 3_000_000
+NUM_ITERATIONS = {"Python": 150_000, "NumPy": 4_000_000}
+NUM_COMPILED_ITERATIONS = 10_000_000
 BLOCK = 16_384  # elements that NumPy works on at once
 
 

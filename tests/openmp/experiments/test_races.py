@@ -88,7 +88,7 @@ def test_wrong_results_are_counted(monkeypatch):
 
 
 def test_costs_of_an_update():
-    times = {"serial": np.array([3e-6, 1e-6]), "critical": np.array([8e-6, 5e-6])}
+    times = {"serial": np.array([3e-6, 1e-6, 0.5e-6]), "critical": np.array([8e-6, 5e-6, 1e-6])}
     costs = SumCosts(2, 2, {"serial": 1000, "critical": 100}, times, {})
     assert costs.update_ns("serial") == pytest.approx(1) and costs.update_ns("critical") == pytest.approx(50)
     assert costs.ratio("critical") == pytest.approx(50)
