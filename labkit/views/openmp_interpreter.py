@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from labkit.views.openmp_experiments import bar_figure, upright_line
-from labkit.views.theme import SERIES
+from labkit.views.theme import INK, SERIES
 
 if TYPE_CHECKING:
     from labkit.openmp.experiments.interpreter import LockReport
@@ -40,7 +40,10 @@ def lock_layout(report: LockReport) -> LockLayout:
 
 
 def lock_figure(report: LockReport) -> go.Figure:
-    """Speed-up of each way on the threads, green where threads help; lines at 1 and at what is possible."""
+    """Speed-up of each way on the threads, green where threads help; lines at 1 and at what is possible.
+
+    All bars are grey when other processes used the cores meanwhile.
+    """
     layout = lock_layout(report)
     texts = [f"{speedup:.2f}" for speedup in layout.speedups]
     hovers = [
@@ -48,7 +51,10 @@ def lock_figure(report: LockReport) -> go.Figure:
         f"{report.num_threads} threads: {report.parallel_s[way].min() * 1e3:.3g} ms"
         for way, name in zip(report.serial_s, layout.names, strict=True)
     ]
-    colours = [SERIES[2] if speedup >= USEFUL else SERIES[1] for speedup in layout.speedups]
+    # On a busy machine two threads get more of it than one does, which is no speed-up: no judgement then.
+    colours = [
+        INK if report.busy else SERIES[2] if speedup >= USEFUL else SERIES[1] for speedup in layout.speedups
+    ]
     most = max(layout.ideal, *layout.speedups, 1.0)
     axis = {
         "title": {"text": f"speed-up on {report.num_threads} thread{'' if report.num_threads == 1 else 's'}"},

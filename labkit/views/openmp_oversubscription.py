@@ -79,7 +79,10 @@ def oversubscription_figure(curve: OversubscriptionCurve) -> go.Figure:
     axis = base["template"].layout.xaxis.to_plotly_json()
     last = int(layout.num_threads[-1])
     air = max(0.04 * (last - 1), 0.3)
-    across = {"range": [1 - air, last + air], "title": {"text": "threads"}, "tickformat": "d", "nticks": 8}
+    across = {
+        "range": [1 - air, last + air], "title": {"text": "threads"}, "tick0": 1,
+        "dtick": max(1, math.ceil((last - 1) / 7)),
+    }
     every = np.concatenate(list(layout.throughput.values()))
     costs = [value for values in layout.barrier_us.values() for value in values if value is not None] or [1.0]
     cost_range = _decades(min(costs), max(costs))

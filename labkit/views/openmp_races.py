@@ -13,7 +13,8 @@ from labkit.views.openmp_experiments import bar_figure, titled_layout
 from labkit.views.theme import INK, SERIES
 
 if TYPE_CHECKING:
-    from labkit.openmp.experiments.races import RaceReport, SumCosts
+    from labkit.openmp.experiments.races import RaceReport
+    from labkit.openmp.experiments.sum_costs import SumCosts
 
 NUM_BINS = 40
 WRONG, RIGHT = SERIES[1], SERIES[2]

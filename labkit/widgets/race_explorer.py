@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipywidgets as widgets
 
 from labkit.errors import UsageError
-from labkit.openmp.experiments.races import RaceReport, SumCosts, sum_costs, watch_race
+from labkit.openmp.experiments.races import RaceReport, watch_race
 from labkit.openmp.experiments.rounds import usable_cores
+from labkit.openmp.experiments.sum_costs import SumCosts, sum_costs
 from labkit.views.openmp_races import cost_figure, race_figure
 from labkit.widgets.experiment import Experiment
 

@@ -16,7 +16,8 @@ from labkit.views.theme import INK, time_text, time_unit
 from labkit.widgets.experiment import Experiment
 
 LABEL = "Run on real threads"
-SHORT_S = 0.1  # loops with less work are run several times
+WORK_S = 0.3  # of all rounds together, on one thread
+MOST_ROUNDS = 25
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +60,7 @@ class ScheduleOnThreads(Experiment):
 
     def _measure_plan(self, progress) -> Outcome:
         plan = self._plan()
-        num_rounds = 5 if plan.costs_s.sum() < SHORT_S else 1
+        num_rounds = min(max(int(WORK_S / max(plan.costs_s.sum(), 1e-6)), 1), MOST_ROUNDS)
         measured = measure_schedule(
             plan.schedule, plan.costs_s, plan.simulated.num_threads, num_rounds=num_rounds, progress=progress
         )

@@ -192,7 +192,7 @@ def _checked_paddings(paddings_bytes) -> list[int]:
 
 def _action(kind: str, p: int, padding: int, n: int, is_right: list, overlaps: list) -> Callable[[], float]:
     """A function that lets all threads count to ``n``, checks their counters, and returns the time in s."""
-    from labkit.openmp.experiments.counting import count_atomically, count_plainly
+    from labkit.openmp.experiments.compiled.counting import count_atomically, count_plainly
     from labkit.openmp.team import Team
 
     team, stride = Team(p), padding // COUNTER_BYTES

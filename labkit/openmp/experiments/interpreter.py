@@ -27,8 +27,8 @@ WAYS = {
     "Team": "the same kernel on OpenMP's threads",
 }
 # Iterations of the loop, so that each way takes some milliseconds on one thread.
-NUM_ITERATIONS = {"Python": 150_000, "NumPy": 2_000_000}
-NUM_COMPILED_ITERATIONS = 3_000_000
+NUM_ITERATIONS = {"Python": 150_000, "NumPy": 4_000_000}
+NUM_COMPILED_ITERATIONS = 10_000_000
 BLOCK = 16_384  # elements that NumPy works on at once
 
 
@@ -175,7 +175,7 @@ def _loops(way: str, p: int, pool: ThreadPoolExecutor) -> tuple[Callable[[int], 
     if way in ("Python", "NumPy"):
         share = add_in_python if way == "Python" else add_with_numpy
     else:
-        from labkit.openmp.experiments.remainders import add_remainders, add_remainders_with_lock
+        from labkit.openmp.experiments.compiled.remainders import add_remainders, add_remainders_with_lock
 
         share = add_remainders_with_lock if way == "compiled, keeps the lock" else add_remainders
     if way == "Team":

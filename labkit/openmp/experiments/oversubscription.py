@@ -91,7 +91,7 @@ def default_threads(num_cores: int) -> tuple[int, ...]:
 
 def oversubscription_curve(
     num_threads: Sequence[int] | None = None, *, num_phases: int = 5, work_s: float = WORK_S, num_rounds: int = 7,
-    limit_s: float = 2.0, progress: Progress = silent,
+    limit_s: float = 1.2, progress: Progress = silent,
 ) -> OversubscriptionCurve:
     """Measure the same work on different numbers of threads.
 
@@ -124,7 +124,7 @@ def oversubscription_curve(
     >>> curve.num_wrong, curve.median_s("yielding").shape
     (0, (2,))
     """
-    from labkit.openmp.experiments.work import steps_of, steps_per_second
+    from labkit.openmp.experiments.compiled.work import steps_of, steps_per_second
 
     cores = usable_cores()
     if isinstance(num_threads, int):
@@ -154,7 +154,7 @@ def oversubscription_curve(
 
 def _expected(num_phases: int, num_units: int, steps: int) -> int:
     """The sum that all threads together come to: phase by phase, unit by unit, on one thread."""
-    from labkit.openmp.experiments.work import spend_iterations
+    from labkit.openmp.experiments.compiled.work import spend_iterations
 
     return num_phases * int(spend_iterations(0, num_units, np.full(num_units, steps)))
 
@@ -163,7 +163,7 @@ def _action(
     way: str, p: int, num_phases: int, num_units: int, steps: int, expected: int, is_right: list
 ) -> Callable[[], float]:
     """A function that does the work once and returns the time in s."""
-    from labkit.openmp.experiments.phases import LOOKS, work_in_phases
+    from labkit.openmp.experiments.compiled.phases import LOOKS, work_in_phases
     from labkit.openmp.team import Team
 
     team, units, looks = Team(p), np.full(num_units, steps), LOOKS[way]

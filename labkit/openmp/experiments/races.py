@@ -3,9 +3,7 @@
 ``total += value`` is three steps: read the total, add, write it back. When two threads read the same total, both write
 back the same sum, and one of the additions is gone. How many are lost is another number in every run.
 
-What makes it right is measured beside it, as time per addition: a critical section (one thread at a time), an atomic
-addition (the processor does the three steps as one), a reduction (each thread has a total of its own, and these are
-added at the end), and a reduction whose order of additions does not depend on the threads.
+What makes it right, and what that costs, is in :mod:`.sum_costs`.
 """
 
 from __future__ import annotations
@@ -18,12 +16,10 @@ import numpy as np
 
 from labkit.hardware.timing import Contention
 from labkit.openmp.checks import seconds, whole_number
-from labkit.openmp.experiments.rounds import MOST_ROUNDS, Progress, clocked, in_rounds, silent, usable_cores
+from labkit.openmp.experiments.rounds import MOST_ROUNDS, Progress, silent, usable_cores
 
 MOST_THREADS = 512
 MOST_UPDATES = 10_000_000
-MOST_CRITICAL_UPDATES = 100_000
-SAFE = ("critical", "atomic", "reduction", "reproducible")
 MOST_RUNS_UNTIL_SEEN = 5  # times the runs that were asked for, until a race has shown itself
 
 
@@ -87,7 +83,7 @@ class RaceReport:
         >>> RaceReport(2, 2, 100, np.array([100, 60, 80, 80]), np.ones(4)).words()
         '3 of 4 runs on 2 threads are wrong: the worst lost 40 of 100 updates.'
         """
-        runs = f"{self.num_runs:,} run{'' if self.num_runs == 1 else 's'} on {_threads(self.num_threads)}"
+        runs = f"{self.num_runs:,} run{'' if self.num_runs == 1 else 's'} on {threads_text(self.num_threads)}"
         if self.was_seen:
             return (
                 f"{self.num_wrong:,} of {runs} {'is' if self.num_wrong == 1 else 'are'} wrong: the worst lost "
@@ -102,44 +98,6 @@ class RaceReport:
         else:
             why = "the threads did not meet"
         return f"No race was seen in {runs}: {why}. It is there all the same: try more runs, or more updates."
-
-
-@dataclass(frozen=True, eq=False)
-class SumCosts:
-    """Versions of the same sum, and what an update costs in each.
-
-    Attributes
-    ----------
-    num_threads, num_cores : int
-    num_updates : dict of str to int
-        By version: critical sections may be given fewer.
-    times_s : dict of str to ndarray of float64
-        By version (``serial``, ``critical``, ``atomic``, ``reduction``, ``reproducible``) the time of the whole sum,
-        round by round.
-    num_wrong : dict of str to int
-        By version: rounds with a wrong result.
-    busy : bool
-    """
-
-    num_threads: int
-    num_cores: int
-    num_updates: dict[str, int]
-    times_s: dict[str, np.ndarray]
-    num_wrong: dict[str, int]
-    busy: bool = False
-
-    def update_ns(self, version: str) -> float:
-        """Time of the sum over the number of updates, in ns; the best round, which others have disturbed least."""
-        return float(self.times_s[version].min()) / self.num_updates[version] * 1e9
-
-    def ratio(self, version: str) -> float:
-        """Cost of an update, over that of the serial loop."""
-        return self.update_ns(version) / self.update_ns("serial")
-
-    @property
-    def all_right(self) -> bool:
-        """Whether every result of every version was right."""
-        return not any(self.num_wrong.values())
 
 
 def watch_race(
@@ -184,8 +142,8 @@ def watch_race(
     n = whole_number("num_updates", num_updates, 1, MOST_UPDATES)
     num_runs = whole_number("num_runs", num_runs, 1, MOST_ROUNDS)
     limit_s = seconds("limit_s", limit_s)
-    progress(f"race on {_threads(p)}: getting ready ...")
-    run = _runner("unsafe", p, n)
+    progress(f"race on {threads_text(p)}: getting ready ...")
+    run = runner("unsafe", p, n)
     run()
     most_runs = num_runs if p == 1 else num_runs * MOST_RUNS_UNTIL_SEEN
     results, times = [], []
@@ -193,7 +151,7 @@ def watch_race(
     with Contention() as contention:
         while True:
             if len(results) % max(num_runs // 4, 1) == 0:
-                progress(f"race on {_threads(p)}: run {len(results) + 1} ...")
+                progress(f"race on {threads_text(p)}: run {len(results) + 1} ...")
             start = time.perf_counter()
             results.append(run())
             times.append(time.perf_counter() - start)
@@ -203,72 +161,9 @@ def watch_race(
     return RaceReport(p, usable_cores(), n, np.array(results), np.array(times), contention.busy)
 
 
-def sum_costs(
-    num_threads: int = 2, num_updates: int = 200_000, *, num_rounds: int = 15, limit_s: float = 2.5,
-    progress: Progress = silent,
-) -> SumCosts:
-    """The sum of :func:`watch_race` done right in four ways, and in a serial loop: what does an update cost?
-
-    Parameters
-    ----------
-    num_threads : int
-        1 to 512.
-    num_updates : int
-        1 to 10 million; with critical sections at most 100 000.
-    num_rounds : int
-        Versions are run in turn, so many times.
-    limit_s : float
-        No round is begun later.
-    progress : callable
-
-    Returns
-    -------
-    SumCosts
-
-    Raises
-    ------
-    UsageError
-        Sizes out of range.
-
-    Notes
-    -----
-    The serial loop and the reductions keep their totals in a register, and the compiler adds several values at once:
-    that is what is possible when nothing is shared. The times contain the launch of the threads (about a microsecond).
-
-    Examples
-    --------
-    >>> costs = sum_costs(2, 2_000, num_rounds=2)
-    >>> costs.all_right, costs.ratio("serial")
-    (True, 1.0)
-    """
-    p = whole_number("num_threads", num_threads, 1, MOST_THREADS)
-    n = whole_number("num_updates", num_updates, 1, MOST_UPDATES)
-    limit_s = seconds("limit_s", limit_s)
-    versions = ("serial", *SAFE)
-    num_wrong = dict.fromkeys(versions, 0)
-    sizes = {version: min(n, MOST_CRITICAL_UPDATES) if version == "critical" else n for version in versions}
-
-    def action(version: str) -> Callable[[], float]:
-        run, size = _runner(version, p, sizes[version]), sizes[version]
-
-        def once() -> float:
-            result = []
-            duration_s = clocked(lambda: result.append(run()))
-            num_wrong[version] += result[0] != size
-            return duration_s
-
-        return once
-
-    times_s, busy = in_rounds(
-        {version: action(version) for version in versions}, num_rounds, limit_s=limit_s, progress=progress,
-        what=f"sums on {_threads(p)}",
-    )
-    return SumCosts(p, usable_cores(), sizes, times_s, num_wrong, busy)
-
-
-def _runner(version: str, num_threads: int, num_updates: int) -> Callable[[], int]:
-    """A function that does the sum once and returns what came out."""
-    from labkit.openmp.experiments import race_kernels as kernels
+def runner(version: str, num_threads: int, num_updates: int) -> Callable[[], int]:
+    """A function that does the sum of ones once, in one of the versions, and returns what came out."""
+    from labkit.openmp.experiments.compiled import races as kernels
     from labkit.openmp.team import Team
 
     values, total = np.ones(num_updates, np.int64), np.zeros(8, np.int64)
@@ -283,15 +178,15 @@ def _runner(version: str, num_threads: int, num_updates: int) -> Callable[[], in
 
     def run() -> int:
         total[0] = 0
-        if version == "critical":
-            team.parallel(kernels.add_in_critical, values, total)
+        if version == "atomic":
+            team.parallel_for(kernels.add_atomically, num_updates, values, total)
         else:
-            kernel = kernels.add_atomically if version == "atomic" else kernels.add_unsafely
-            team.parallel_for(kernel, num_updates, values, total)
+            team.parallel(kernels.race if version == "unsafe" else kernels.add_in_critical, values, total)
         return int(total[0])
 
     return run
 
 
-def _threads(number: int) -> str:
+def threads_text(number: int) -> str:
+    """For example ``2 threads``."""
     return f"{number} thread{'' if number == 1 else 's'}"

@@ -14,6 +14,7 @@ from labkit.openmp.simulate import ScheduleRun
 
 MOST_WORK_S = 5.0  # of a loop on one thread
 MOST_ROUNDS = 100
+NUM_PIECES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class MeasuredSchedule:
     durations_s : tuple of float
         Of the loop, round by round.
     serial_s : float
-        The fastest round of the same loop on one thread, without chunks.
+        The fastest round of the same loop on one thread.
     num_cores : int
         That the threads could use.
     is_right : bool
@@ -88,7 +89,7 @@ def measure_schedule(
     >>> measured.run.thread_nums.tolist(), measured.is_right
     ([0, 1, 0, 1, 0], True)
     """
-    from labkit.openmp.experiments.work import spend_iterations, steps_of
+    from labkit.openmp.experiments.compiled.work import spend_iterations, steps_of
     from labkit.openmp.team import Team
 
     schedule = Schedule.parse(schedule)
@@ -102,8 +103,12 @@ def measure_schedule(
     team = Team(num_threads)
     progress(f"{schedule} on {team.num_threads} real threads: getting ready ...")
     steps = steps_of(costs_s)
-    expected = int(spend_iterations(0, len(steps), steps))
-    serial_s = min(clocked(lambda: spend_iterations(0, len(steps), steps)) for _ in range(num_rounds))
+    alone, piece = Team(1), f"static,{max(len(steps) // NUM_PIECES, 1)}"  # in pieces, between which it can be stopped
+    expected = alone.parallel_for(spend_iterations, len(steps), steps, schedule=piece, reduction="+")
+    serial_s = min(
+        clocked(lambda: alone.parallel_for(spend_iterations, len(steps), steps, schedule=piece, reduction="+"))
+        for _ in range(num_rounds)
+    )
     # Compiled, and the threads awake, before the first round.
     team.parallel_for(spend_iterations, team.num_threads, np.zeros(team.num_threads, np.int64), schedule=schedule,
                       reduction="+", trace=True)

@@ -38,7 +38,7 @@ def in_rounds(
     num_rounds : int
         1 or more.
     limit_s : float
-        No round is begun after so many seconds; the first is always done.
+        No round is begun later than that after the first; the first is always done.
     progress : callable
         Told in words, a few times.
     what : str
@@ -64,9 +64,9 @@ def in_rounds(
     num_rounds = whole_number("num_rounds", num_rounds, 1, MOST_ROUNDS)
     times: dict[object, list[float]] = {name: [] for name in actions}
     progress(f"{what}: getting ready ...")
-    deadline = time.monotonic() + limit_s
     for action in actions.values():
         action()
+    deadline = time.monotonic() + limit_s
     with Contention() as contention:
         for number in range(num_rounds):
             if number and time.monotonic() > deadline:

@@ -5,7 +5,7 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.openmp.experiments import false_sharing
-from labkit.openmp.experiments.counting import count_atomically, count_plainly
+from labkit.openmp.experiments.compiled.counting import count_atomically, count_plainly
 from labkit.openmp.experiments.false_sharing import (
     FalseSharingCurve,
     aligned_counters,

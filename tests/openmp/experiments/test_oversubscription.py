@@ -7,10 +7,10 @@ from numba import njit
 
 from labkit.errors import NotAvailableError, UsageError
 from labkit.openmp.experiments import layers
+from labkit.openmp.experiments.compiled.phases import AT_ONCE, patient_barrier
+from labkit.openmp.experiments.compiled.work import spend, spend_iterations, steps_of, steps_per_second
 from labkit.openmp.experiments.layers import Layers, LayersReport, layers_report
 from labkit.openmp.experiments.oversubscription import WAYS, OversubscriptionCurve, oversubscription_curve
-from labkit.openmp.experiments.phases import AT_ONCE, patient_barrier
-from labkit.openmp.experiments.work import spend, spend_iterations, steps_of, steps_per_second
 from labkit.openmp.intrinsics import load, num_threads, store, thread_num
 from labkit.openmp.team import Team
 

@@ -52,8 +52,8 @@ def test_wrong_results_are_noticed(monkeypatch):
     real = Team.parallel_for
 
     def wrong(team, *arguments, **options):
-        traced = real(team, *arguments, **options)
-        return TracedLoop(traced.result + 1, traced.run)
+        given = real(team, *arguments, **options)
+        return TracedLoop(given.result + 1, given.run) if isinstance(given, TracedLoop) else given
 
     monkeypatch.setattr(Team, "parallel_for", wrong)
     assert not measure_schedule("static", [1e-6] * 4, 2).is_right

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import njit
 
-from labkit.openmp.experiments.work import spend_iterations
+from labkit.openmp.experiments.compiled.work import spend_iterations
 from labkit.openmp.intrinsics import fetch_add, load, num_threads, store, thread_num, yield_core
 from labkit.openmp.shared import GOING_ON, STOP
 from labkit.openmp.sync import Released, static_block

@@ -5,7 +5,7 @@ from __future__ import annotations
 from numba import njit
 
 from labkit.openmp.intrinsics import fetch_add, load, store
-from labkit.openmp.sync import critical_enter, critical_exit, static_block
+from labkit.openmp.sync import barrier, critical_enter, critical_exit, static_block
 
 
 @njit(cache=True, nogil=True)
@@ -22,6 +22,14 @@ def add_unsafely(start, stop, values, total):
     """The race: between the load and the store another thread may have stored."""
     for i in range(start, stop):
         store(total, 0, load(total, 0) + values[i])
+
+
+@njit(cache=True)
+def race(team, values, total):
+    """All threads begin together: one that comes late would have nobody to race with."""
+    start, stop = static_block(values.size)
+    barrier(team)
+    add_unsafely(start, stop, values, total)
 
 
 @njit(cache=True)

@@ -1,0 +1,1 @@
+"""What the experiments run on threads: small compiled loops and bodies of parallel regions."""
