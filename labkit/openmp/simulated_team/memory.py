@@ -105,8 +105,7 @@ class Memory:
         """Races of an access with what was before at its element."""
         if cell.write is not None:
             number, moment, before = cell.write
-            both_atomic = before.kind is ATOMIC and now.kind is ATOMIC
-            if number != strand.number and not both_atomic and not strand.comes_after(number, moment):
+            if number != strand.number and not strand.comes_after(number, moment):
                 self._note(of, address, before, now)
         if now.kind is not READ:
             for number, (moment, before) in cell.reads.items():

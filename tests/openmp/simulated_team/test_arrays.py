@@ -60,6 +60,21 @@ def test_writes_are_told_at_the_elements_that_change():
     assert report.races[0].num_elements == 3 and report.races[0].element == "x[1, 2]"
 
 
+def test_an_index_from_the_end_is_the_same_element():
+    def both_ends(team, x):
+        x[-1 if thread_num() else 3] = 1.0
+
+    report = SimulatedTeam(2).parallel(both_ends, np.zeros(4))
+    assert [race.element for race in report.races] == ["x[3]"]
+
+
+def test_an_update_of_a_slice_reads_and_writes_it_once():
+    def update(team, x):
+        x[1:3] += 2
+
+    assert one_thread(update, np.zeros(5)).num_accesses == (4,)
+
+
 def test_an_update_of_a_slice_is_not_one_step():
     def all_add(team, x):
         x[:] += 1

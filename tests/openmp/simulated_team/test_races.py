@@ -182,6 +182,19 @@ def test_single_without_a_barrier_orders_nothing():
     assert SimulatedTeam(4, seed=2).parallel(prepare, np.zeros(1), out, False).races
 
 
+def test_single_is_for_whoever_comes_first_and_for_one():
+    def count(team, taken):
+        for k in range(3):
+            if single(team):
+                taken[k] = thread_num()
+            barrier(team)
+
+    found = np.full((20, 3), -1)
+    for seed in range(20):
+        assert SimulatedTeam(3, seed=seed).parallel(count, found[seed]).is_clean
+    assert set(found.ravel()) == {0, 1, 2}
+
+
 def test_aliases_of_an_array_are_the_same_memory():
     def shifted(team, left, right):
         left[thread_num()] = right[thread_num()]
