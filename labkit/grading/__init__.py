@@ -15,6 +15,7 @@ An exercise is a folder, ``exercises/<topic>/<name>/``::
 ``answers.py``          the source of an answer, from a notebook's cells or a file
 ``judge.py``            ``judge(exercise, source)`` returns a ``Verdict``
 ``case_outcomes.py``    what came of one case, in a sentence
+``threads.py``          cases for a team of threads: races, deadlocks, costs
 ``compare.py``          a value against the expected one
 ``confinement/``        what a process that runs an answer may do
 ``remote/``             ranks in processes of their own, on the simulator of this process

@@ -17,6 +17,11 @@ from labkit.mpi.collectives.registry import find
 from labkit.mpi.cost import COSTS
 from labkit.mpi.point_to_point.deadlocks import ring_shift_odd_even, ring_shift_sendrecv, ring_shift_unsafe
 from labkit.mpi.point_to_point.decomposition import block_range, process_grid
+from labkit.openmp.scaling import amdahl
+from labkit.openmp.schedule import chunks
+from labkit.openmp.simulate import simulate_schedule
+from labkit.openmp.simulated_team.constructs import barrier, static_block, thread_num
+from labkit.openmp.simulated_team.team import SimulatedTeam
 
 WRITTEN = [lesson.name for lesson in LESSONS if lesson.exists]
 
@@ -98,9 +103,28 @@ def doubling_time():
     return simulated(16, lambda comm: allreduce(comm, np.ones(125), np.empty(125))).time_s * 1e6
 
 
+def least_distance():
+    """Of counters of type int32 of which no two are in a line."""
+
+    def count(team, counters, distance):
+        counters[distance * thread_num()] += 1
+
+    return next(d for d in range(1, 100) if not SimulatedTeam(4).parallel(count, np.zeros(400, np.int32), d).shared_lines)
+
+
+def price_of_chunks():
+    times = [simulate_schedule(s, np.full(10_000, 10e-9), 4, chunk_s=50e-9).duration_s for s in ("dynamic,1", "static")]
+    return times[0] / times[1]
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
+    ("03_threads", "triangle-static"): lambda: simulate_schedule("static", np.arange(1.0, 101.0), 4).load_imbalance,
+    ("03_threads", "price-of-chunks"): price_of_chunks,
+    ("03_threads", "guided-count"): lambda: len(chunks("guided", 20, 2)),
+    ("03_threads", "five-percent"): lambda: amdahl(16, 0.05),
+    ("03_threads", "a-line-each"): least_distance,
     ("04_point_to_point", "one-message"): one_message,
     ("04_point_to_point", "pack"): pack,
     ("04_point_to_point", "eager-count"): largest_that_passes,
@@ -130,6 +154,37 @@ def test_numbers_in_the_explanations_are_so():
 
 
 # -- what the choices claim -------------------------------------------------------------------------
+
+
+def test_lost_updates_leave_anything_from_two_to_all():
+    """All interleavings of two threads that add 1 three times each, by their states."""
+    steps, seen = 3, set()
+    waiting = [(0, (0, None), (0, None))]  # x, and of each thread: additions done, what it has read
+    while waiting:
+        state = waiting.pop()
+        if state in seen:
+            continue
+        seen.add(state)
+        x, *threads = state
+        for me, (done, has_read) in enumerate(threads):
+            if done == steps:
+                continue
+            after = list(threads)
+            after[me] = (done, x) if has_read is None else (done + 1, None)
+            waiting.append((x if has_read is None else has_read + 1, *after))
+    ends = {x for x, (one, _), (other, _) in seen if one == other == steps}
+    assert ends == set(range(2, 2 * steps + 1))
+
+
+def test_a_barrier_that_one_of_four_passes_by():
+    def body(team, n):
+        start, stop = static_block(n)
+        if start < stop:
+            barrier(team)
+
+    verdict = SimulatedTeam(4).parallel(body, 3).deadlock
+    assert verdict.count("waits at a barrier") == 3 and "thread 3 has left" in verdict
+    assert SimulatedTeam(4).parallel(body, 4).is_clean
 
 
 def test_the_late_rank_delays_its_right_neighbour_only():

@@ -60,6 +60,7 @@ exercise = Exercise(
         "prefix sums: their plain sums are enough, and those can be calculated by all threads at the same time.",
         "First pass: each thread adds up its block and writes sums[thread_num()]. Barrier. Second pass: each thread adds "
         "up sums[0] to sums[thread_num() - 1], and from there goes through its block and fills out.",
+        "start, stop = static_block(x.size)\nmine = 0.0\nfor i in range(start, stop):\n    mine += x[i]\n"
         "sums[thread_num()] = mine\nbarrier(team)\nso_far = 0.0\nfor k in range(thread_num()):\n    so_far += sums[k]\n"
         "for i in range(start, stop):\n    so_far += x[i]\n    out[i] = so_far",
     ),

@@ -45,8 +45,8 @@ exercise = Exercise(
         "addition is lost. What could a thread do alone, without touching what others touch?",
         "A variable of the function, such as mine = 0.0, belongs to one thread. Add up the block there; then one "
         "addition a thread to total[0] is left. Only that one has to be protected.",
-        "mine = 0.0\nfor i in range(start, stop):\n    mine += x[i]\ncritical_enter(team)\ntotal[0] += mine\n"
-        "critical_exit(team)",
+        "start, stop = static_block(x.size)\nmine = 0.0\nfor i in range(start, stop):\n    mine += x[i]\n"
+        "critical_enter(team)    # only one thread at a time is between the two\ntotal[0] += mine\ncritical_exit(team)",
     ),
     slips=(
         *common_slips(),

@@ -21,7 +21,8 @@ the rank's side      ``rank.py``, the communicator; ``requests.py``; ``arguments
 the judge's side     ``server.py``, one rank's calls; ``given.py``, their arguments, checked; ``outgoing.py``;
                      ``unopened.py``, objects and operations of the answer; ``ledger.py``, memory
 processes            ``ranks.py`` starts and ends them; ``zygote.py`` forks them, ``sandboxed.py`` starts that
-                     one, ``kept.py`` keeps it; ``counted.py``, arrays that count passes through memory
+                     one, ``kept.py`` keeps it; ``counted.py``, arrays that count passes through memory;
+                     ``team.py``, calls with a team of threads
 real MPI ranks       ``real.py`` starts and ends them; ``real_rank.py`` is one of them
 ===================  ==================================================================================
 

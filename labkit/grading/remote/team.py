@@ -8,11 +8,13 @@ by the judge. On real threads kernels are compiled, which is prepared before thi
 from __future__ import annotations
 
 import importlib
+import sys
 
 from labkit.errors import DeadlockError, KernelError
 from labkit.grading.remote.calls import TEAM
 
 MOST_TOLD = 5
+FORGOTTEN = ("numba", "llvmlite", "labkit.openmp")
 NEEDED = ("tasks", "team", "forked", "simulate", "simulated_team.team", "simulated_team.loops")
 
 
@@ -42,6 +44,12 @@ def prepare() -> None:
         return x[start:stop].sum()
 
     warm.compile((numba.int64[::1], numba.float64[::1]))
+
+
+def forget() -> None:
+    """Let Numba be as it is where nobody has prepared it: the points of an answer do not depend on those before it."""
+    for name in [name for name in sys.modules if name.startswith(FORGOTTEN)]:
+        del sys.modules[name]
 
 
 class TeamCall:

@@ -48,7 +48,8 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
             os._exit(0)
         if order[0] == "ranks":
             _, numbers, source, function, options = order
-            if options.pop("has_team", False):
+            has_team = options.pop("has_team", False)
+            if has_team:
                 prepare_team()
             fds = []
             while len(fds) < len(numbers):
@@ -57,6 +58,8 @@ def main(control_fd: int, fds_fd: int, readable: list[str], hidden: list[str]) -
             for number, fd in zip(numbers, fds, strict=True):
                 pid = os.fork()
                 if pid == 0:
+                    if not has_team:
+                        team.forget()
                     be_a_rank(fd, sink, source, function, confinement, options)
                 living[number] = pid
                 os.close(fd)

@@ -10,7 +10,7 @@ import greenlet
 from labkit.openmp.simulated_team.memory import user_frame
 from labkit.openmp.simulated_team.strands import Strand
 
-MOST_STEPS = 5_000_000
+MOST_STEPS = 2_000_000
 
 
 class Released(BaseException):

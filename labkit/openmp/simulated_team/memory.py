@@ -27,16 +27,20 @@ class Allocation:
     def __init__(self, array: np.ndarray, name: str):
         self.array, self.name = array, name
         self.address = address_of(array)
+        root = array
+        while isinstance(root.base, np.ndarray):
+            root = root.base
+        self.begin = address_of(root)  # of the whole array, whose view this may be: taken as the begin of a cache line
         self.num_outside = 0  # accesses when no region ran
 
     def place(self, address: int) -> tuple[int, ...]:
         """The indices of the element at an address."""
-        left, found = address - self.address, {}
-        for dim in sorted(range(self.array.ndim), key=lambda d: -abs(self.array.strides[d])):
-            stride = self.array.strides[dim]
-            found[dim] = left // stride if stride else 0
-            left -= found[dim] * stride
-        return tuple(found[dim] for dim in range(self.array.ndim))
+        strides, shape, found = self.array.strides, self.array.shape, {}
+        backwards = [stride < 0 for stride in strides]
+        left = address - self.address + sum((n - 1) * -s for n, s in zip(shape, strides, strict=True) if s < 0)
+        for dim in sorted(range(self.array.ndim), key=lambda d: -abs(strides[d])):
+            found[dim], left = divmod(left, abs(strides[dim])) if strides[dim] else (0, left)
+        return tuple(shape[dim] - 1 - found[dim] if backwards[dim] else found[dim] for dim in range(self.array.ndim))
 
     def element(self, address: int) -> str:
         """``"x[3]"``."""
@@ -87,7 +91,7 @@ class Memory:
             else:
                 cell.write = strand.number, strand.moment, found
                 cell.reads.clear()
-                line = id(of), (address - of.address) // LINE_BYTES
+                line = id(of), (address - of.begin) // LINE_BYTES
                 writes = self.lines.setdefault(line, {})
                 writes[strand.thread_num] = writes.get(strand.thread_num, 0) + 1
             if kind is ATOMIC:
@@ -101,8 +105,7 @@ class Memory:
         """Races of an access with what was before at its element."""
         if cell.write is not None:
             number, moment, before = cell.write
-            both_atomic = before.kind is ATOMIC and now.kind is ATOMIC
-            if number != strand.number and not both_atomic and not strand.comes_after(number, moment):
+            if number != strand.number and not strand.comes_after(number, moment):
                 self._note(of, address, before, now)
         if now.kind is not READ:
             for number, (moment, before) in cell.reads.items():
@@ -125,7 +128,7 @@ class Memory:
             if len(writes) > 1:
                 of = self.allocations[number]
                 size = of.array.itemsize
-                last = min((line + 1) * LINE_BYTES // size, of.array.size) - 1
+                last = (line + 1) * LINE_BYTES // size - 1
                 found.append(SharedLine(of.name, line * LINE_BYTES // size, last, tuple(sorted(writes.items()))))
         return tuple(found)
 

@@ -75,7 +75,7 @@ class SharedLine:
     ----------
     array : str
     first, last : int
-        Elements of it, counted in memory's order.
+        Elements that it has room for, counted in memory from the begin of the whole array.
     num_writes : tuple of (int, int)
         (thread, writes), by thread.
     """

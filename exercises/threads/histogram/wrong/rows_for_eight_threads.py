@@ -7,7 +7,7 @@ feedback: a fixed number of threads
 import numba
 import numpy as np
 
-from labkit.openmp.sync import barrier, static_block, thread_num
+from labkit.openmp.sync import static_block, thread_num
 
 
 @numba.njit

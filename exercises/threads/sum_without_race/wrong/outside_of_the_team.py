@@ -4,13 +4,7 @@ status: incorrect
 feedback: the team has run nothing
 """
 
-import numba
 import numpy as np
-
-from labkit.openmp.sync import static_block
-
-
-
 
 
 def parallel_sum(team, x):

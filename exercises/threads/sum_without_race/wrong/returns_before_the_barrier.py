@@ -7,7 +7,7 @@ feedback: those without work too
 import numba
 import numpy as np
 
-from labkit.openmp.sync import barrier, num_threads, static_block, thread_num
+from labkit.openmp.sync import barrier, static_block, thread_num
 
 
 @numba.njit

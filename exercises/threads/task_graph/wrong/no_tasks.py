@@ -9,8 +9,6 @@ import math
 import numba
 import numpy as np
 
-from labkit.openmp.tasks import task_depend
-
 
 @numba.njit
 def factor(a, k, block):
