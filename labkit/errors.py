@@ -7,14 +7,16 @@
     ├── NotAvailableError          this machine lacks something; the message says how to get it
     ├── TraceFormatError           a trace file is not what it should be
     ├── KernelError                a compiled kernel raised on a thread; ``.thread_num``, ``.start``, ``.stop``
+    ├── CompileError               the compiler refused a C cell; nothing was run
     ├── EnginesError               the MPI engines did not start, or were lost
-    └── CellError                  an MPI cell did not end well; ``.statuses`` says what each rank did
+    └── CellError                  a cell did not end well; ``.statuses`` says what each rank did
         ├── RankFailedError        a rank raised an exception
         ├── RankDiedError          a rank's process ended: a signal, ``os._exit``, out of memory
         ├── DeadlockError          ranks wait for each other and nothing can move; ``.graph``
         │   └── CollectiveMismatchError  because they called different collectives
         ├── CellTimeoutError       the cell's time limit passed; ``.graph``
-        └── CellInterruptedError   the Stop button; ``.graph``
+        ├── CellInterruptedError   the Stop button; ``.graph``
+        └── ProgramError           a C cell ended by a signal or with a status; ``.signal_name``, ``.line``
 
 Every message says the rule that was broken, the values that broke it, and the next step.
 """
@@ -53,6 +55,20 @@ class KernelError(LabkitError, RuntimeError):
     def __init__(self, message: str, *, thread_num: int = 0, start: int | None = None, stop: int | None = None):
         super().__init__(message)
         self.thread_num, self.start, self.stop = thread_num, start, stop
+
+
+class CompileError(LabkitError):
+    """The compiler or the linker refused the cell.
+
+    Attributes
+    ----------
+    messages : tuple of labkit.openmp.cell.diagnostics.Message
+        What it said, errors first.
+    """
+
+    def __init__(self, text: str, messages: tuple = ()):
+        super().__init__(text)
+        self.messages = messages
 
 
 class EnginesError(LabkitError, RuntimeError):
@@ -101,3 +117,26 @@ class CellTimeoutError(CellError):
 
 class CellInterruptedError(CellError, KeyboardInterrupt):
     """The cell was stopped by its user."""
+
+
+class ProgramError(CellError):
+    """The program did not end well.
+
+    Attributes
+    ----------
+    num_threads : int
+        With which OMP_NUM_THREADS it ran.
+    signal_name : str or None
+        The signal that ended it, such as ``SIGSEGV``.
+    exit_status : int or None
+        Or the exit status.
+    line : int or None
+        The line of the cell, where known; the line of ``%%openmp`` is 1.
+    """
+
+    def __init__(self, text: str, *, num_threads: int, signal_name=None, exit_status=None, line=None):
+        super().__init__(text)
+        self.num_threads = num_threads
+        self.signal_name = signal_name
+        self.exit_status = exit_status
+        self.line = line

@@ -12,9 +12,8 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.utils.capture import capture_output
 from jupyter_client.manager import KernelManager
 
-from labkit.errors import CellInterruptedError, UsageError
+from labkit.errors import CellInterruptedError, CompileError, ProgramError, UsageError
 from labkit.magics.openmp import _options
-from labkit.openmp.cell.failures import CompileError, ProgramError
 
 pytestmark = pytest.mark.timeout(110)
 

@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.errors import CellTimeoutError, NotAvailableError
+from labkit.errors import CellTimeoutError, CompileError, NotAvailableError
 from labkit.openmp.cell.compilers import FLAGS, GET_CLANG, GET_COMPILER, RACE_FLAGS, Compiler, machine_flags
 from labkit.openmp.cell.diagnostics import Message, parse_messages, refusal
-from labkit.openmp.cell.failures import CompileError
 from labkit.openmp.cell.prototype import Function
 from labkit.openmp.cell.runtime import CALLER, CRASH, call_source
 

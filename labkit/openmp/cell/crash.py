@@ -8,9 +8,9 @@ import signal
 import subprocess
 from dataclasses import dataclass
 
+from labkit.errors import ProgramError
 from labkit.openmp.cell.build import Program
 from labkit.openmp.cell.child import ChildEnd
-from labkit.openmp.cell.failures import ProgramError
 from labkit.openmp.cell.result import threads_text
 
 MEANINGS = {

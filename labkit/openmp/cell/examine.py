@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labkit.errors import UsageError
+from labkit.errors import CompileError, UsageError
 from labkit.openmp.cell import assembly
 from labkit.openmp.cell.assembly import AsmFunction, Loop
 from labkit.openmp.cell.build import MOST_SECONDS, build_folder, run_compiler, write_cell
 from labkit.openmp.cell.compilers import FLAGS, Compiler, machine_flags
 from labkit.openmp.cell.diagnostics import refusal
-from labkit.openmp.cell.failures import CompileError
 from labkit.openmp.cell.prototype import functions_of
 from labkit.openmp.cell.vectors import CLANG_OPTIONS, GCC_OPTIONS, Remark, parse_remarks
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from labkit.errors import CellInterruptedError, CellTimeoutError, NotAvailableError, UsageError
+from labkit.errors import CellInterruptedError, CellTimeoutError, NotAvailableError, ProgramError, UsageError
 from labkit.hardware.timing import Contention
 from labkit.openmp.cell.arguments import Arguments
 from labkit.openmp.cell.build import Program, build
@@ -17,7 +17,6 @@ from labkit.openmp.cell.compilers import Compiler, find_compiler, find_race_tool
 from labkit.openmp.cell.crash import program_error
 from labkit.openmp.cell.diagnostics import show_messages
 from labkit.openmp.cell.entry import choose_entry, default_threads, usable_cores
-from labkit.openmp.cell.failures import ProgramError
 from labkit.openmp.cell.output import ProgramOutput
 from labkit.openmp.cell.prototype import looks_like_cxx
 from labkit.openmp.cell.races import BAD_ADDRESSES, START, Cleaned, Race, find_races

@@ -5,11 +5,10 @@ import re
 
 import pytest
 
-from labkit.errors import UsageError
+from labkit.errors import CompileError, UsageError
 from labkit.openmp.cell.assembly import innermost_loops, parse_assembly
 from labkit.openmp.cell.compilers import find_compiler
 from labkit.openmp.cell.examine import assembly_of, remarks_of, show_assembly
-from labkit.openmp.cell.failures import CompileError
 from labkit.openmp.cell.vectors import parse_remarks, show_remarks
 
 X86 = platform.machine() == "x86_64"

@@ -12,11 +12,17 @@ import numpy as np
 import psutil
 import pytest
 
-from labkit.errors import CellInterruptedError, CellTimeoutError, NotAvailableError, UsageError
+from labkit.errors import (
+    CellInterruptedError,
+    CellTimeoutError,
+    CompileError,
+    NotAvailableError,
+    ProgramError,
+    UsageError,
+)
 from labkit.openmp.cell import build as builder
 from labkit.openmp.cell import shared_array
 from labkit.openmp.cell.compilers import check_flags, find_compiler
-from labkit.openmp.cell.failures import CompileError, ProgramError
 
 pytestmark = [
     pytest.mark.timeout(110),

@@ -5,9 +5,8 @@ import shutil
 import numpy as np
 import pytest
 
-from labkit.errors import NotAvailableError, UsageError
+from labkit.errors import NotAvailableError, ProgramError, UsageError
 from labkit.openmp.cell import compilers, shared_array
-from labkit.openmp.cell.failures import ProgramError
 from labkit.openmp.cell.races import Access, Race, find_races, show_races
 
 pytestmark = pytest.mark.timeout(110)

@@ -5,10 +5,9 @@ import os
 import numpy as np
 import pytest
 
-from labkit.errors import UsageError
+from labkit.errors import ProgramError, UsageError
 from labkit.openmp.cell import shared_array
 from labkit.openmp.cell.entry import default_threads
-from labkit.openmp.cell.failures import ProgramError
 from labkit.openmp.cell.result import CellResult, ThreadsRun, fits_of
 
 pytestmark = pytest.mark.timeout(110)
