@@ -29,7 +29,7 @@ def test_buttons_measure_and_draw(lab, tmp_path):
 
     measure(race, "Run the race", "on 2 threads")
     race.locator(".gtitle", has_text="what an update costs").wait_for(timeout=30_000)
-    race.get_by_text("the others were all right").wait_for(timeout=30_000)
+    race.get_by_text("reductions were right every time").wait_for(timeout=30_000)
     page.page.screenshot(path=str(tmp_path / "race.png"))
     measure(sharing, "Measure", "64 bytes")
     page.page.screenshot(path=str(tmp_path / "false_sharing.png"))
