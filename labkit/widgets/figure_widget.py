@@ -63,6 +63,11 @@ export default () => {  // anywidget calls this once for each figure
       const widget = await ready;
       let remove;
       const draw = () => {
+        if (!views.has(draw)) return;  // gone before it was seen
+        if (!context.el.isConnected) {
+          requestAnimationFrame(draw);  // plotly takes its width from the page
+          return;
+        }
         remove?.();
         context.el.replaceChildren();
         remove = widget.render(context);

@@ -78,4 +78,6 @@ def _figures(value):
 def _words(value) -> str:
     report, costs = value
     wrong = f"{report.share_wrong:.0%} of the runs with a race were wrong"
-    return f"{wrong}; the others were all right." if costs.all_right else f"{wrong}; and others, which must not be."
+    if costs.all_right:
+        return f"{wrong}; critical section, atomic addition and reductions were right every time."
+    return f"{wrong}; and so were some without, which must not be."

@@ -29,13 +29,15 @@ def test_buttons_measure_and_draw(lab, tmp_path):
 
     measure(race, "Run the race", "on 2 threads")
     race.locator(".gtitle", has_text="what an update costs").wait_for(timeout=30_000)
-    race.get_by_text("the others were all right").wait_for(timeout=30_000)
+    race.get_by_text("reductions were right every time").wait_for(timeout=30_000)
     page.page.screenshot(path=str(tmp_path / "race.png"))
     measure(sharing, "Measure", "64 bytes")
     page.page.screenshot(path=str(tmp_path / "false_sharing.png"))
     measure(schedule, "Run on real threads", "Measured: ")
     schedule.locator(".gtitle", has_text="64 chunks on 2 threads, measured").wait_for(timeout=30_000)
     page.page.screenshot(path=str(tmp_path / "schedule.png"))
+    widths = {round(box.bounding_box()["width"]) for box in schedule.locator(".main-svg:first-child").all()}
+    assert len(widths) == 1  # figures that come later are as wide as those of the beginning
     schedule.locator("select").first.select_option("guided")
     schedule.locator(".gtitle", has_text="guided,4: 256 iterations").wait_for(timeout=30_000)
     assert schedule.locator(".gtitle", has_text="Measured: ").count() == 0

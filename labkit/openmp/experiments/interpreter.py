@@ -16,9 +16,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from labkit.openmp.checks import seconds, whole_number
-from labkit.openmp.experiments.rounds import Progress, clocked, in_rounds, silent, usable_cores
+from labkit.openmp.experiments.rounds import Progress, clocked, in_rounds, real_number, silent, usable_cores
 
 MOST_THREADS = 64
+MOST_SCALE = 100.0
 WAYS = {
     "Python": "a loop in Python, on Python threads",
     "compiled, keeps the lock": "numba.njit, on Python threads",
@@ -123,7 +124,7 @@ def lock_report(
     """
     p = min(usable_cores(), MOST_THREADS) if num_threads is None else num_threads
     p = whole_number("num_threads", p, 1, MOST_THREADS)
-    scale, limit_s = min(seconds("scale", scale), 100.0), seconds("limit_s", limit_s)
+    scale, limit_s = real_number("scale", scale, MOST_SCALE), seconds("limit_s", limit_s)
     is_right: list[bool] = []
     with ThreadPoolExecutor(p, thread_name_prefix="labkit experiment") as pool:
         actions = {}

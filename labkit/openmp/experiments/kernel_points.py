@@ -94,7 +94,7 @@ def kernel_points(
     seed = whole_number("seed", seed, 0)
     team = Team(usable_cores() if num_threads is None else num_threads)
     points = []
-    for kernel in kernels:
+    for kernel in (kernels,) if isinstance(kernels, str) else kernels:
         ladder = _ladder(kernel)
         size = whole_number("size", (sizes or {}).get(ladder.name, SIZES.get(ladder.name, 100_000)), 1, MOST_SIZE)
         inputs = ladder.make_input(size, seed)

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 
 from labkit.errors import NotAvailableError
 from labkit.hardware.timing import Contention
-from labkit.openmp.checks import seconds, whole_number
-from labkit.openmp.experiments.rounds import Progress, silent, usable_cores
+from labkit.openmp.checks import whole_number
+from labkit.openmp.experiments.rounds import Progress, real_number, silent, usable_cores
 
 MOST_PER_LAYER = 8
+MOST_PIECE_S = 1.0
 WORKER = "labkit.openmp.experiments.layer_worker"
 THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "BLIS_NUM_THREADS")
 
@@ -140,7 +141,7 @@ def layers_report(
     k = whole_number("per_layer", default_per_layer(cores) if per_layer is None else per_layer, 2, MOST_PER_LAYER)
     size = whole_number("size", size, 16, 2048)
     num_rounds = whole_number("num_rounds", num_rounds, 1, 100)
-    piece_s = min(seconds("piece_s", piece_s), 1.0)
+    piece_s = real_number("piece_s", piece_s, MOST_PIECE_S, " s")
     progress(f"ranks x threads x BLAS: starting {2 * k} processes ...")
     groups: dict[int, list[subprocess.Popen]] = {}
     num_wrong = 0

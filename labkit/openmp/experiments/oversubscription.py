@@ -8,13 +8,14 @@ later; one that yields gives it to them at once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from labkit.errors import UsageError
 from labkit.openmp.checks import seconds, whole_number
-from labkit.openmp.experiments.rounds import Progress, clocked, in_rounds, silent, usable_cores
+from labkit.openmp.experiments.rounds import Progress, clocked, in_rounds, real_number, silent, usable_cores
 
 MOST_THREADS = 512
 MOST_PHASES = 1_000
@@ -127,15 +128,15 @@ def oversubscription_curve(
     from labkit.openmp.experiments.compiled.work import steps_of, steps_per_second
 
     cores = usable_cores()
-    if isinstance(num_threads, int):
+    if num_threads is None:
+        num_threads = default_threads(cores)
+    elif not isinstance(num_threads, Iterable):
         num_threads = (num_threads,)
-    threads = sorted({
-        whole_number("num_threads", p, 1, MOST_THREADS)
-        for p in (default_threads(cores) if num_threads is None else num_threads)
-    })
-    threads = threads or [whole_number("the number of num_threads", 0, 1)]
+    threads = sorted({whole_number("num_threads", p, 1, MOST_THREADS) for p in num_threads})
+    if not threads:
+        raise UsageError("num_threads is empty: pass at least one number of threads, for example [1, 2, 4].")
     num_phases = whole_number("num_phases", num_phases, 1, MOST_PHASES)
-    work_s = min(seconds("work_s", work_s), MOST_WORK_S)
+    work_s = real_number("work_s", work_s, MOST_WORK_S, " s")
     limit_s = seconds("limit_s", limit_s)
     # Units of work that every number of threads shares evenly, up to one.
     num_units = 64 * max(threads)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Mapping
+from numbers import Real
 
 import numpy as np
 
+from labkit.errors import UsageError
 from labkit.hardware.timing import Contention
 from labkit.openmp.checks import whole_number
 
@@ -22,6 +24,13 @@ def silent(text: str) -> None:
 def usable_cores() -> int:
     """Logical cores that this process may use at the same time."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def real_number(name: str, value, most: float, unit: str = "") -> float:
+    """``value`` as a float from 0 to ``most``, or a UsageError."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= most:
+        raise UsageError(f"{name} is a number from 0 to {most:g}{unit}, not {value!r}: pass such a number.")
+    return float(value)
 
 
 def in_rounds(

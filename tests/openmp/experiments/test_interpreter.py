@@ -69,7 +69,10 @@ def test_words_of_an_interpreter(lock, build, cores, words):
     assert words in LockReport(2, cores, lock, build, {}, {}).words()
 
 
-@pytest.mark.parametrize("options", [{"num_threads": 0}, {"num_threads": 65}, {"scale": -1.0}, {"num_rounds": 0}])
+@pytest.mark.parametrize(
+    "options", [{"num_threads": 0}, {"num_threads": 65}, {"scale": -1.0}, {"scale": "1"}, {"scale": 101},
+                {"num_rounds": 0}]
+)
 def test_bad_input(options):
     with pytest.raises(UsageError, match=next(iter(options))):
         lock_report(**options)

@@ -51,6 +51,7 @@ def test_nobody_passes_the_barrier_before_all_are_there(p):
 
 
 def test_the_same_work_in_every_way():
+    assert oversubscription_curve(np.int64(2), work_s=1e-5, num_rounds=1).num_threads.tolist() == [2]
     curve = oversubscription_curve([3, 1, 2], num_phases=3, work_s=2e-4, num_rounds=2)
     assert curve.num_threads.tolist() == [1, 2, 3] and curve.num_wrong == 0
     assert all(curve.times_s[way].shape == (2, 3) and (curve.times_s[way] > 0).all() for way in WAYS)
@@ -69,7 +70,7 @@ def test_throughput_and_barriers():
 
 @pytest.mark.parametrize(
     "options", [{"num_threads": [0]}, {"num_threads": []}, {"num_threads": [2, 10_000]}, {"num_phases": 0},
-                {"work_s": -1.0}, {"num_rounds": 0}]
+                {"work_s": -1.0}, {"work_s": 2.0}, {"num_rounds": 0}, {"num_threads": 2.5}]
 )
 def test_bad_input(options):
     with pytest.raises(UsageError, match=next(iter(options))):
@@ -121,7 +122,7 @@ def test_words_of_layers():
 
 
 @pytest.mark.parametrize(
-    "options", [{"per_layer": 1}, {"per_layer": 9}, {"size": 0}, {"num_rounds": 0}, {"piece_s": -1.0}]
+    "options", [{"per_layer": 1}, {"per_layer": 9}, {"size": 0}, {"num_rounds": 0}, {"piece_s": -1.0}, {"piece_s": 1.5}]
 )
 def test_bad_input_of_layers(options):
     with pytest.raises(UsageError, match=next(iter(options))):
