@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -118,7 +117,9 @@ def kernel_points(
 def _ladder(kernel):
     if not isinstance(kernel, str):
         return kernel
-    return importlib.import_module("labkit.openmp.kernels.ladder").ladder(kernel)
+    from labkit.openmp.kernels.ladder import ladder
+
+    return ladder(kernel)
 
 
 def _action(function, team, inputs):

@@ -49,3 +49,12 @@ def test_bad_input(options):
     word = next(iter(options)).replace("sizes", "size")
     with pytest.raises(UsageError, match=word):
         kernel_points([small_ladder([])], **options)
+
+
+def test_real_ladders():
+    sizes = {"triad": 10_000, "matrix_product": 40}
+    points = kernel_points(("triad", "matrix_product"), num_threads=2, sizes=sizes, num_rounds=2)
+    assert [(point.kernel, point.flops, point.num_bytes) for point in points] == [
+        ("triad", 20_000, 240_000), ("matrix_product", 2 * 40**3, points[1].num_bytes),
+    ]
+    assert all(point.is_right and min(point.times_s) > 0 for point in points)
