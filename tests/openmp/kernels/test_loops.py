@@ -9,7 +9,7 @@ from labkit.errors import UsageError
 from labkit.openmp.kernels.arrays import output, vector
 from labkit.openmp.kernels.dot import dot_atomic, dot_fast, dot_serial
 from labkit.openmp.kernels.histogram import histogram_atomic, histogram_fast, histogram_private, histogram_serial
-from labkit.openmp.kernels.jacobi import jacobi_fast, jacobi_serial, jacobi_two_grids
+from labkit.openmp.kernels.jacobi import jacobi_columns, jacobi_fast, jacobi_serial
 from labkit.openmp.kernels.ladder import ladder, ladder_names
 from labkit.openmp.kernels.mandelbrot import mandelbrot_dynamic, mandelbrot_fast, mandelbrot_serial
 from labkit.openmp.kernels.mandelbrot import oracle as mandelbrot_oracle
@@ -132,7 +132,7 @@ def test_matrix_products_that_are_not_square(m, k, n):
 def test_jacobi_on_grids_of_any_shape_bit_by_bit(shape, num_sweeps):
     grid = np.random.default_rng(2).random(shape)
     right = ladder("jacobi").oracle(grid, num_sweeps)
-    for jacobi in (jacobi_serial, jacobi_two_grids, jacobi_fast):
+    for jacobi in (jacobi_serial, jacobi_columns, jacobi_fast):
         assert np.array_equal(jacobi(Team(3), grid, num_sweeps), right)
         out, work = np.full(shape, 7.0), np.full(shape, 8.0)
         assert jacobi(Team(2), grid, num_sweeps, out=out, work=work) is out and np.array_equal(out, right)
