@@ -117,7 +117,7 @@ def test_dot_of_special_values_and_cancelling_sums():
         dot_fast(TEAM, np.ones(3), np.ones(2))
 
 
-@pytest.mark.parametrize(("m", "k", "n"), [(3, 5, 2), (33, 70, 300), (1, 0, 4), (0, 3, 2), (2, 3, 0), (40, 3, 1)])
+@pytest.mark.parametrize(("m", "k", "n"), [(3, 5, 2), (33, 70, 300), (34, 39, 1100), (1, 0, 4), (0, 3, 2), (2, 3, 0), (40, 3, 1)])
 def test_matrix_products_that_are_not_square(m, k, n):
     rng = np.random.default_rng(1)
     a, b = rng.standard_normal((m, k)), rng.standard_normal((k, n))
