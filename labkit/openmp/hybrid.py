@@ -22,6 +22,7 @@ import numpy as np
 
 from labkit.errors import NotAvailableError, UsageError
 from labkit.hardware.messages import run_mpi
+from labkit.hardware.topology import detect_topology
 from labkit.openmp.checks import seconds, whole_number
 
 MOST_RANKS, MOST_THREADS, MOST_POINTS = 64, 64, 2**28
@@ -155,7 +156,7 @@ def hybrid_jacobi(
     >>> times.names, [run.is_equal for run in times.runs]
     (('1 x 1', '1 x 2'), [True, True])
     """
-    num_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    num_cores = detect_topology().num_usable  # a container may have less than the cores it sees
     num_rows = whole_number("num_rows", num_rows, 3, MOST_POINTS)
     num_columns = whole_number("num_columns", num_columns, 3, MOST_POINTS)
     whole_number("num_rows times num_columns", num_rows * num_columns, 9, MOST_POINTS)

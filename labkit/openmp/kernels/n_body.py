@@ -21,7 +21,7 @@ ANY_ORDER = {"reassoc", "nsz", "contract"}
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def attract_rows(start, stop, positions, masses, softening, out):
-    x, y, z = positions
+    x, y, z = positions[0], positions[1], positions[2]
     for i in range(start, stop):
         a_x = a_y = a_z = 0.0
         for j in range(x.size):
@@ -36,7 +36,7 @@ def attract_rows(start, stop, positions, masses, softening, out):
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=ANY_ORDER)
 def attract_rows_vector(start, stop, positions, masses, softening, out):
-    x, y, z = positions
+    x, y, z = positions[0], positions[1], positions[2]
     masses = masses[: x.size]
     for i in range(start, stop):
         a_x = a_y = a_z = 0.0

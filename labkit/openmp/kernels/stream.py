@@ -49,7 +49,7 @@ def triad_chunk(start, stop, a, b, scalar, out):
 
 @njit(cache=True, nogil=True)
 def copy_indexed(start, stop, a, out):
-    for i in range(start, stop):  # Python's rule for negative indices costs a comparison each, and the vector code
+    for i in range(start, stop):  # each might be negative, and then counts from the end
         out[i] = a[i]
 
 
@@ -109,7 +109,7 @@ def _versions(name: str, chunk, indexed, num_arrays: int, has_scalar: bool) -> t
         function.__name__ = function.__qualname__ = f"{name}_{function.__name__}"
     return (
         Version("serial", serial, True, "One thread."),
-        Version("naive", naive, True, "Slow: indices that might be negative keep the compiler from using vectors."),
+        Version("naive", naive, True, "Slow: an index might be negative, so neighbours are not loaded as one vector."),
         Version("fine", fine, True, "Slow: to take a chunk of one element costs more than to compute it."),
         Version("fast", fast, True, "A block a thread; each is sliced out first, and then indexed from 0."),
     )

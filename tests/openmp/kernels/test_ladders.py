@@ -107,6 +107,12 @@ functions = [v for m in modules for v in vars(m).values()
              if isinstance(v, Dispatcher) and v.__module__.startswith("labkit.openmp.kernels")]
 assert len(functions) > 30 and not any(f.overloads for f in functions)
 """
+LIGHT = """
+import sys
+import labkit.openmp.hybrid
+from labkit.openmp.kernels.ladder import ladder_names
+assert len(ladder_names()) == 17 and not {"numba", "torch", "plotly", "mpi4py"} & set(sys.modules)
+"""
 RUN = """
 from numba.core import event
 from labkit.openmp.kernels.ladder import ladder, ladder_names
@@ -124,6 +130,10 @@ def run_python(program):
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_the_list_of_ladders_loads_no_compiler():
+    run_python(LIGHT)
 
 
 def test_importing_the_kernels_compiles_nothing():
