@@ -71,8 +71,8 @@ class WatchedArray(NDArrayOperatorsMixin):
             if not -size <= index < size:
                 shape = size if data.ndim == 1 else data.shape
                 raise IndexError(
-                    f"{self._of.name}[{', '.join(map(str, keys))}] is outside: the array has {shape} elements; compiled "
-                    "code would read or write other memory"
+                    f"{self._of.name}[{', '.join(map(str, keys))}] is outside: the array has {shape} elements; "
+                    "compiled code would read or write other memory"
                 )
             address += int(index % size) * stride
         return address

@@ -168,7 +168,8 @@ def task_depend(team, function, arguments, tokens, out, in_) -> None:
     region = now.running()
     places = [tuple(offset_address(tokens, index) for index in group) for group in (out, in_)]
     given = tuple(
-        value if isinstance(value, WatchedArray) else watched(value, f"argument {k}") for k, value in enumerate(arguments)
+        value if isinstance(value, WatchedArray) else watched(value, f"argument {k}")
+        for k, value in enumerate(arguments)
     )
     region.pause()
     region.tasks.make(function, given, *places)

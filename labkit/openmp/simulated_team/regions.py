@@ -100,7 +100,7 @@ class Region:
         if not unfinished:
             return ""
         waiting = [
-            f"{'a task on ' if fiber.is_task else ''}thread {fiber.thread_num} waits {fiber.waits_for} (line {fiber.line})"
+            f"{'a task on ' * fiber.is_task}thread {fiber.thread_num} waits {fiber.waits_for} (line {fiber.line})"
             for fiber in unfinished if fiber.waits_for
         ]
         over = [str(fiber.thread_num) for fiber in self.fibers if fiber.is_done]

@@ -111,7 +111,7 @@ class SimulatedTeam:
         self, kernel: Callable, num_iterations: int | tuple[int, int], *arguments, schedule: str | Schedule = "static",
         reduction: str | None = None, reproducible: bool = False, trace: bool = False,
     ):
-        """``kernel(start, stop, *arguments)`` for the chunks of a loop, as :meth:`labkit.openmp.team.Team.parallel_for`.
+        """``kernel(start, stop, *arguments)`` for the chunks of a loop: :meth:`labkit.openmp.team.Team.parallel_for`.
 
         Returns
         -------
@@ -131,7 +131,9 @@ class SimulatedTeam:
 
         rows = num_iterations if isinstance(num_iterations, tuple) else (num_iterations,)
         if not 1 <= len(rows) <= 2:
-            raise UsageError(f"num_iterations: one number, or two for collapsed loops, not {num_iterations!r}: pass those.")
+            raise UsageError(
+                f"num_iterations: one number, or two for collapsed loops, not {num_iterations!r}: pass those."
+            )
         sizes = tuple(whole_number("num_iterations", n, 0, 10**7) for n in rows)
         plan = Schedule.parse(schedule)
         loop = Loop(

@@ -96,7 +96,10 @@ def test_reductions(reduction):
 
     x = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 0.0, 2.0])
     for n in (7, 0):
-        real, simulated = (t.parallel_for(kernel, n, x, schedule="static,2", reduction=reduction) for t in (Team(2), SimulatedTeam(2)))
+        real, simulated = (
+            team.parallel_for(kernel, n, x, schedule="static,2", reduction=reduction)
+            for team in (Team(2), SimulatedTeam(2))
+        )
         assert real == simulated
 
 
@@ -111,7 +114,8 @@ def test_reproducible_sums_have_the_bits_of_the_real_team():
     x = np.random.default_rng(1).standard_normal(3000) * 10.0 ** np.random.default_rng(2).integers(-8, 8, 3000)
     real = Team(2).parallel_for(add, 3000, x, reduction="+", reproducible=True)
     for p in (1, 3, 8):
-        assert SimulatedTeam(p, seed=p).parallel_for(add, 3000, x, schedule="dynamic", reduction="+", reproducible=True) == real
+        team = SimulatedTeam(p, seed=p)
+        assert team.parallel_for(add, 3000, x, schedule="dynamic", reduction="+", reproducible=True) == real
 
 
 @pytest.mark.parametrize("schedule", ["static", "dynamic,4"])
@@ -195,8 +199,10 @@ def math_of(x):
 @pytest.mark.parametrize("problem", [
     lambda: SimulatedTeam(0), lambda: SimulatedTeam(65), lambda: SimulatedTeam(2, seed=-1),
     lambda: SimulatedTeam(2).parallel("no function"), lambda: SimulatedTeam(2).parallel_for(squares, -1),
-    lambda: SimulatedTeam(2).parallel_for(squares, (1, 2, 3)), lambda: SimulatedTeam(2).parallel_for(squares, 3, schedule="odd"),
-    lambda: SimulatedTeam(2).parallel_for(squares, 3, trace=True), lambda: SimulatedTeam(2).parallel_for(squares, 3, reduction="-"),
+    lambda: SimulatedTeam(2).parallel_for(squares, (1, 2, 3)),
+    lambda: SimulatedTeam(2).parallel_for(squares, 3, schedule="odd"),
+    lambda: SimulatedTeam(2).parallel_for(squares, 3, trace=True),
+    lambda: SimulatedTeam(2).parallel_for(squares, 3, reduction="-"),
     lambda: SimulatedTeam(2).parallel_for(squares, 3, reproducible=True), lambda: python_form(3),
 ])
 def test_bad_input_is_refused(problem):
