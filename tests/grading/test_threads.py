@@ -84,7 +84,7 @@ ENTER, EXIT = "    critical_enter(team)\n", "    critical_exit(team)\n"
     (changed(("    critical_enter", "    if thread_num() == 0:\n        barrier(team)\n    critical_enter")),
         Status.DEADLOCKED, "barrier"),
     (changed(("total[0] +=", "total[0] -=")), Status.INCORRECT, "instead of 66"),
-    (changed(("total[0] +=", "total[5] +=")), Status.CRASHED, "total[5] is outside"),
+    (changed(("total[0] +=", "total[5] +=")), Status.CRASHED, "raised IndexError: total[5] is outside"),
     (changed((ENTER, ENTER + EXIT + ENTER)), Status.OVER_BUDGET, "8 entries of critical sections, at most 4"),
     (changed(call="def add(team, x):\n    return x.sum()\n"), Status.INCORRECT, "the team has run nothing"),
     (changed(call="def add(team, x):\n    return 66.0\n"), Status.PASSED, "all 3 cases"),

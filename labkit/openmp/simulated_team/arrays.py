@@ -10,8 +10,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from labkit.errors import UsageError
-from labkit.openmp.simulated_team import now
 from labkit.openmp.simulated_team.memory import Allocation, address_of
+from labkit.openmp.simulated_team.now import now
 from labkit.openmp.simulated_team.report import READ, WRITE
 
 ATTRIBUTES = ("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides")

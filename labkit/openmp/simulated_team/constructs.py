@@ -5,8 +5,8 @@ These stand for the compiled functions of the same names wherever a kernel uses 
 
 from __future__ import annotations
 
-from labkit.openmp.simulated_team import now
 from labkit.openmp.simulated_team.arrays import WatchedArray, data_of, offset_address, watched
+from labkit.openmp.simulated_team.now import now
 from labkit.openmp.simulated_team.report import ATOMIC
 
 NUM_LOCKS = 16

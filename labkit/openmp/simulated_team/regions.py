@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit.errors import KernelError
-from labkit.openmp.simulated_team import now
 from labkit.openmp.simulated_team.fibers import Fiber, Scheduler
 from labkit.openmp.simulated_team.memory import Memory
+from labkit.openmp.simulated_team.now import now
 from labkit.openmp.simulated_team.report import Report
 from labkit.openmp.simulated_team.strands import Strand
 from labkit.openmp.simulated_team.tasks import Tasks

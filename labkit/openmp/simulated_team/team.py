@@ -8,9 +8,9 @@ from collections.abc import Callable
 from labkit.errors import DeadlockError, UsageError
 from labkit.openmp.checks import whole_number
 from labkit.openmp.schedule import Schedule, chunk_arrays
-from labkit.openmp.simulated_team import now
 from labkit.openmp.simulated_team.arrays import WatchedArray, data_of, watched
 from labkit.openmp.simulated_team.fibers import TooLong
+from labkit.openmp.simulated_team.now import now
 from labkit.openmp.simulated_team.python_form import python_form
 from labkit.openmp.simulated_team.regions import Region, kernel_error
 from labkit.openmp.simulated_team.report import Report

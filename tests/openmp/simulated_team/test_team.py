@@ -1,5 +1,8 @@
 """The simulated team against the real one: the same kernels, the same values, the same errors."""
 
+from threading import Event, Thread
+from time import sleep
+
 import numba
 import numpy as np
 import pytest
@@ -227,3 +230,37 @@ def test_a_region_in_a_region_is_refused():
     with pytest.raises(KernelError, match="a region inside of a region"):
         SimulatedTeam(2).parallel(outer)
     assert SimulatedTeam(2).parallel(inner).is_clean
+
+
+def test_two_python_threads_simulate_side_by_side():
+    started, results = Event(), []
+
+    def waits(team, x):
+        if thread_num() == 0:
+            started.set()
+            sleep(0.05)
+        x[thread_num()] = 1.0
+
+    def simulate():
+        x = np.zeros(3)
+        results.append((SimulatedTeam(3).parallel(waits, x).is_clean, x.sum()))
+
+    other = Thread(target=simulate)
+    other.start()
+    assert started.wait(60)
+    simulate()
+    other.join(60)
+    assert results == [(True, 3.0), (True, 3.0)]
+
+
+def test_the_stop_button_ends_a_simulation():
+    def stops(team, x):
+        x[0]
+        if thread_num() == 1:
+            raise KeyboardInterrupt
+        barrier(team)
+
+    with pytest.raises(KeyboardInterrupt):
+        SimulatedTeam(3).parallel(stops, np.zeros(1))
+    given = np.ones(4), np.zeros((3, 8)), np.zeros(1), np.zeros(3, np.int64)
+    assert SimulatedTeam(3).parallel(everything, *given).is_clean
