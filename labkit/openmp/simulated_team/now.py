@@ -27,8 +27,8 @@ class Now(threading.local):
         """
         if self.region is None:
             raise UsageError(
-                "barrier, critical, thread_num and so on are for bodies of a region: call them in a function that is run "
-                "by SimulatedTeam.parallel, parallel_for or tasks."
+                "barrier, critical, thread_num and so on are for bodies of a region: call them in a function that is "
+                "run by SimulatedTeam.parallel, parallel_for or tasks."
             )
         return self.region
 
