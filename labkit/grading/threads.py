@@ -58,7 +58,8 @@ class TeamSetup:
 
 
 def threads_case(
-    num_threads: int, label: str, arguments: tuple, expected: dict | None = None, *, seed: int = 0, compiled: bool = False,
+    num_threads: int, label: str, arguments: tuple, expected: dict | None = None, *, seed: int = 0,
+    compiled: bool = False,
     limits: dict[str, int] | None = None, **options,
 ) -> Case:
     """A case for ``num_threads`` threads.
@@ -103,7 +104,9 @@ def judge_team(case: Case, result, parameters: tuple[str, ...]) -> Outcome:
 def _of_cost(case: Case, report: dict, outcome: Outcome) -> Outcome:
     """Right values, no race: what did it cost?"""
     limits = case.team.limits
-    broken = [f"{report[name]:,} {WORDS[name]}, at most {limits[name]:,}" for name in limits if report[name] > limits[name]]
+    broken = [
+        f"{report[name]:,} {WORDS[name]}, at most {limit:,}" for name, limit in limits.items() if report[name] > limit
+    ]
     cost = ", ".join(f"{report[name]:,} of at most {limits[name]:,} {WORDS[name]}" for name in limits)
     if limits and case.team.num_threads > 1 and report["num_path_accesses"] and not report["num_regions"]:
         return dataclasses.replace(
@@ -157,12 +160,13 @@ def costs_too_much(failure, name: str) -> bool:
 
 
 LOST_UPDATE = (
-    "All threads read, change and write the same element: between the read and the write another thread writes, and one "
-    "change is lost. Let each thread work on something of its own, and protect the rest: critical, or atomic_add."
+    "All threads read, change and write the same element: between the read and the write another thread writes, and "
+    "one change is lost. Let each thread work on something of its own, and protect the rest: critical, or "
+    "atomic_add."
 )
 TOO_EARLY = (
-    "One thread reads what another one may not have written yet. Put a barrier between the two lines, which all threads "
-    "reach."
+    "One thread reads what another one may not have written yet. Put a barrier between the two lines, which all "
+    "threads reach."
 )
 NOT_ALL_AT_BARRIER = (
     "A barrier waits for all threads of the team, and some never come: it stands inside an if, or after a return. All "
@@ -171,8 +175,8 @@ NOT_ALL_AT_BARRIER = (
 NEVER_LEFT = "A thread has entered a critical section and has not left it: for each critical_enter one critical_exit."
 SERIAL = "One thread does all the work while the others have none, or each does all of it: give every thread its block."
 EVERY_ELEMENT = (
-    "The threads wait for each other at every element, which takes longer than one thread alone. Collect in variables or "
-    "arrays of the thread's own, and combine once a thread."
+    "The threads wait for each other at every element, which takes longer than one thread alone. Collect in "
+    "variables or arrays of the thread's own, and combine once a thread."
 )
 
 

@@ -23,7 +23,8 @@ def case(num_threads, n, threshold, *, data_seed=0, **options):
 
 def cases():
     return [
-        case(2, 40, 0), case(1, 20, 0), case(2, 3, -3, seed=1), case(3, 2, 0, seed=2), case(4, 0, 0), case(4, 100, 2, seed=3),
+        case(2, 40, 0), case(1, 20, 0), case(2, 3, -3, seed=1), case(3, 2, 0, seed=2), case(4, 0, 0),
+        case(4, 100, 2, seed=3),
         case(7, 150, -9, seed=4), case(8, 200, 9, seed=5), case(16, 800, -5, seed=6), case(64, 2000, 0, seed=7),
         case(2, 3000, 1, compiled=True), case(4, 5, 0, compiled=True),
     ]
@@ -41,20 +42,20 @@ exercise = Exercise(
     cases=cases,
     time_limit_s=30.0,
     hints=(
-        "A processor fetches memory in lines of 64 bytes. Who writes takes the whole line from the others. How many threads "
-        "write into the line of counts[0]?",
+        "A processor fetches memory in lines of 64 bytes. Who writes takes the whole line from the others. How many "
+        "threads write into the line of counts[0]?",
         "Two ways: let 64 bytes or more lie between what different threads write, 8 numbers of 8 bytes; or count in a "
         "variable of the function and write once at the end. Both arrays need it.",
-        "counts = np.zeros((team.num_threads, 8), np.int64) and counts[t, 0] += 1: rows are 64 bytes long. The same for the "
-        "array of sums; return counts[:, 0].sum().",
+        "counts = np.zeros((team.num_threads, 8), np.int64) and counts[t, 0] += 1: rows are 64 bytes long. The same "
+        "for the array of sums; return counts[:, 0].sum().",
     ),
     slips=(
         Slip(
             "This counts elements that equal the threshold, too: only larger ones belong to it.", _takes_the_threshold,
         ),
         Slip(
-            "What different threads write still lies in the same cache line. Between the elements of two threads there "
-            "have to be 64 bytes, 8 numbers of 8 bytes, in every array that all threads write.",
+            "What different threads write still lies in the same cache line. Between the elements of two threads "
+            "there have to be 64 bytes, 8 numbers of 8 bytes, in every array that all threads write.",
             lambda f: costs_too_much(f, "num_shared_line_writes"),
         ),
         *common_slips(),

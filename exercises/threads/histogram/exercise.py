@@ -26,7 +26,8 @@ def case(num_threads, n, num_bins, *, data_seed=0, **options):
 
 def cases():
     return [
-        case(2, 6, 2), case(1, 5, 3), case(2, 60, 4, seed=1), case(3, 2, 2, seed=2), case(4, 0, 3), case(4, 100, 1, seed=3),
+        case(2, 6, 2), case(1, 5, 3), case(2, 60, 4, seed=1), case(3, 2, 2, seed=2), case(4, 0, 3),
+        case(4, 100, 1, seed=3),
         case(4, 7, 20, seed=4), case(7, 200, 5, seed=5), case(16, 2000, 8, seed=6), case(64, 1500, 3, seed=7),
         case(2, 3000, 16, compiled=True), case(4, 5, 3, compiled=True),
     ]
@@ -45,18 +46,18 @@ exercise = Exercise(
     cases=cases,
     time_limit_s=30.0,
     hints=(
-        "Two threads that count in the same bin at the same time lose one of the two. What if every thread had bins of its "
-        "own, and the bins were added at the end?",
-        "In the body: mine = np.zeros(counts.size, np.int64) belongs to this thread. Count the block there. Then add mine to "
-        "counts, protected by one critical section, or barrier and let each thread add up some of the bins.",
-        "mine = np.zeros(counts.size, np.int64)\nfor i in range(start, stop):\n    mine[data[i]] += 1\ncritical_enter(team)\n"
-        "for b in range(counts.size):\n    counts[b] += mine[b]\ncritical_exit(team)",
+        "Two threads that count in the same bin at the same time lose one of the two. What if every thread had bins "
+        "of its own, and the bins were added at the end?",
+        "In the body: mine = np.zeros(counts.size, np.int64) belongs to this thread. Count the block there. Then add "
+        "mine to counts, protected by one critical section, or barrier and let each thread add up some of the bins.",
+        "mine = np.zeros(counts.size, np.int64)\nfor i in range(start, stop):\n    mine[data[i]] += "
+        "1\ncritical_enter(team)\nfor b in range(counts.size):\n    counts[b] += mine[b]\ncritical_exit(team)",
     ),
     slips=(
         *common_slips(),
         Slip(
-            "Your array has rows for a fixed number of threads, or too few bins: there are team.num_threads threads and "
-            "num_bins bins.",
+            "Your array has rows for a fixed number of threads, or too few bins: there are team.num_threads threads "
+            "and num_bins bins.",
             lambda f: f.status is Status.CRASHED and "IndexError" in f.message,
         ),
         Slip("Nothing has set these counts to zero: np.empty gives memory as it was left. Use np.zeros.",

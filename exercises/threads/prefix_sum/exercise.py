@@ -15,14 +15,16 @@ def case(num_threads, n, *, data_seed=0, **options):
         "num_barriers": 3,
     }
     return threads_case(
-        num_threads, f"{n} element{'s' * (n != 1)}", (x, np.full(n, -7.0)), {1: np.cumsum(x), 0: x.copy()}, limits=limits,
+        num_threads, f"{n} element{'s' * (n != 1)}", (x, np.full(n, -7.0)), {1: np.cumsum(x), 0: x.copy()},
+        limits=limits,
         **options,
     )
 
 
 def cases():
     return [
-        case(2, 4), case(1, 3), case(2, 40, seed=1), case(3, 2, seed=2), case(4, 0), case(4, 9, seed=3), case(5, 100, seed=4),
+        case(2, 4), case(1, 3), case(2, 40, seed=1), case(3, 2, seed=2), case(4, 0), case(4, 9, seed=3),
+        case(5, 100, seed=4),
         case(7, 50, seed=5), case(16, 800, seed=6), case(64, 1300, seed=7), case(2, 1001, compiled=True),
         case(4, 3, compiled=True),
     ]
@@ -56,13 +58,14 @@ exercise = Exercise(
     cases=cases,
     time_limit_s=30.0,
     hints=(
-        "A thread cannot begin its block before it knows the sum of all blocks before it. For that it need not know their "
-        "prefix sums: their plain sums are enough, and those can be calculated by all threads at the same time.",
-        "First pass: each thread adds up its block and writes sums[thread_num()]. Barrier. Second pass: each thread adds "
-        "up sums[0] to sums[thread_num() - 1], and from there goes through its block and fills out.",
-        "start, stop = static_block(x.size)\nmine = 0.0\nfor i in range(start, stop):\n    mine += x[i]\n"
-        "sums[thread_num()] = mine\nbarrier(team)\nso_far = 0.0\nfor k in range(thread_num()):\n    so_far += sums[k]\n"
-        "for i in range(start, stop):\n    so_far += x[i]\n    out[i] = so_far",
+        "A thread cannot begin its block before it knows the sum of all blocks before it. For that it need not know "
+        "their prefix sums: their plain sums are enough, and those can be calculated by all threads at the same "
+        "time.",
+        "First pass: each thread adds up its block and writes sums[thread_num()]. Barrier. Second pass: each thread "
+        "adds up sums[0] to sums[thread_num() - 1], and from there goes through its block and fills out.",
+        "start, stop = static_block(x.size)\nmine = 0.0\nfor i in range(start, stop):\n    mine += "
+        "x[i]\nsums[thread_num()] = mine\nbarrier(team)\nso_far = 0.0\nfor k in range(thread_num()):\n    so_far += "
+        "sums[k]\nfor i in range(start, stop):\n    so_far += x[i]\n    out[i] = so_far",
     ),
     slips=(
         *common_slips(),

@@ -38,7 +38,8 @@ def case(num_threads, n, *, data_seed=0, **options):
         "num_criticals": num_blocks,
     }
     return threads_case(
-        num_threads, f"{n} element{'s' * (n != 1)}", (x,), {"return": in_order(block_sums(x)), 0: x.copy()}, limits=limits,
+        num_threads, f"{n} element{'s' * (n != 1)}", (x,), {"return": in_order(block_sums(x)), 0: x.copy()},
+        limits=limits,
         rtol=0.0, **options,
     )
 
@@ -79,8 +80,8 @@ exercise = Exercise(
     cases=cases,
     time_limit_s=30.0,
     hints=(
-        "Additions of floats are rounded, so their order counts. What may the order depend on, and on what not? Not on who "
-        "comes first, and not on how many threads there are.",
+        "Additions of floats are rounded, so their order counts. What may the order depend on, and on what not? Not "
+        "on who comes first, and not on how many threads there are.",
         "Cut x into blocks of 64 elements, the last one shorter. The threads share out the blocks, not the elements: "
         "static_block(number of blocks). Each block has a place for its sum. Afterwards one thread adds them in order.",
         "first, last = static_block(sums.size)\nfor b in range(first, last):\n    total = 0.0\n"
@@ -93,14 +94,17 @@ exercise = Exercise(
             "NumPy's sum adds in an order of its own, several partial sums at a time. Write the loop.",
             lambda f: _is_wrong_value(f) and ".sum(" in f.source,
         ),
-        Slip("A thread has added up its own part of x: so the order depends on the number of threads.", _gives(_by_threads)),
+        Slip(
+            "A thread has added up its own part of x: so the order depends on the number of threads.",
+            _gives(_by_threads),
+        ),
         Slip("Elements are missing: the last block may be shorter than 64, and it counts, too.",
              _gives(lambda x, p: in_order(block_sums(x[: len(x) // BLOCK * BLOCK])))),
         Slip("The sums of the blocks are added in another order: from left to right, please.",
              _gives(lambda x, p: in_order(block_sums(x)[::-1]))),
         Slip(
-            "The sums of the blocks are added in the order of who comes first: it changes from run to run. Keep each in a "
-            "place of its own.",
+            "The sums of the blocks are added in the order of who comes first: it changes from run to run. Keep each "
+            "in a place of its own.",
             lambda f: _is_wrong_value(f) and ("critical_enter(" in f.source or "atomic_add(" in f.source),
         ),
     ),

@@ -19,7 +19,7 @@ def reproducible_sum(team, x):
     Returns
     -------
     float
-        Blocks of 64 elements are added from left to right, each beginning with 0.0, and then the sums of the blocks from left
-        to right.
+        Blocks of 64 elements are added from left to right, each beginning with 0.0, and then the sums of the blocks
+        from left to right.
     """
     raise NotImplementedError

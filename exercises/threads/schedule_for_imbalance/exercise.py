@@ -1,4 +1,4 @@
-"""Choosing a schedule: on costs of many shapes, with cheap and expensive chunks; no fixed choice is right everywhere."""
+"""Choosing a schedule: costs of many shapes, cheap and expensive chunks; no fixed choice is right everywhere."""
 
 import numpy as np
 
@@ -38,7 +38,9 @@ def candidates(n):
 
 def best_of(costs, num_threads, chunk_s):
     """(duration in s, schedule) of the best."""
-    return min((simulate_schedule(s, costs, num_threads, chunk_s=chunk_s).duration_s, s) for s in candidates(len(costs)))
+    return min(
+        (simulate_schedule(s, costs, num_threads, chunk_s=chunk_s).duration_s, s) for s in candidates(len(costs))
+    )
 
 
 def case(name, n, num_threads, chunk_share, data_seed=0):
@@ -58,12 +60,13 @@ def case(name, n, num_threads, chunk_share, data_seed=0):
         except UsageError as error:
             return str(error)
         best_s, best = best_of(following, num_threads, chunk_s)
+        num_taken = 0 if run.schedule.is_static else run.num_chunks
         if run.duration_s <= SLACK * best_s:
             return ""
         return (
-            f"{chosen!r} is returned: the loop takes {run.duration_s * 1e3:.3g} ms, and {best_s * 1e3:.3g} ms with {best!r}; its "
-            f"load imbalance is {run.load_imbalance:.2f}, and {run.num_chunks if not run.schedule.is_static else 0} chunks "
-            f"were taken for {chunk_s * 1e6:.3g} us each"
+            f"{chosen!r} is returned: the loop takes {run.duration_s * 1e3:.3g} ms, and {best_s * 1e3:.3g} ms with "
+            f"{best!r}; its load imbalance is {run.load_imbalance:.2f}, and {num_taken} chunks were taken for "
+            f"{chunk_s * 1e6:.3g} us each"
         )
 
     return Case(
@@ -74,9 +77,11 @@ def case(name, n, num_threads, chunk_share, data_seed=0):
 
 def cases():
     return [
-        case("equal", 100, 2, 0.1), case("equal", 1000, 8, 0.2), case("rising", 200, 4, 0.002), case("falling", 200, 4, 0.002),
+        case("equal", 100, 2, 0.1), case("equal", 1000, 8, 0.2), case("rising", 200, 4, 0.002),
+        case("falling", 200, 4, 0.002),
         case("rising", 1000, 8, 0.3), case("falling", 1000, 8, 0.05), case("peak at the end", 512, 4, 0.001),
-        case("peak at the begin", 512, 8, 0.004), case("every p-th is long", 640, 8, 0.1), case("few long ones", 2000, 16, 0.0005),
+        case("peak at the begin", 512, 8, 0.004), case("every p-th is long", 640, 8, 0.1),
+        case("few long ones", 2000, 16, 0.0005),
         case("equal", 0, 4, 0.1), case("rising", 300, 1, 0.1), case("falling", 4096, 64, 0.01),
     ]
 
@@ -102,12 +107,13 @@ exercise = Exercise(
     points=5,
     cases=cases,
     hints=(
-        "Two things cost time: threads that wait at the end because others got the longer iterations, and taking chunks. "
-        "Small chunks help against the one and cost the other.",
-        "Try: for each kind and for chunk sizes 1, 2, 4, ... calculate how long the loop would take with the costs of the last "
-        "step, and take the best. Do not forget static, which pays nothing.",
-        "best = min(candidates, key=lambda s: simulate_schedule(s, costs_s, num_threads, chunk_s=chunk_s).duration_s)\n"
-        "with candidates = ['static'] + [f'{kind},{size}' for ...] and size in 1, 2, 4, ... up to len(costs_s)",
+        "Two things cost time: threads that wait at the end because others got the longer iterations, and taking "
+        "chunks. Small chunks help against the one and cost the other.",
+        "Try: for each kind and for chunk sizes 1, 2, 4, ... calculate how long the loop would take with the costs "
+        "of the last step, and take the best. Do not forget static, which pays nothing.",
+        "best = min(candidates, key=lambda s: simulate_schedule(s, costs_s, num_threads, "
+        "chunk_s=chunk_s).duration_s)\nwith candidates = ['static'] + [f'{kind},{size}' for ...] and size in 1, 2, "
+        "4, ... up to len(costs_s)",
     ),
     slips=(
         Slip(
@@ -124,17 +130,18 @@ exercise = Exercise(
             lambda f: _is_wrong_text(f) and f.actual(0) == "static",
         ),
         Slip(
-            "Dealt out round-robin, some threads get more of the long iterations than others, by chance or because the "
-            "dealing meets the rhythm of the costs. Use other chunks, or let free threads take them.",
+            "Dealt out round-robin, some threads get more of the long iterations than others, by chance or because "
+            "the dealing meets the rhythm of the costs. Use other chunks, or let free threads take them.",
             lambda f: _is_wrong_text(f) and f.actual(0).startswith("static,"),
         ),
         Slip(
-            "The first chunks of guided are the longest, n/p iterations: where the long iterations come first, one thread "
-            "is busy with them to the end.",
+            "The first chunks of guided are the longest, n/p iterations: where the long iterations come first, one "
+            "thread is busy with them to the end.",
             lambda f: _is_wrong_text(f) and f.actual(0).startswith("guided"),
         ),
         Slip(
-            "The last chunks are too long: while one thread is at such a chunk the others have nothing left. Take smaller ones.",
+            "The last chunks are too long: while one thread is at such a chunk the others have nothing left. Take "
+            "smaller ones.",
             lambda f: _is_wrong_text(f) and f.actual(0).startswith("dynamic"),
         ),
     ),

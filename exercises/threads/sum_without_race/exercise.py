@@ -15,7 +15,8 @@ def case(num_threads, n, *, data_seed=0, **options):
         "num_atomics": num_threads,
     }
     return threads_case(
-        num_threads, f"{n} element{'s' * (n != 1)}", (x,), {"return": float(x.sum()), 0: x.copy()}, limits=limits, **options
+        num_threads, f"{n} element{'s' * (n != 1)}", (x,), {"return": float(x.sum()), 0: x.copy()}, limits=limits,
+        **options
     )
 
 
@@ -56,7 +57,8 @@ exercise = Exercise(
             _misses_the_rest,
         ),
         Slip(
-            "An array with an element for each thread has as many elements as there are threads: np.zeros(team.num_threads).",
+            "An array with an element for each thread has as many elements as there are threads: "
+            "np.zeros(team.num_threads).",
             lambda f: f.status is Status.CRASHED and "IndexError" in f.message,
         ),
     ),

@@ -18,8 +18,8 @@ def tasks_of(num_blocks):
 
 
 def num_ordered_pairs(num_blocks):
-    """Pairs of tasks of which one has to end before the other begins: two that meet at a block which one writes, and what
-    follows from that."""
+    """Pairs of tasks of which one has to end before the other begins: two that meet at a block which one writes, and
+    what follows from that."""
     tasks, before = tasks_of(num_blocks), []
     for later, (reads, writes) in enumerate(tasks):
         mine = set()
@@ -45,7 +45,8 @@ def case(num_threads, num_blocks, block, *, data_seed=0, **options):
     square = rng.standard_normal((n, n))
     a = square @ square.T + n * np.eye(n)
     limits = {
-        "num_ordered_pairs": num_ordered_pairs(num_blocks), "num_path_accesses": path_accesses(num_blocks, block) * 5 // 4 + 20,
+        "num_ordered_pairs": num_ordered_pairs(num_blocks),
+        "num_path_accesses": path_accesses(num_blocks, block) * 5 // 4 + 20,
     }
     return threads_case(
         num_threads, f"{num_blocks} x {num_blocks} blocks of {block} x {block}", (a, block),
@@ -55,7 +56,8 @@ def case(num_threads, num_blocks, block, *, data_seed=0, **options):
 
 def cases():
     return [
-        case(2, 2, 1), case(1, 3, 2), case(2, 1, 3), case(2, 3, 1, seed=1), case(4, 3, 2, seed=2), case(3, 4, 1, seed=3),
+        case(2, 2, 1), case(1, 3, 2), case(2, 1, 3), case(2, 3, 1, seed=1), case(4, 3, 2, seed=2),
+        case(3, 4, 1, seed=3),
         case(4, 5, 2, seed=4), case(8, 6, 1, seed=5), case(16, 4, 3, seed=6), case(64, 5, 1, seed=7),
         case(2, 6, 8, compiled=True), case(4, 3, 16, compiled=True),
     ]
@@ -69,13 +71,14 @@ exercise = Exercise(
     cases=cases,
     time_limit_s=30.0,
     hints=(
-        "For each of the three kinds of tasks: which block does it write, and which blocks does it only read? This is all "
-        "that the runtime needs to know; it finds out the order by itself.",
-        "Block (i, j) has the token number i * num_blocks + j. factor writes (k, k). solve writes (i, k) and reads (k, k). "
-        "update writes (i, j), which it also reads, and reads (i, k) and (j, k). What is written goes into out, also if "
-        "it is read, too.",
-        "task_depend(team, update, (a, i, j, k, block), tokens, (i * num_blocks + j,), (i * num_blocks + k, j * num_blocks "
-        "+ k)), and in the same way task_depend(team, solve, ...) and task_depend(team, factor, ..., (k * num_blocks + k,), ()).",
+        "For each of the three kinds of tasks: which block does it write, and which blocks does it only read? This "
+        "is all that the runtime needs to know; it finds out the order by itself.",
+        "Block (i, j) has the token number i * num_blocks + j. factor writes (k, k). solve writes (i, k) and reads "
+        "(k, k). update writes (i, j), which it also reads, and reads (i, k) and (j, k). What is written goes into "
+        "out, also if it is read, too.",
+        "task_depend(team, update, (a, i, j, k, block), tokens, (i * num_blocks + j,), (i * num_blocks + k, j * "
+        "num_blocks + k)), and in the same way task_depend(team, solve, ...) and task_depend(team, factor, ..., (k * "
+        "num_blocks + k,), ()).",
     ),
     slips=(
         Slip(
@@ -84,8 +87,8 @@ exercise = Exercise(
             lambda f: f.message.startswith("race"),
         ),
         Slip(
-            "More tasks wait for each other than have to. Two tasks that only read a block need no order, and blocks need "
-            "tokens of their own; taskwait and tokens for several blocks hold up tasks that could run.",
+            "More tasks wait for each other than have to. Two tasks that only read a block need no order, and blocks "
+            "need tokens of their own; taskwait and tokens for several blocks hold up tasks that could run.",
             lambda f: costs_too_much(f, "num_ordered_pairs"),
         ),
         Slip(
@@ -93,8 +96,8 @@ exercise = Exercise(
             lambda f: costs_too_much(f, "num_path_accesses"),
         ),
         Slip(
-            "Dependences count in the order in which the tasks are made: a task waits for those made before it. Make them "
-            "in the order of the serial program: factor, solve, update.",
+            "Dependences count in the order in which the tasks are made: a task waits for those made before it. Make "
+            "them in the order of the serial program: factor, solve, update.",
             lambda f: f.status is Status.INCORRECT,
         ),
     ),

@@ -37,7 +37,9 @@ class RankProcesses:
         has_team: bool = False,
     ):
         self.zygote, self.source, self.function = zygote, source, function
-        self.options = {"memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1))} | {"has_team": has_team}
+        self.options = {
+            "memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 1)), "has_team": has_team,
+        }
         self.links: list[Link] = []
         self._all: list[Link] = []
         self._numbers: list[int] = []  # by which the zygote knows them

@@ -105,6 +105,7 @@ class TeamCall:
         } | {
             name: sum(getattr(report, name) for report in reports)
             for name in (
-                "num_criticals", "num_atomics", "num_barriers", "num_shared_line_writes", "num_tasks", "num_ordered_pairs",
+                "num_criticals", "num_atomics", "num_barriers", "num_shared_line_writes", "num_tasks",
+                "num_ordered_pairs",
             )
         }

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from labkit.errors import UsageError
-from labkit.openmp.simulated_team import now
 from labkit.openmp.simulated_team.memory import Allocation, address_of
+from labkit.openmp.simulated_team.now import now
 from labkit.openmp.simulated_team.report import READ, WRITE
 
 ATTRIBUTES = ("shape", "dtype", "ndim", "size", "nbytes", "itemsize", "strides")
@@ -71,8 +71,8 @@ class WatchedArray(NDArrayOperatorsMixin):
             if not -size <= index < size:
                 shape = size if data.ndim == 1 else data.shape
                 raise IndexError(
-                    f"{self._of.name}[{', '.join(map(str, keys))}] is outside: the array has {shape} elements; compiled "
-                    "code would read or write other memory"
+                    f"{self._of.name}[{', '.join(map(str, keys))}] is outside: the array has {shape} elements; "
+                    "compiled code would read or write other memory"
                 )
             address += int(index % size) * stride
         return address

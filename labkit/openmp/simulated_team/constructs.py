@@ -5,8 +5,8 @@ These stand for the compiled functions of the same names wherever a kernel uses 
 
 from __future__ import annotations
 
-from labkit.openmp.simulated_team import now
 from labkit.openmp.simulated_team.arrays import WatchedArray, data_of, offset_address, watched
+from labkit.openmp.simulated_team.now import now
 from labkit.openmp.simulated_team.report import ATOMIC
 
 NUM_LOCKS = 16
@@ -168,7 +168,8 @@ def task_depend(team, function, arguments, tokens, out, in_) -> None:
     region = now.running()
     places = [tuple(offset_address(tokens, index) for index in group) for group in (out, in_)]
     given = tuple(
-        value if isinstance(value, WatchedArray) else watched(value, f"argument {k}") for k, value in enumerate(arguments)
+        value if isinstance(value, WatchedArray) else watched(value, f"argument {k}")
+        for k, value in enumerate(arguments)
     )
     region.pause()
     region.tasks.make(function, given, *places)

@@ -94,8 +94,8 @@ class Scheduler:
         self.num_steps += 1
         if self.num_steps > MOST_STEPS:
             raise TooLong(
-                f"{MOST_STEPS} steps were not enough: does a thread wait in a loop for what never comes? Take a smaller "
-                "problem, or barrier instead of a loop that looks again and again."
+                f"{MOST_STEPS} steps were not enough: does a thread wait in a loop for what never comes? Take a "
+                "smaller problem, or barrier instead of a loop that looks again and again."
             )
         if len(self.runnable) > 1:
             self._go_to(self._choose())

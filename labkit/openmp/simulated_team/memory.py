@@ -71,7 +71,9 @@ class Memory:
         self.allocations: dict[int, Allocation] = {}  # kept, so that no address is used twice
         self.num_recorded, self.steps = num_recorded, []
 
-    def access(self, strand: Strand, of: Allocation, addresses, kind: str, value=None, *, is_task: bool = False) -> None:
+    def access(
+        self, strand: Strand, of: Allocation, addresses, kind: str, value=None, *, is_task: bool = False
+    ) -> None:
         """Note an access of a strand to elements, and the races that it is part of."""
         frame = user_frame()
         code = frame.f_code

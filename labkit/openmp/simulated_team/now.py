@@ -1,23 +1,36 @@
-"""The region that runs now on simulated threads, if one does: one at a time in a process, as greenlets take turns."""
+"""The region that runs now on simulated threads: one at a time in a Python thread, whose greenlets take turns."""
 
 from __future__ import annotations
 
+import threading
+
 from labkit.errors import UsageError
 
-region = None
 
+class Now(threading.local):
+    """What runs now in this Python thread.
 
-def running():
-    """The region that runs.
-
-    Raises
-    ------
-    UsageError
-        None does.
+    Attributes
+    ----------
+    region : labkit.openmp.simulated_team.regions.Region or None
     """
-    if region is None:
-        raise UsageError(
-            "barrier, critical, thread_num and so on are for bodies of a region: call them in a function that is run by "
-            "SimulatedTeam.parallel, parallel_for or tasks."
-        )
-    return region
+
+    region = None
+
+    def running(self):
+        """The region that runs.
+
+        Raises
+        ------
+        UsageError
+            None does.
+        """
+        if self.region is None:
+            raise UsageError(
+                "barrier, critical, thread_num and so on are for bodies of a region: call them in a function that is "
+                "run by SimulatedTeam.parallel, parallel_for or tasks."
+            )
+        return self.region
+
+
+now = Now()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from labkit.errors import KernelError
-from labkit.openmp.simulated_team import now
 from labkit.openmp.simulated_team.fibers import Fiber, Scheduler
 from labkit.openmp.simulated_team.memory import Memory
+from labkit.openmp.simulated_team.now import now
 from labkit.openmp.simulated_team.report import Report
 from labkit.openmp.simulated_team.strands import Strand
 from labkit.openmp.simulated_team.tasks import Tasks
@@ -100,7 +100,7 @@ class Region:
         if not unfinished:
             return ""
         waiting = [
-            f"{'a task on ' if fiber.is_task else ''}thread {fiber.thread_num} waits {fiber.waits_for} (line {fiber.line})"
+            f"{'a task on ' * fiber.is_task}thread {fiber.thread_num} waits {fiber.waits_for} (line {fiber.line})"
             for fiber in unfinished if fiber.waits_for
         ]
         over = [str(fiber.thread_num) for fiber in self.fibers if fiber.is_done]

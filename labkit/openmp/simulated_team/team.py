@@ -8,9 +8,9 @@ from collections.abc import Callable
 from labkit.errors import DeadlockError, UsageError
 from labkit.openmp.checks import whole_number
 from labkit.openmp.schedule import Schedule, chunk_arrays
-from labkit.openmp.simulated_team import now
 from labkit.openmp.simulated_team.arrays import WatchedArray, data_of, watched
 from labkit.openmp.simulated_team.fibers import TooLong
+from labkit.openmp.simulated_team.now import now
 from labkit.openmp.simulated_team.python_form import python_form
 from labkit.openmp.simulated_team.regions import Region, kernel_error
 from labkit.openmp.simulated_team.report import Report
@@ -111,7 +111,7 @@ class SimulatedTeam:
         self, kernel: Callable, num_iterations: int | tuple[int, int], *arguments, schedule: str | Schedule = "static",
         reduction: str | None = None, reproducible: bool = False, trace: bool = False,
     ):
-        """``kernel(start, stop, *arguments)`` for the chunks of a loop, as :meth:`labkit.openmp.team.Team.parallel_for`.
+        """``kernel(start, stop, *arguments)`` for the chunks of a loop: :meth:`labkit.openmp.team.Team.parallel_for`.
 
         Returns
         -------
@@ -131,7 +131,9 @@ class SimulatedTeam:
 
         rows = num_iterations if isinstance(num_iterations, tuple) else (num_iterations,)
         if not 1 <= len(rows) <= 2:
-            raise UsageError(f"num_iterations: one number, or two for collapsed loops, not {num_iterations!r}: pass those.")
+            raise UsageError(
+                f"num_iterations: one number, or two for collapsed loops, not {num_iterations!r}: pass those."
+            )
         sizes = tuple(whole_number("num_iterations", n, 0, 10**7) for n in rows)
         plan = Schedule.parse(schedule)
         loop = Loop(

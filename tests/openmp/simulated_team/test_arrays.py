@@ -9,7 +9,8 @@ from labkit.openmp.simulated_team.constructs import thread_num
 from labkit.openmp.simulated_team.team import SimulatedTeam
 
 EXPRESSIONS = {  # text -> elements read of x, shape (6, 4)
-    "x[2, 1]": 1, "x[-1, -1]": 1, "x[2].sum()": 4, "x[1:3, ::2].sum()": 4, "x + 1": 24, "x[:, 0] * x[:, 1]": 12, "x.T[1, 2]": 1,
+    "x[2, 1]": 1, "x[-1, -1]": 1, "x[2].sum()": 4, "x[1:3, ::2].sum()": 4, "x + 1": 24, "x[:, 0] * x[:, 1]": 12,
+    "x.T[1, 2]": 1,
     "np.sum(x, axis=0)": 24, "x[x > 3]": None, "x[[0, 2], [1, 3]]": 2, "x.reshape(24)[5]": 1, "x.ravel()[3:9].max()": 6,
     "np.cumsum(x[:, 2])": 6, "len(x)": 0, "x.shape": 0, "float(x[1, 1])": 1, "np.zeros_like(x).shape": 0, "x @ x.T": 48,
     "[float(v) for v in x[0]]": 4, "np.minimum(x, 3.0)": 24, "x.copy()": 24, "-x[0]": 4, "np.dot(x[0], x[1])": 8,
@@ -37,7 +38,8 @@ def test_reading_gives_the_values_of_numpy(text):
 
 @pytest.mark.parametrize("text", [
     "x[2, 1] = 5", "x[2] = 7", "x[1:3] += 2", "x[:, 1] *= x[:, 2]", "x[...] = np.arange(4)", "x += 1", "x[x > 0] = 0",
-    "x[0], x[1] = x[1].copy(), x[0].copy()", "x.fill(3)", "x[3].sort()", "np.add(x, 1, out=x)", "np.add.at(x, [0, 0], 1)",
+    "x[0], x[1] = x[1].copy(), x[0].copy()", "x.fill(3)", "x[3].sort()", "np.add(x, 1, out=x)",
+    "np.add.at(x, [0, 0], 1)",
     "x[1, 1] -= x[0, 0]", "x[2:4, 1:3] = x[0:2, 0:2]", "np.cumsum(x[:, 0], out=x[:, 1])",
 ])
 def test_writing_changes_the_array_as_numpy_does(text):
@@ -127,11 +129,11 @@ def test_cache_lines_that_several_threads_write():
         for _ in range(3):
             x[step * thread_num()] += 1
 
-    for dtype, step, shared in ((np.int64, 1, 4), (np.int64, 4, 2), (np.int64, 7, 2), (np.int64, 8, 0), (np.float32, 8, 2),
-                                (np.float32, 16, 0), (np.int8, 32, 2)):
+    for dtype, step in ((np.int64, 1), (np.int64, 4), (np.int64, 7), (np.int64, 8), (np.float32, 8), (np.float32, 16),
+                        (np.int8, 32), (np.int8, 64)):
         report = SimulatedTeam(4).parallel(adjacent, np.zeros(64 * 4, dtype), step)
         lines = [step * t * np.dtype(dtype).itemsize // 64 for t in range(4)]
         assert report.num_shared_line_writes == 3 * sum(lines.count(line) > 1 for line in lines), (dtype, step)
-        assert max([len(line.num_writes) for line in report.shared_lines], default=0) <= max(shared, 0) or not shared
     line = SimulatedTeam(4).parallel(adjacent, np.zeros(16, np.int64), 1).shared_lines[0]
-    assert (line.array, line.first, line.last, line.num_writes, line.total) == ("x", 0, 7, tuple((t, 3) for t in range(4)), 12)
+    assert (line.array, line.first, line.last, line.total) == ("x", 0, 7, 12)
+    assert line.num_writes == ((0, 3), (1, 3), (2, 3), (3, 3))

@@ -26,7 +26,10 @@ def random_program(rng, with_locks):
     num, phases = rng.randint(2, 4), rng.randint(1, 3)
     return [
         [
-            [(rng.random() < 0.3, rng.choice([None, 0, 1]) if with_locks else None) for _ in range(rng.choice([0, 0, 1, 2]))]
+            [
+                (rng.random() < 0.3, rng.choice([None, 0, 1]) if with_locks else None)
+                for _ in range(rng.choice([0, 0, 1, 2]))
+            ]
             for _ in range(phases)
         ]
         for _ in range(num)

@@ -1,5 +1,8 @@
 """The simulated team against the real one: the same kernels, the same values, the same errors."""
 
+from threading import Event, Thread
+from time import sleep
+
 import numba
 import numpy as np
 import pytest
@@ -96,7 +99,10 @@ def test_reductions(reduction):
 
     x = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 0.0, 2.0])
     for n in (7, 0):
-        real, simulated = (t.parallel_for(kernel, n, x, schedule="static,2", reduction=reduction) for t in (Team(2), SimulatedTeam(2)))
+        real, simulated = (
+            team.parallel_for(kernel, n, x, schedule="static,2", reduction=reduction)
+            for team in (Team(2), SimulatedTeam(2))
+        )
         assert real == simulated
 
 
@@ -111,7 +117,8 @@ def test_reproducible_sums_have_the_bits_of_the_real_team():
     x = np.random.default_rng(1).standard_normal(3000) * 10.0 ** np.random.default_rng(2).integers(-8, 8, 3000)
     real = Team(2).parallel_for(add, 3000, x, reduction="+", reproducible=True)
     for p in (1, 3, 8):
-        assert SimulatedTeam(p, seed=p).parallel_for(add, 3000, x, schedule="dynamic", reduction="+", reproducible=True) == real
+        team = SimulatedTeam(p, seed=p)
+        assert team.parallel_for(add, 3000, x, schedule="dynamic", reduction="+", reproducible=True) == real
 
 
 @pytest.mark.parametrize("schedule", ["static", "dynamic,4"])
@@ -195,8 +202,10 @@ def math_of(x):
 @pytest.mark.parametrize("problem", [
     lambda: SimulatedTeam(0), lambda: SimulatedTeam(65), lambda: SimulatedTeam(2, seed=-1),
     lambda: SimulatedTeam(2).parallel("no function"), lambda: SimulatedTeam(2).parallel_for(squares, -1),
-    lambda: SimulatedTeam(2).parallel_for(squares, (1, 2, 3)), lambda: SimulatedTeam(2).parallel_for(squares, 3, schedule="odd"),
-    lambda: SimulatedTeam(2).parallel_for(squares, 3, trace=True), lambda: SimulatedTeam(2).parallel_for(squares, 3, reduction="-"),
+    lambda: SimulatedTeam(2).parallel_for(squares, (1, 2, 3)),
+    lambda: SimulatedTeam(2).parallel_for(squares, 3, schedule="odd"),
+    lambda: SimulatedTeam(2).parallel_for(squares, 3, trace=True),
+    lambda: SimulatedTeam(2).parallel_for(squares, 3, reduction="-"),
     lambda: SimulatedTeam(2).parallel_for(squares, 3, reproducible=True), lambda: python_form(3),
 ])
 def test_bad_input_is_refused(problem):
@@ -221,3 +230,37 @@ def test_a_region_in_a_region_is_refused():
     with pytest.raises(KernelError, match="a region inside of a region"):
         SimulatedTeam(2).parallel(outer)
     assert SimulatedTeam(2).parallel(inner).is_clean
+
+
+def test_two_python_threads_simulate_side_by_side():
+    started, results = Event(), []
+
+    def waits(team, x):
+        if thread_num() == 0:
+            started.set()
+            sleep(0.05)
+        x[thread_num()] = 1.0
+
+    def simulate():
+        x = np.zeros(3)
+        results.append((SimulatedTeam(3).parallel(waits, x).is_clean, x.sum()))
+
+    other = Thread(target=simulate)
+    other.start()
+    assert started.wait(60)
+    simulate()
+    other.join(60)
+    assert results == [(True, 3.0), (True, 3.0)]
+
+
+def test_the_stop_button_ends_a_simulation():
+    def stops(team, x):
+        x[0]
+        if thread_num() == 1:
+            raise KeyboardInterrupt
+        barrier(team)
+
+    with pytest.raises(KeyboardInterrupt):
+        SimulatedTeam(3).parallel(stops, np.zeros(1))
+    given = np.ones(4), np.zeros((3, 8)), np.zeros(1), np.zeros(3, np.int64)
+    assert SimulatedTeam(3).parallel(everything, *given).is_clean

@@ -7,13 +7,12 @@ feedback: one change is lost
 import numba
 import numpy as np
 
-from labkit.openmp.sync import static_block, thread_num
+from labkit.openmp.sync import static_block
 
 
 @numba.njit
 def count_block(team, x, threshold, counts, sums):
     start, stop = static_block(x.size)
-    t = thread_num()
     for i in range(start, stop):
         if x[i] > threshold:
             counts[0] += 1
