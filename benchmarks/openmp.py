@@ -15,6 +15,7 @@ from labkit.bench import Benchmark, Goal
 from labkit.errors import NotAvailableError
 from labkit.hardware.timing import Comparison, Contention, compare
 from labkit.openmp.kernels.ladder import ladder
+from labkit.openmp.runtime import load
 from labkit.openmp.team import Team
 
 NUM_THREADS = 2
@@ -38,6 +39,7 @@ def c():
     source = Path(__file__).with_name("_openmp.c")
     options = ["-O3", "-march=native", "-fopenmp", "-shared", "-fPIC", "-Wall"]
     subprocess.run([gcc, *options, str(source), "-o", str(library), "-lm"], check=True)
+    load()  # the team's runtime: the library below uses the same one, so that not two pools of threads spin
     found = ctypes.CDLL(str(library))
     for name in ("dot", "parallel_for_seconds", "delay_seconds", "dynamic_seconds"):
         getattr(found, name).restype = ctypes.c_double

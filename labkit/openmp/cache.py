@@ -15,7 +15,7 @@ from types import CodeType
 from numba.core.caching import FunctionCache, IndexDataCacheFile
 
 # The files of this package that are compiled into loops.
-PARTS = ("cache", "intrinsics", "loops", "reductions", "shared", "sync", "tracing")
+PARTS = ("cache", "compiled", "intrinsics", "loops", "reductions", "shared", "sync", "tracing")
 
 
 @functools.cache

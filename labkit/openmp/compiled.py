@@ -90,9 +90,10 @@ class Loop:
 
     def _result(self, arguments):
         """The type in which results are combined, and what changes nothing."""
-        kinds = tuple(map(numba.typeof, arguments))
+        # The type of a result follows from types and dimensions; asking Numba for all it knows takes far longer.
+        kinds = tuple([(a.dtype, a.ndim) if type(a) is np.ndarray else type(a) for a in arguments])
         if kinds not in self.results:
-            signature = (*[numba.int64] * self.num_given, *kinds)
+            signature = (*[numba.int64] * self.num_given, *map(numba.typeof, arguments))
             template, _, given, named = self.kernel.get_call_template(signature, {})
             returned = template(cpu_target.typing_context).apply(given, named).return_type
             if not isinstance(returned, numba.types.Number | numba.types.Boolean):

@@ -22,7 +22,10 @@ def watch() -> None:
     global _installed
     if _installed is not None or threading.current_thread() is not threading.main_thread():
         return
-    listener, signaller = socket.socketpair()
+    try:
+        listener, signaller = socket.socketpair()
+    except OSError:  # where sockets are forbidden, nothing is watched
+        return
     signaller.setblocking(False)
     before = signal.set_wakeup_fd(signaller.fileno(), warn_on_full_buffer=False)
     _installed = signaller
