@@ -37,9 +37,9 @@ class LoopCache(FunctionCache):
         function = kernel.py_func
         super().__init__(function)
         words = repr((function.__module__, function.__qualname__, _names_of(function.__code__), kind))
-        digest = hashlib.sha256(_stamp_of_package() + words.encode()).hexdigest()[:24]
+        self.digest = hashlib.sha256(_stamp_of_package() + words.encode()).hexdigest()[:24]
         self._cache_file = IndexDataCacheFile(
-            cache_path=self._cache_path, filename_base=f"{function.__name__}-{digest}",
+            cache_path=self._cache_path, filename_base=f"{function.__name__}-{self.digest}",
             source_stamp=self._impl.locator.get_source_stamp(),
         )
 
@@ -47,9 +47,26 @@ class LoopCache(FunctionCache):
         return signature, codegen.magic_tuple()
 
 
+def _mark(function: Callable, digest: str, kernel: Callable) -> None:
+    """Put the digest into the names of a launch and of the functions made for it.
+
+    Compiled functions are linked by their names and a number that counts up in each process. Two loops that came from
+    different processes may have the same number: without a mark, one would call the other's kernel.
+    """
+    python_function = getattr(function, "py_func", None)
+    if python_function is None or function is kernel or "<locals>" not in python_function.__qualname__:
+        return
+    if python_function.__qualname__.endswith(digest):
+        return
+    python_function.__qualname__ += f"_{digest}"
+    for cell in python_function.__closure__ or ():
+        _mark(cell.cell_contents, digest, kernel)
+
+
 def keep_on_disk(launch: Callable, kernel: Callable, *kind) -> Callable:
     """``launch``, kept on disk if ``kernel`` is (``cache=True``) and depends on nothing but its arguments."""
     is_kept = isinstance(getattr(kernel, "_cache", None), FunctionCache)
     if is_kept and kernel.py_func.__closure__ is None:
         launch._cache = LoopCache(kernel, *kind)
+        _mark(launch, launch._cache.digest, kernel)
     return launch

@@ -16,7 +16,7 @@ from numba.extending import intrinsic
 from labkit.openmp.shared import ERROR_CODE, ERROR_INFO, ERROR_THREAD, FAILED, GOING_ON, STOP
 
 INT32, INT64, BYTES = ir.IntType(32), ir.IntType(64), ir.IntType(8).as_pointer()
-BODY = ir.FunctionType(ir.VoidType(), [BYTES])
+BODY, COPY = ir.FunctionType(ir.VoidType(), [BYTES]), ir.FunctionType(ir.VoidType(), [BYTES, BYTES])
 DEPEND = 8  # GOMP_TASK_FLAG_DEPEND
 
 
@@ -157,8 +157,17 @@ def _make_task(team, function, arguments, depend):
             context.nrt.decref(b, arguments, packed)
 
         body = _outlined(context, builder, "omp_task", data_type, emit)
+        # Arrays of a task live until it has run. They are counted in a function that only the runtime calls: Numba
+        # takes this count and the maker's own last one, in one function, for a pair that can be left out.
+        capture = ir.Function(builder.module, COPY, builder.module.get_unique_name("omp_capture"))
+        capture.linkage = "internal"
+        inside = ir.IRBuilder(capture.append_basic_block("entry"))
+        target, source = (inside.bitcast(place, data_type.as_pointer()) for place in capture.args)
+        whole = inside.load(source)
+        context.nrt.incref(inside, arguments, inside.extract_value(whole, 0))
+        inside.store(whole, target)
+        inside.ret_void()
         data = cgutils.alloca_once(builder, data_type)
-        context.nrt.incref(builder, arguments, values[2])
         builder.store(values[2], cgutils.gep_inbounds(builder, data, 0, 0))
         builder.store(builder.bitcast(block, BYTES), cgutils.gep_inbounds(builder, data, 0, 1))
         flags, addresses = INT32(0), ir.Constant(BYTES.as_pointer(), None)
@@ -167,12 +176,12 @@ def _make_task(team, function, arguments, depend):
             addresses = _dependences(context, builder, depend, values[3:])
         gomp_task = _external(
             builder, ir.VoidType(), "GOMP_task",
-            [BODY.as_pointer(), BYTES, BYTES, INT64, INT64, INT32, INT32, BYTES.as_pointer(), INT32, BYTES],
+            [BODY.as_pointer(), BYTES, COPY.as_pointer(), INT64, INT64, INT32, INT32, BYTES.as_pointer(), INT32, BYTES],
         )
         size = context.get_abi_sizeof(data_type)
         builder.call(
             gomp_task,
-            [body, builder.bitcast(data, BYTES), ir.Constant(BYTES, None), INT64(size), INT64(16), INT32(1),
+            [body, builder.bitcast(data, BYTES), capture, INT64(size), INT64(16), INT32(1),
              flags, addresses, INT32(0), ir.Constant(BYTES, None)],
         )
         return context.get_dummy_value()

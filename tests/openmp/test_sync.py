@@ -1,5 +1,8 @@
 """Regions, sections and tasks: what threads say to each other, with all numbers of threads, and when one of them fails."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from numba import njit
@@ -305,3 +308,36 @@ def test_tasks_of_what_is_no_task():
 
     with pytest.raises(UsageError, match="root does not compile"):
         Team(2).tasks(root, np.zeros(1))
+
+
+LARGE_ARRAYS = """
+import numpy as np
+from numba import njit
+from labkit.openmp.tasks import task, taskwait
+from labkit.openmp.team import Team
+
+@njit
+def put_one(part):
+    part[0] = 1
+
+@njit
+def root(team, total):
+    parts = np.zeros(1 << 23)  # so large that reading it after its end is a segmentation fault
+    task(team, put_one, (parts[: 1 << 22],))
+    task(team, put_one, (parts[1 << 22 :],))
+    taskwait()
+    total[0] += parts[0] + parts[1 << 22]
+
+total = np.zeros(1)
+for _ in range(20):
+    Team(P).tasks(root, total)
+print(total[0])
+"""
+
+
+@pytest.mark.parametrize("p", [1, 3])
+def test_an_array_of_tasks_is_its_maker_s_too(p):
+    done = subprocess.run(
+        [sys.executable, "-c", LARGE_ARRAYS.replace("P)", f"{p})")], capture_output=True, text=True, timeout=100
+    )
+    assert (done.returncode, done.stdout) == (0, "40.0\n"), done.stderr

@@ -550,6 +550,47 @@ print(len(compiled.buffer))
     assert changed.stdout.startswith("999000.0 249500.0 749500.0\n"), changed.stderr
 
 
+def test_loops_from_several_processes_do_not_take_each_other_s_kernels(tmp_path):
+    for number in (1, 2, 3):
+        (tmp_path / f"kernel_{number}.py").write_text(f"""
+from numba import njit
+
+@njit(cache=True)
+def fill(start, stop, x):
+    x[start:stop] = {number}
+
+@njit(cache=True)
+def total(start, stop, x):
+    return {number} * x[start:stop].sum()
+
+@njit(cache=True)
+def body(team, x):
+    x[:] = 10 * {number}
+""")
+    program = """
+import importlib, sys
+import numpy as np
+from labkit.openmp.team import Team
+sys.path.insert(0, FOLDER)
+for number in NUMBERS:
+    k, x, team = importlib.import_module(f"kernel_{number}"), np.zeros(4), Team(2)
+    team.parallel_for(k.fill, 4, x)
+    sums = [team.parallel_for(k.total, 4, x, reduction="+", reproducible=r) for r in (False, True)]
+    traced = team.parallel_for(k.total, 4, x, reduction="+", trace=True).result
+    team.parallel(k.body, x)
+    team.tasks(k.body, x)
+    print(number, *sums, traced, x[0])
+""".replace("FOLDER", repr(str(tmp_path)))
+
+    def run(*numbers):
+        return run_python(program.replace("NUMBERS", repr(numbers)), NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+
+    for numbers in ((1,), (2,), (3,), (1, 2, 3), (3, 1)):
+        done = run(*numbers)
+        wanted = [f"{n} {4.0 * n * n} {4.0 * n * n} {4.0 * n * n} {10.0 * n}" for n in numbers]
+        assert done.stdout.splitlines() == wanted, done.stderr
+
+
 # -- affinity -----------------------------------------------------------------------------------
 
 needs_affinity = pytest.mark.skipif(
