@@ -31,9 +31,9 @@ FOLD_BITS = 42  # from one fold's sigma to the next: 52 less the bits that room 
 MOST_ROUNDS = 3
 LARGEST_EXPONENT = 1023 - BLOCK_BITS - 3  # sigma must be finite
 _MASK = (1 << LIMB_BITS) - 1
-_MAGNITUDE = 0x7FFFFFFFFFFFFFFF
-_INFINITY = 0x7FF0000000000000
-_TRAILING = (1 << 52) - 1
+MAGNITUDE = 0x7FFFFFFFFFFFFFFF
+INFINITY = 0x7FF0000000000000
+TRAILING = (1 << 52) - 1
 
 
 @njit(inline="always")
@@ -74,26 +74,17 @@ def largest_pattern(patterns):
     """The largest magnitude of a block, as the whole number that its bits are."""
     largest = np.int64(0)
     for i in range(patterns.size):
-        largest = max(largest, patterns[i] & _MAGNITUDE)
+        largest = max(largest, patterns[i] & MAGNITUDE)
     return largest
 
 
 @njit(cache=True, nogil=True)
-def deposit(pattern, accumulator, first):
-    """Add the float64 with these bits to the limbs from ``first`` on, or count it if it is infinite or NaN."""
-    biased = (pattern >> 52) & 2047
-    significand = pattern & _TRAILING
-    if biased == 2047:
-        specials = accumulator[accumulator.size - 3 :]
-        specials[2 if significand else (1 if pattern < 0 else 0)] += 1
-        return
-    if biased:
-        significand |= 1 << 52
-        biased -= 1
-    limb, shift = first + (biased >> 5), biased & 31
-    low = (significand << shift) & _MASK
-    high = significand >> (LIMB_BITS - shift)
-    if pattern < 0:
+def deposit_whole(number, bit, is_negative, accumulator):
+    """Add a whole number below 2**62, or subtract it, with its last place at a bit of the accumulator."""
+    limb, shift = bit >> 5, bit & 31
+    low = (number << shift) & _MASK
+    high = number >> (LIMB_BITS - shift)
+    if is_negative:
         accumulator[limb] -= low
         accumulator[limb + 1] -= high & _MASK
         accumulator[limb + 2] -= high >> LIMB_BITS
@@ -101,6 +92,21 @@ def deposit(pattern, accumulator, first):
         accumulator[limb] += low
         accumulator[limb + 1] += high & _MASK
         accumulator[limb + 2] += high >> LIMB_BITS
+
+
+@njit(cache=True, nogil=True)
+def deposit(pattern, accumulator, first):
+    """Add the float64 with these bits to the limbs from ``first`` on, or count it if it is infinite or NaN."""
+    biased = (pattern >> 52) & 2047
+    significand = pattern & TRAILING
+    if biased == 2047:
+        specials = accumulator[accumulator.size - 3 :]
+        specials[2 if significand else (1 if pattern < 0 else 0)] += 1
+        return
+    if biased:
+        significand |= 1 << 52
+        biased -= 1
+    deposit_whole(significand, 32 * first + biased, pattern < 0, accumulator)
 
 
 @njit(cache=True, nogil=True)
