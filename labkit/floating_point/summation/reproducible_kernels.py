@@ -7,7 +7,14 @@ import math
 import numpy as np
 from numba import njit
 
-from labkit.floating_point.summation.exact_kernels import BLOCK_SIZE, INFINITY, MAGNITUDE, NUM_LANES, ROWS, largest_pattern
+from labkit.floating_point.summation.exact_kernels import (
+    BLOCK_SIZE,
+    INFINITY,
+    MAGNITUDE,
+    NUM_LANES,
+    ROWS,
+    largest_pattern,
+)
 from labkit.floating_point.summation.reproducible import BIN_BITS, NUM_FOLDS
 
 LOWEST_EXPONENT = -1074  # bin b counts multiples of 2**(BIN_BITS * b - 1074)
