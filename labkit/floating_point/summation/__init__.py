@@ -14,6 +14,8 @@
     bounds         what can be said about the error before, and while, a sum is computed
     adversarial    inputs of a chosen condition number
     registry       all of them by name
+    errors         measured: in ulp, and against the condition number
+    trees          in which order ranks combine their partial sums
 
 The names of compiled loops end in ``_kernels``; those modules import Numba, and are imported when a sum is computed.
 """
