@@ -86,7 +86,7 @@ def round_accumulator(accumulator: np.ndarray, dtype=np.float64):
     units = {NUM_ENTRIES: UNIT_EXPONENT, NUM_DOT_LIMBS + 3: DOT_UNIT_EXPONENT}
     if accumulator.shape not in [(size,) for size in units] or accumulator.dtype != np.int64:
         raise UsageError(
-            f"an accumulator is an array of int64 with {NUM_ENTRIES} entries, or {NUM_DOT_LIMBS + 3} for a dot product, "
+            f"an accumulator is an array of int64 with {NUM_ENTRIES} entries, or {NUM_DOT_LIMBS + 3} of a dot product, "
             f"not one of {accumulator.dtype} with shape {accumulator.shape}: pass one from exact_accumulator()."
         )
     plus, minus, nan = accumulator[-3:].tolist()

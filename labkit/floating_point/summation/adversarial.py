@@ -212,8 +212,8 @@ def _num_corrections(num_terms: int, condition: float, dtype) -> int:
     needed = 2 + math.ceil(math.log2(condition) / (np.finfo(dtype).nmant + 1))
     if needed > num_terms // 2:
         raise UsageError(
-            f"a condition number of {condition:g} needs {2 * needed} terms or more in {dtype}, not {num_terms}: pass more "
-            f"terms, or a smaller condition number."
+            f"a condition number of {condition:g} needs {2 * needed} terms or more in {dtype}, not {num_terms}: pass "
+            f"more terms, or a smaller condition number."
         )
     return needed
 

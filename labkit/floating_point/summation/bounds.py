@@ -189,7 +189,8 @@ def sum_with_running_bound(name: str, x, *, block_size: int = 128) -> BoundedSum
 
     if name not in RUNNING:
         raise UsageError(
-            f"sum_with_running_bound: one of {', '.join(RUNNING)}, not {name!r}: pass one of them, or ask a_priori_bound."
+            f"sum_with_running_bound: one of {', '.join(RUNNING)}, not {name!r}: pass one of them, or ask "
+            "a_priori_bound."
         )
     x = check_terms(x, f"sum_with_running_bound({name!r})")
     u = unit_roundoff(x.dtype)

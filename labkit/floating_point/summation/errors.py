@@ -45,7 +45,7 @@ def error_ulp(value, exact: Fraction, dtype=np.float64) -> float:
 
 
 def relative_error(value, exact: Fraction) -> float:
-    """``|value - exact| / |exact|``: 0 where both are 0, infinite where only the exact one is or the value is not finite."""
+    """``|value - exact| / |exact|``: 0 where both are 0, infinite where only the exact one is, or for no finite value."""
     if not math.isfinite(value):
         return math.inf
     error = abs(Fraction(float(value)) - exact)

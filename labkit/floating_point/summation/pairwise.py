@@ -30,8 +30,8 @@ def sum_pairwise(x, *, block_size: int = 128) -> float:
 
     Notes
     -----
-    1 flop a term. Error at most (b - 1 + ceil(lg(n / b))) u sum|x| to first order, with b the block size. NumPy's sum is
-    pairwise, too, with eight accumulators in each block, so its bits differ.
+    1 flop a term. Error at most (b - 1 + ceil(lg(n / b))) u sum|x| to first order, b being the block size. NumPy's sum
+    is pairwise, too, with eight accumulators in each block, so its bits differ.
 
     References
     ----------

@@ -108,18 +108,30 @@ def evaluate_tree(tree: Tree, values: Sequence):
 
     Examples
     --------
-    >>> evaluate_tree(((0, 1), (2, 3)), [1.0, 1e100, 1.0, -1e100]), evaluate_tree(((0, 2), (1, 3)), [1.0, 1e100, 1.0, -1e100])
+    >>> values = [1.0, 1e100, 1.0, -1e100]
+    >>> evaluate_tree(((0, 1), (2, 3)), values), evaluate_tree(((0, 2), (1, 3)), values)
     (0.0, 2.0)
     """
+    return fold_tree(tree, lambda rank: values[rank], lambda node, left, right: left + right)
+
+
+def fold_tree(tree: Tree, of_rank: Callable, of_pair: Callable):
+    """What ``of_pair(node, left, right)`` makes of a tree, from what ``of_rank`` gives for the ranks, left to right.
+
+    Examples
+    --------
+    >>> fold_tree(((0, 1), 2), str, lambda node, left, right: f"[{left} {right}]")
+    '[[0 1] 2]'
+    """
     done: list = []  # without recursion: the tree of a ring is as deep as there are ranks
-    waiting: list = [tree]
+    waiting: list = [(tree, False)]
     while waiting:
-        node = waiting.pop()
-        if node is None:
+        node, is_ready = waiting.pop()
+        if not isinstance(node, tuple):
+            done.append(of_rank(node))
+        elif is_ready:
             right = done.pop()
-            done.append(done.pop() + right)
-        elif isinstance(node, tuple):
-            waiting += [None, node[1], node[0]]
+            done.append(of_pair(node, done.pop(), right))
         else:
-            done.append(values[node])
+            waiting += [(node, True), (node[1], False), (node[0], False)]
     return done[0]
