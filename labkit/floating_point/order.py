@@ -1,7 +1,7 @@
 """One array, many orders: what ranks, threads and the tree of a reduction make of the same sum.
 
-The trees of :mod:`.summation.trees` are evaluated here in plain Python, drawn in :mod:`labkit.views.reduce_trees`, and run
-as messages on simulated ranks; the bits agree.
+The trees of :mod:`.summation.trees` are evaluated here in plain Python, drawn in :mod:`labkit.views.reduce_trees`, and
+run as messages on simulated ranks; the bits agree.
 """
 
 from __future__ import annotations

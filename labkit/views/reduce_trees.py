@@ -68,7 +68,9 @@ def tree_layout(tree: Tree, values: Sequence | None = None) -> tuple[TreeNode, .
 
     fold_tree(tree, rank_node, pair_node)
     if num_ranks > MOST_DRAWN_RANKS:
-        raise UsageError(f"tree_figure: at most {MOST_DRAWN_RANKS} ranks can be told apart, not {num_ranks}: draw fewer.")
+        raise UsageError(
+            f"tree_figure: at most {MOST_DRAWN_RANKS} ranks can be told apart, not {num_ranks}: draw a smaller tree."
+        )
     return tuple(nodes)
 
 

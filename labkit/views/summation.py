@@ -40,7 +40,7 @@ class ErrorLine:
 def errors_layout(curves: Sequence[ErrorCurve]) -> tuple[float, tuple[ErrorLine, ...]]:
     """The lowest error that is drawn, an eighth of the unit roundoff, and a line for each algorithm.
 
-    Smaller errors, 0 among them, are drawn at the lowest, larger ones than 10 at 10; NaN stays NaN, which draws nothing.
+    Smaller errors, 0 among them, are drawn at the lowest, larger ones than 10 at 10; NaN draws nothing.
     """
     if not len(curves):
         raise UsageError("errors_figure: there are no curves: pass those of errors_by_condition().")

@@ -15,12 +15,12 @@ from labkit.floating_point.summation.exact_kernels import (
     BLOCK_SIZE,
     INFINITY,
     MAGNITUDE,
-    NUM_LANES,
     ROWS,
     TRAILING,
-    carry,
     deposit_block,
     deposit_whole,
+    finish,
+    make_room,
 )
 from labkit.floating_point.summation.kernels import two_sum
 from labkit.floating_point.summation.threaded_kernels import fused_multiply_add, two_product
@@ -93,36 +93,34 @@ def deposit_product(a, b, accumulator):
 @njit(cache=True, nogil=True)
 def add_products(x, y, accumulator):
     """Add the products of two arrays of float64 to an accumulator of a dot product."""
-    product, error, work = np.empty(BLOCK_SIZE), np.empty(BLOCK_SIZE), np.empty(BLOCK_SIZE)
-    lanes, sums = np.empty((3, NUM_LANES)), np.empty(2)
+    product, error, room = np.empty(BLOCK_SIZE), np.empty(BLOCK_SIZE), make_room()
     for start in range(0, x.size, BLOCK_SIZE):
         a, b = x[start : start + BLOCK_SIZE], y[start : start + BLOCK_SIZE]
         if products(a, b, product[: a.size], error[: a.size]):
             padded = -(-a.size // ROWS) * ROWS
             product[a.size : padded] = 0.0
             error[a.size : padded] = 0.0
-            deposit_block(product[:padded], work, lanes, sums, accumulator, DOT_SHIFT)
-            deposit_block(error[:padded], work, lanes, sums, accumulator, DOT_SHIFT)
+            deposit_block(product[:padded], room, accumulator, DOT_SHIFT)
+            deposit_block(error[:padded], room, accumulator, DOT_SHIFT)
         else:
             patterns, others = a.view(np.int64), b.view(np.int64)
             for i in range(a.size):
                 deposit_product(patterns[i], others[i], accumulator)
-    carry(accumulator)
+    finish(room, accumulator, DOT_SHIFT)
 
 
 @njit(cache=True, nogil=True)
 def add_single_products(x, y, accumulator):
     """The same for arrays of float32: every product is a float64, exactly."""
-    product, work = np.empty(BLOCK_SIZE), np.empty(BLOCK_SIZE)
-    lanes, sums = np.empty((3, NUM_LANES)), np.empty(2)
+    product, room = np.empty(BLOCK_SIZE), make_room()
     for start in range(0, x.size, BLOCK_SIZE):
         a, b = x[start : start + BLOCK_SIZE], y[start : start + BLOCK_SIZE]
         for i in range(a.size):
             product[i] = np.float64(a[i]) * np.float64(b[i])
         padded = -(-a.size // ROWS) * ROWS
         product[a.size : padded] = 0.0
-        deposit_block(product[:padded], work, lanes, sums, accumulator, DOT_SHIFT)
-    carry(accumulator)
+        deposit_block(product[:padded], room, accumulator, DOT_SHIFT)
+    finish(room, accumulator, DOT_SHIFT)
 
 
 @njit(cache=True, nogil=True)

@@ -45,7 +45,7 @@ def error_ulp(value, exact: Fraction, dtype=np.float64) -> float:
 
 
 def relative_error(value, exact: Fraction) -> float:
-    """``|value - exact| / |exact|``: 0 where both are 0, infinite where only the exact one is, or for no finite value."""
+    """``|value - exact| / |exact|``: 0 where both are 0, infinite where exact alone is 0 or value is not finite."""
     if not math.isfinite(value):
         return math.inf
     error = abs(Fraction(float(value)) - exact)

@@ -36,7 +36,7 @@ def sum_exact(x, *, team=None) -> float:
     Notes
     -----
     About 10 flops a term for terms whose exponents differ by less than 30 within blocks of 2048, all of them packed;
-    up to three times that for a wider range; beyond 250 binary places, about 20 operations on whole numbers a term.
+    about three times that for a wider range; beyond 160 binary places, ten operations on whole numbers a term more.
     Error at most half a unit in the last place; the same bits for any order of the terms and any number of threads.
 
     References

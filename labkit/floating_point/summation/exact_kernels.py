@@ -3,7 +3,8 @@
 A block of 2048 terms stays in the first-level cache. With sigma = 1.5 * 2**p, far above the terms, (x + sigma) - sigma
 is x rounded to a multiple of 2**(p - 52), and what is left over is exact. Such multiples are added up without rounding
 as long as they stay below 2**(p + 1). Two of these folds take what lies in the upper 82 bits below the largest term
-of the block; what is still left goes round again, and after MOST_ROUNDS, term by term into the limbs.
+of the block; what is still left goes round again, and after MOST_ROUNDS, term by term into a table with a sum for each
+exponent (:func:`scatter`), which goes to the limbs in the end.
 
 The loops over lanes are independent additions, so the compiler packs them; four rows at once save loads and stores.
 A product with ``one``, which is 1.0 and unknown to the compiler, changes no bit; fused with the addition that follows
@@ -28,7 +29,7 @@ BLOCK_SIZE = 1 << BLOCK_BITS
 NUM_LANES = 32
 ROWS = 4 * NUM_LANES
 FOLD_BITS = 42  # from one fold's sigma to the next: 52 less the bits that room for a block's sum takes
-MOST_ROUNDS = 3
+MOST_ROUNDS = 2
 LARGEST_EXPONENT = 1023 - BLOCK_BITS - 3  # sigma must be finite
 _MASK = (1 << LIMB_BITS) - 1
 MAGNITUDE = 0x7FFFFFFFFFFFFFFF
@@ -110,8 +111,60 @@ def deposit(pattern, accumulator, first):
 
 
 @njit(cache=True, nogil=True)
-def deposit_block(block, work, lanes, sums, accumulator, first):
-    """Add a block of a multiple of ROWS terms; ``work`` is room for as many, ``sums`` for two."""
+def scatter(patterns, table):
+    """Add finite float64, given by their bits, to the sums of significands by biased exponent, shape (2048, 2).
+
+    In halves of 32 bits, so that 2**31 terms fit; the lower half of a negative one counts upwards, too.
+    """
+    for i in range(patterns.size):
+        pattern = patterns[i]
+        biased = (pattern >> 52) & 2047
+        significand = pattern & TRAILING | np.int64(biased != 0) << 52
+        sign = pattern >> 63  # 0 or -1
+        significand = (significand ^ sign) - sign
+        table[biased, 0] += significand & _MASK
+        table[biased, 1] += significand >> LIMB_BITS
+
+
+@njit(cache=True, nogil=True)
+def gather(table, accumulator, first):
+    """Move the sums of a table to the limbs."""
+    for biased in range(2047):
+        bit = 32 * first + max(biased - 1, 0)
+        low, high = table[biased, 0], table[biased, 1]
+        if low | high:
+            deposit_whole(low, bit, False, accumulator)
+            deposit_whole(abs(high), bit + LIMB_BITS, high < 0, accumulator)
+
+
+@njit(cache=True, nogil=True)
+def carry(accumulator):
+    """Normal form of the limbs."""
+    for k in range(accumulator.size - 4):
+        moved = accumulator[k] >> LIMB_BITS
+        accumulator[k] &= _MASK
+        accumulator[k + 1] += moved
+
+
+@njit(cache=True, nogil=True)
+def make_room():
+    """What :func:`deposit_block` works in: a block, lanes, two sums, a table, and whether that is in use."""
+    table, in_use = np.zeros((2048, 2), np.int64), np.zeros(1, np.bool_)
+    return np.empty(BLOCK_SIZE), np.empty((3, NUM_LANES)), np.empty(2), table, in_use
+
+
+@njit(cache=True, nogil=True)
+def finish(room, accumulator, first):
+    """The last step: what is in the table, then normal form."""
+    if room[4][0]:
+        gather(room[3], accumulator, first)
+    carry(accumulator)
+
+
+@njit(cache=True, nogil=True)
+def deposit_block(block, room, accumulator, first):
+    """Add a block of a multiple of ROWS terms, BLOCK_SIZE at most."""
+    work, lanes, sums, table, in_use = room
     for _ in range(MOST_ROUNDS):
         largest = largest_pattern(block.view(np.int64))
         if largest == 0:
@@ -133,37 +186,32 @@ def deposit_block(block, work, lanes, sums, accumulator, first):
         leave_rest(block, sigma, sigma_2, work[: block.size])
         block = work[: block.size]
     patterns = block.view(np.int64)
+    if largest_pattern(patterns) < INFINITY:
+        scatter(patterns, table)
+        in_use[0] = True
+        return
     for i in range(patterns.size):
         deposit(patterns[i], accumulator, first)
 
 
 @njit(cache=True, nogil=True)
-def carry(accumulator):
-    """Normal form of the limbs."""
-    for k in range(accumulator.size - 4):
-        moved = accumulator[k] >> LIMB_BITS
-        accumulator[k] &= _MASK
-        accumulator[k + 1] += moved
-
-
-@njit(cache=True, nogil=True)
 def add_terms(x, accumulator):
     """Add all terms of an array of float64, and bring the accumulator to normal form."""
-    work, lanes, sums = np.empty(BLOCK_SIZE), np.empty((3, NUM_LANES)), np.empty(2)
+    room = make_room()
     whole = x.size // ROWS * ROWS
     for start in range(0, whole, BLOCK_SIZE):
-        deposit_block(x[start : min(start + BLOCK_SIZE, whole)], work, lanes, sums, accumulator, 0)
+        deposit_block(x[start : min(start + BLOCK_SIZE, whole)], room, accumulator, 0)
     if whole < x.size:
         row = np.zeros(ROWS)
         row[: x.size - whole] = x[whole:]
-        deposit_block(row, work, lanes, sums, accumulator, 0)
-    carry(accumulator)
+        deposit_block(row, room, accumulator, 0)
+    finish(room, accumulator, 0)
 
 
 @njit(cache=True, nogil=True)
 def add_single_terms(x, accumulator):
     """The same for an array of float32: block by block widened to float64, which is exact."""
-    work, lanes, sums = np.empty(BLOCK_SIZE), np.empty((3, NUM_LANES)), np.empty(2)
+    room = make_room()
     block = np.empty(BLOCK_SIZE)
     for start in range(0, x.size, BLOCK_SIZE):
         terms = x[start : start + BLOCK_SIZE]
@@ -171,8 +219,8 @@ def add_single_terms(x, accumulator):
         for i in range(terms.size):
             block[i] = terms[i]
         block[terms.size : padded] = 0.0
-        deposit_block(block[:padded], work, lanes, sums, accumulator, 0)
-    carry(accumulator)
+        deposit_block(block[:padded], room, accumulator, 0)
+    finish(room, accumulator, 0)
 
 
 @njit(cache=True, nogil=True)

@@ -151,16 +151,16 @@ def allreduce_sum_reproducible(comm, x, *, team=None) -> float:
 
 def _bins(x: np.ndarray, team) -> np.ndarray:
     """The state of checked terms."""
-    from labkit.floating_point.summation.reproducible_kernels import TOP, add_shares, add_terms, raise_top
+    from labkit.floating_point.summation.reproducible_kernels import TOP, bin_shares, bin_terms, raise_top
 
     team = choose_team(team, x.size)
     if team is None:
         state = np.zeros(NUM_ENTRIES, np.int64)
-        add_terms(x, state)
+        bin_terms(x, state)
         return state
     num_shares = max(1, min(SHARES_A_THREAD * team.num_threads, x.size // SMALLEST_SHARE))
     states = np.zeros((num_shares, NUM_ENTRIES), np.int64)
-    team.parallel_for(add_shares, num_shares, x, -(-x.size // num_shares), states, schedule="dynamic,1")
+    team.parallel_for(bin_shares, num_shares, states, x, -(-x.size // num_shares), schedule="dynamic,1")
     top = states[:, TOP].max()
     for state in states:
         raise_top(state, top)

@@ -107,7 +107,7 @@ def add_block(block, lanes, state):
 
 
 @njit(cache=True, nogil=True)
-def add_terms(x, state):
+def bin_terms(x, state):
     """Add all terms, float64 or float32."""
     block, lanes = np.empty(BLOCK_SIZE), np.empty((NUM_FOLDS, NUM_LANES))
     for start in range(0, x.size, BLOCK_SIZE):
@@ -120,7 +120,7 @@ def add_terms(x, state):
 
 
 @njit(cache=True, nogil=True)
-def add_shares(start, stop, x, share_size, states):
+def bin_shares(start, stop, states, x, share_size):
     """Kernel of a team: shares of the terms, each into a state of its own."""
     for share in range(start, stop):
-        add_terms(x[share * share_size : (share + 1) * share_size], states[share])
+        bin_terms(x[share * share_size : (share + 1) * share_size], states[share])
