@@ -34,7 +34,6 @@ NUM_ENTRIES = NUM_LIMBS + 3
 DOT_SHIFT = 34
 NUM_DOT_LIMBS = NUM_LIMBS + 2 * DOT_SHIFT  # 4416 bits: 2 * 2098 and more
 DOT_UNIT_EXPONENT = UNIT_EXPONENT - DOT_SHIFT * LIMB_BITS
-_MASK = (1 << LIMB_BITS) - 1
 
 
 def normalise(accumulator: np.ndarray) -> np.ndarray:
@@ -47,13 +46,10 @@ def normalise(accumulator: np.ndarray) -> np.ndarray:
     >>> normalise(total)[:4].tolist()
     [4294967295, 4, 2, 0]
     """
-    limbs = accumulator[:-3]
-    while True:
-        carry = limbs[:-1] >> LIMB_BITS
-        if not carry.any():
-            return accumulator
-        limbs[:-1] &= _MASK
-        limbs[1:] += carry
+    from labkit.floating_point.summation.exact_kernels import carry
+
+    carry(accumulator)
+    return accumulator
 
 
 def whole_number_of(accumulator: np.ndarray) -> int:

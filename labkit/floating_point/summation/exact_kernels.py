@@ -64,6 +64,17 @@ def extract_block(x, one, sigma, sigma_2, lanes):
 
 
 @njit(cache=True, nogil=True)
+def add_lanes(lanes):
+    """Add each row into its first entry, by halves."""
+    half = NUM_LANES // 2
+    while half:
+        for row in range(lanes.shape[0]):
+            for j in range(half):
+                lanes[row, j] += lanes[row, j + half]
+        half //= 2
+
+
+@njit(cache=True, nogil=True)
 def leave_rest(x, sigma, sigma_2, rest):
     for i in range(x.size):
         part = x[i] - ((x[i] + sigma) - sigma)
@@ -169,19 +180,20 @@ def deposit_block(block, room, accumulator, first):
         largest = largest_pattern(block.view(np.int64))
         if largest == 0:
             return
-        exponent = (largest >> 52) - 1023
-        if exponent > LARGEST_EXPONENT:
+        biased = largest >> 52
+        if biased > LARGEST_EXPONENT + 1023:
             break
-        sigma = 1.5 * 2.0 ** (exponent + BLOCK_BITS + 1)
+        patterns = sums.view(np.int64)
+        patterns[0] = (biased + BLOCK_BITS + 1) << 52 | 1 << 51  # 1.5 * 2**(exponent + 12)
+        sigma = sums[0]
         sigma_2 = sigma * 2.0**-FOLD_BITS
         lanes[:] = 0.0
         extract_block(block, 1.0, sigma, sigma_2, lanes)
-        sums[0] = lanes[0].sum()
-        sums[1] = lanes[1].sum()
-        patterns = sums.view(np.int64)
+        add_lanes(lanes)
+        sums[0], sums[1] = lanes[0, 0], lanes[1, 0]
         deposit(patterns[0], accumulator, first)
         deposit(patterns[1], accumulator, first)
-        if lanes[2].sum() == 0.0:
+        if lanes[2, 0] == 0.0:
             return
         leave_rest(block, sigma, sigma_2, work[: block.size])
         block = work[: block.size]

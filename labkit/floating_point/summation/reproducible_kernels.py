@@ -13,6 +13,7 @@ from labkit.floating_point.summation.exact_kernels import (
     MAGNITUDE,
     NUM_LANES,
     ROWS,
+    add_lanes,
     largest_pattern,
 )
 from labkit.floating_point.summation.reproducible import BIN_BITS, NUM_FOLDS
@@ -97,9 +98,10 @@ def add_block(block, lanes, state):
     sigma_3 = 1.5 * math.ldexp(1.0, max(place - 2 * BIN_BITS, lowest) + 52)
     lanes[:] = 0.0
     cut_block(block, 1.0, sigma, sigma_2, sigma_3, lanes)
+    add_lanes(lanes)
     for k in range(NUM_FOLDS):
         at = FIRST + 2 * k
-        total = lanes[k].sum()  # a multiple of the bin's unit, below 2**50 of them
+        total = lanes[k, 0]  # a multiple of the bin's unit, below 2**50 of them
         if total != 0.0:
             low = state[at + 1] + np.int64(math.ldexp(total, BIN_BITS * k - place))
             state[at] += low >> BIN_BITS
