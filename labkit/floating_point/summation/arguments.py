@@ -9,6 +9,7 @@ import numpy as np
 from labkit.errors import NotAvailableError, UsageError
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
+ALONE = object()
 SHORTEST_FOR_THREADS = 1 << 16  # below, a team is not worth starting
 
 
@@ -78,7 +79,9 @@ def _team():
 
 
 def choose_team(team, num_terms: int):
-    """``team``, or for many terms one thread a core; None where the calling thread does it alone."""
+    """``team``, or for many terms one thread a core; None where the calling thread does it alone, as with ALONE."""
+    if team is ALONE:
+        return None
     if team is not None:
         if not hasattr(team, "parallel_for"):
             raise UsageError(f"team is a labkit.openmp.team.Team or None, not {team!r}: pass for example Team(2).")

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.floating_point.summation.accumulator import round_accumulator, round_whole_number
-from labkit.floating_point.summation.arguments import check_terms, choose_team
+from labkit.floating_point.summation.arguments import ALONE, check_terms, choose_team
 from labkit.floating_point.summation.exact import SHARES_A_THREAD, SMALLEST_SHARE, accumulate
 
 NUM_FOLDS, BIN_BITS = 3, 40
@@ -76,6 +76,7 @@ def allreduce_sum_exact(comm, x, *, team=None) -> float:
     x : array_like, shape (n,), float64 or float32
         The rank's terms, of one type on all ranks; n may differ, and be 0.
     team : labkit.openmp.team.Team, optional
+        By default the rank's own thread alone: there is a rank a core, as a rule.
 
     Returns
     -------
@@ -100,7 +101,7 @@ def allreduce_sum_exact(comm, x, *, team=None) -> float:
     from mpi4py import MPI
 
     x = check_terms(x, "allreduce_sum_exact")
-    own = accumulate(x, team)
+    own = accumulate(x, ALONE if team is None else team)
     total = np.empty_like(own)
     comm.Allreduce(own, total, op=MPI.SUM)
     return round_accumulator(total, x.dtype)
@@ -139,7 +140,7 @@ def allreduce_sum_reproducible(comm, x, *, team=None) -> float:
     from labkit.floating_point.summation.reproducible_kernels import TOP, raise_top
 
     x = check_terms(x, "allreduce_sum_reproducible")
-    own = _bins(x, team)
+    own = _bins(x, ALONE if team is None else team)
     top = np.empty(1, np.int64)
     comm.Allreduce(own[TOP : TOP + 1].copy(), top, op=MPI.MAX)
     raise_top(own, top[0])

@@ -102,6 +102,16 @@ def test_ranks_with_infinities_and_with_nothing():
         allreduce_sum_exact(None, [None])
 
 
+def test_ranks_start_no_threads_of_their_own_accord(monkeypatch):
+    """As many ranks as cores with as many threads each would be in each other's way."""
+    monkeypatch.setattr("labkit.floating_point.summation.arguments._team", lambda: pytest.fail("a team was started"))
+    x = np.ones(100_000)
+    for function in (allreduce_sum_exact, allreduce_sum_reproducible):
+        assert simulate(2, lambda comm, call=function: call(comm, x)).results == [200_000.0] * 2
+    with pytest.raises(pytest.fail.Exception):
+        sum_exact(x)
+
+
 def test_single_precision_in_bins():
     rng = np.random.default_rng(2)
     x = np.ldexp(rng.standard_normal(5000), rng.integers(-20, 20, 5000)).astype(np.float32)
