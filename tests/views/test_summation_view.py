@@ -133,6 +133,7 @@ def test_the_picture_of_a_tree():
     assert sums.hovertext[0] == "<b>addition</b><br>1e+100<br>rounded by -1"
     assert sums.hovertext[2] == "<b>addition</b><br>0.0<br>exact"
     assert tree_figure(0).layout.title.text == "Reduce tree: 0 additions, 0 one after the other"
+    assert [node.depth for node in tree_layout((0, (1, (2, 3))))] == [0, 0, 0, 0, 1, 2, 3]
     overflowed = tree_layout((0, 1), [1e308, 1e308])[-1]
     assert overflowed.value == math.inf and overflowed.rounding is None
 

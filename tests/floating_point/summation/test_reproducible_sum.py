@@ -28,7 +28,15 @@ def any_patterns(rng, n):
     return x
 
 
+def cancelling_edges(rng, n):
+    """Large terms at the edge of a bin that cancel, and small ones around the lowest bin: what is cut off shows."""
+    large = np.ldexp(rng.choice([1.0, 1.25, 1.5], n // 4), 45)
+    small = np.ldexp(rng.uniform(-1, 1, n - 2 * (n // 4)), rng.integers(-40, 1, n - 2 * (n // 4)))
+    return rng.permutation(np.concatenate([large, -large, small]))
+
+
 KINDS = {
+    "edges that cancel": cancelling_edges,
     "normal": lambda rng, n: rng.standard_normal(n),
     "100 binades": lambda rng, n: np.ldexp(rng.standard_normal(n), rng.integers(-50, 51, n)),
     "any patterns": any_patterns,
