@@ -153,8 +153,9 @@ def exact_fraction(number) -> Fraction:
     Examples
     --------
     >>> import mpmath
-    >>> exact_fraction(mpmath.mpf("0.375"))
-    Fraction(3, 8)
+    >>> exact_fraction(mpmath.mpf("-0.375"))
+    Fraction(-3, 8)
     """
-    man, exponent = number.man_exp
-    return Fraction(man) * Fraction(2) ** exponent
+    man, exponent = number.man_exp  # without the sign
+    magnitude = Fraction(man) * Fraction(2) ** exponent
+    return -magnitude if number < 0 else magnitude
