@@ -124,16 +124,20 @@ def rump_figure(values: Mapping[str, Fraction | None]) -> go.Figure:
         From :func:`labkit.floating_point.accidents.rump`, by the name of the arithmetic.
     """
     bars = rump_layout(values)
+    lows = [0.0, *(bar.power for bar in bars)]
     figure = go.Figure(layout=base_layout("Rump's polynomial: magnitude of the result, by arithmetic", 60 * len(bars) + 150))
     figure.add_trace(
         go.Bar(
             x=[bar.power for bar in bars], y=[bar.name for bar in bars], orientation="h",
-            text=[bar.words for bar in bars], textposition="auto", hoverinfo="text",
+            text=[bar.words for bar in bars], textposition="outside", cliponaxis=False, hoverinfo="text",
             marker={"color": [SERIES[1] if bar.is_negative else SERIES[0] for bar in bars]},
         )
     )
     figure.update_layout(
-        xaxis={"title": {"text": "power of ten of the magnitude (negative results in orange)"}},
+        xaxis={
+            "title": {"text": "power of ten of the magnitude (negative results in orange)"},
+            "range": [min(0.0, *lows) * 1.2, max(1.0, *lows) * 1.25],
+        },
         yaxis={"autorange": "reversed"}, margin={"l": 100},
     )
     return figure

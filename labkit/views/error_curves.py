@@ -82,7 +82,7 @@ def error_curves_figure(curves: ErrorCurves, title: str, *, log_x: bool = True) 
         Whether x is drawn on a logarithmic axis.
     """
     layout = error_curves_layout(curves)
-    figure = go.Figure(layout=base_layout(title, 440))
+    figure = go.Figure(layout=base_layout(title, 460))
     for number, one in enumerate(layout.series):
         figure.add_trace(
             go.Scatter(
@@ -110,11 +110,11 @@ def error_curves_figure(curves: ErrorCurves, title: str, *, log_x: bool = True) 
         x=0, xref="paper", y=np.log10(u), text="u", showarrow=False, xanchor="left", yanchor="bottom",
         font={"color": INK, "size": 11},
     )
-    for name, x in layout.optima:
+    for number, (name, x) in enumerate(layout.optima):
         figure.add_vline(x=x, line={"color": ACCENT, "width": 1, "dash": "dot"})
         figure.add_annotation(
             x=np.log10(x) if log_x else x, y=1, yref="paper", text=f"best for {name}: {x:.2g}", showarrow=False,
-            yanchor="bottom", font={"color": ACCENT, "size": 11}, textangle=0,
+            yanchor="bottom", yshift=14 * number, font={"color": ACCENT, "size": 11},
         )
     top = np.log10(layout.high) + 0.5 * (len(layout.series) + 1)
     figure.update_layout(
@@ -123,6 +123,6 @@ def error_curves_figure(curves: ErrorCurves, title: str, *, log_x: bool = True) 
             "title": {"text": "relative error"}, "type": "log", "range": [np.log10(layout.low) - 0.3, top],
             "exponentformat": "power",
         },
-        legend={"y": -0.16, "yanchor": "top"}, margin={"l": 70, "r": 30, "t": 70, "b": 110},
+        legend={"y": -0.22, "yanchor": "top"}, margin={"l": 70, "r": 30, "t": 80, "b": 120},
     )
     return figure
