@@ -80,7 +80,10 @@ def growth_figure(growths: Sequence[ErrorGrowth]) -> go.Figure:
             )
             figure.add_trace(trace.update(line={"color": colour}))
     figure.update_layout(
-        xaxis={"title": {"text": "terms k of each sum"}, "type": "log", "exponentformat": "power"},
+        xaxis={
+            "title": {"text": "terms k of each sum"}, "type": "log", "tickmode": "array",
+            "tickvals": growths[0].num_terms, "ticktext": [f"{k:,}" for k in growths[0].num_terms],
+        },
         yaxis={"title": {"text": "error / (|a| · |b|)"}, "type": "log", "exponentformat": "power"},
         legend={"y": -0.2, "yanchor": "top", "orientation": "v"}, margin={"b": 90 + 22 * len(growths)},
     )
