@@ -34,9 +34,10 @@ function render({ model, el }) {
   const up = element("button", { type: "button", class: "step", onclick: () => send({ do: "step", by: 1 }) }, "Next above");
   const fields = element("div", { class: "fields", role: "group", "aria-label": "Bits" });
   const message = element("div", { class: "message", role: "alert" });
-  const readings = element("div", { class: "readings", role: "status" });
+  const readings = element("div", { class: "readings" });
+  const spoken = element("div", { class: "spoken", role: "status" }); // the value alone, for screen readers
   const root = element("div", { class: "labkit-bits" },
-    element("div", { class: "entries" }, numberLabel, codeLabel, down, up), fields, message, readings);
+    element("div", { class: "entries" }, numberLabel, codeLabel, down, up), fields, message, readings, spoken);
   el.append(root);
   let bits = [], current = 0, shape = "";
 
@@ -95,6 +96,7 @@ function render({ model, el }) {
     up.disabled = !state.canStep[1];
     message.textContent = state.message;
     message.classList.toggle("wrong", Boolean(state.message));
+    spoken.textContent = state.spoken;
     readings.replaceChildren(...state.readings.flatMap(([label, text]) => [
       element("div", { class: "label" }, label), element("div", { class: "text", "data-reading": label, tabindex: text.length > 400 ? 0 : null }, text)]));
   }

@@ -100,6 +100,7 @@ class BitEditor(widgets.VBox):
         self.format = widgets.Dropdown(
             options=[*PRESETS, CUSTOM], value=self.fmt.name if preset else CUSTOM, description="format", style=STYLE
         )
+        self._copying = False
         self._given = None if preset else self.fmt  # a format of the caller's own, as long as nothing is changed
         self.rounding = widgets.Dropdown(options=ROUNDINGS, value=rounding, description="rounding", style=STYLE)
         self.exponent_bits = widgets.BoundedIntText(
@@ -187,8 +188,12 @@ class BitEditor(widgets.VBox):
 
     def _on_format(self, change) -> None:
         """Another format or rounding: what was typed is taken anew."""
+        if self._copying:
+            return
         if change["owner"] in self._custom_controls:
             self._given = None
+        if change["owner"] is self.format and change["new"] == CUSTOM:
+            self._copy_format()
         self._show_custom()
         try:
             fmt = self._chosen_format()
@@ -207,6 +212,15 @@ class BitEditor(widgets.VBox):
             self.message, self._wrong = f"{error} Shown is 0.", "format"
         self.panel.state = self._state()
         replace_figure(self.line, number_line_figure(self.stored, with_bits=False))
+
+    def _copy_format(self) -> None:
+        """A custom format begins with the one before it."""
+        self._copying = True
+        self.exponent_bits.value, self.significand_bits.value = self.fmt.exponent_bits, self.fmt.significand_bits
+        usual = 2 ** (self.fmt.exponent_bits - 1) - 1
+        self.bias.value = "" if self.fmt.bias == usual else str(self.fmt.bias)
+        self.infinities.value = self.fmt.infinities
+        self._copying = False
 
     def _chosen_format(self) -> Format:
         if self.format.value != CUSTOM:
@@ -234,6 +248,7 @@ class BitEditor(widgets.VBox):
             "bits": [{"value": b.value, "field": b.field, "weight": b.weight} for b in bit_fields(self.code, self.fmt)],
             "colours": FIELD_COLOURS, "number": self.stored.text,
             "code": f"{self.code:#0{2 + -(-self.fmt.num_bits // 4)}x}", "message": self.message, "wrong": self._wrong,
+            "spoken": _short(reading.decimal, 30),
             "canStep": [reading.below[0] != self.code, reading.above[0] != self.code],
             "readings": [[label, words] for label, words in _readings(reading, self.stored) if words],
         }

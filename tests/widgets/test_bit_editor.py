@@ -137,6 +137,7 @@ def test_custom_formats():
     editor.format.value = CUSTOM
     assert editor._custom.layout.display is None and editor.fmt.name == "E4M3"
     editor.exponent_bits.value, editor.significand_bits.value, editor.infinities.value = 5, 6, True
+    assert editor.fmt.name == "E5M6"
     assert (editor.fmt.num_bits, editor.fmt.bias, editor.fmt.infinities, len(bits(editor))) == (12, 15, True, 12)
     editor.bias.value = "3"
     assert editor.fmt.bias == 3 and editor.reading.value == BitEditor("0.1", Format("a", 5, 6, 3)).reading.value
@@ -147,6 +148,10 @@ def test_custom_formats():
     assert editor.message == "" and editor.fmt.bias == 15
     editor.significand_bits.value = 0  # infinity needs a trailing bit
     assert "differ in the trailing significand" in editor.message and editor.fmt.significand_bits == 6
+    editor.format.value = "binary64"
+    editor.format.value = CUSTOM  # begins with the one before
+    assert (editor.exponent_bits.value, editor.significand_bits.value, editor.fmt.bias) == (11, 52, 1023)
+    assert editor.reading.decimal == BitEditor("0.1", "binary64").reading.decimal and editor.message == ""
     own = Format("mine", 4, 3, 8, infinities=False, nan="minus_zero")
     assert BitEditor("1", own).fmt == own
 
