@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Context, Decimal
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,11 +11,11 @@ import traitlets
 
 from labkit.errors import UsageError
 from labkit.floating_point.formats import PRESETS, Format, find_format
-from labkit.floating_point.reading import Reading, code_of_text, rational_text, read_code, stored_code
-from labkit.floating_point.texts import exact_decimal
+from labkit.floating_point.reading import Reading, code_of_text, read_code, stored_code
 from labkit.floating_point.ulp import Stored, store
 from labkit.views.bit_fields import FIELD_COLOURS, bit_fields
 from labkit.views.number_line import number_line_figure
+from labkit.widgets.bit_readings import readings, short
 from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.replace import replace_figure
 
@@ -248,60 +247,11 @@ class BitEditor(widgets.VBox):
             "bits": [{"value": b.value, "field": b.field, "weight": b.weight} for b in bit_fields(self.code, self.fmt)],
             "colours": FIELD_COLOURS, "number": self.stored.text,
             "code": f"{self.code:#0{2 + -(-self.fmt.num_bits // 4)}x}", "message": self.message, "wrong": self._wrong,
-            "spoken": _short(reading.decimal, 30),
+            "spoken": short(reading.decimal, 30),
             "canStep": [reading.below[0] != self.code, reading.above[0] != self.code],
-            "readings": [[label, words] for label, words in _readings(reading, self.stored) if words],
+            "readings": [[label, words] for label, words in readings(reading, self.stored) if words],
         }
 
 
 def _fields(stored: Stored) -> dict:
     return {name: getattr(stored, name) for name in stored.__dataclass_fields__}
-
-
-def _readings(reading: Reading, stored: Stored) -> list[tuple[str, str]]:
-    """Label and text of each line below the bits; lines without text are left out."""
-    fmt = reading.fmt
-    rows = [
-        ("format", f"{fmt.name}: {int(fmt.signed)} + {fmt.exponent_bits} + {fmt.significand_bits} bits, bias {fmt.bias}"),
-        ("this is", f"{'-' if reading.code & fmt.sign_bit and reading.kind == 'infinity' else ''}{reading.kind}"),
-        ("exact value", reading.decimal), ("as a fraction", reading.rational), ("in binary", reading.binary),
-        ("spacing here", "" if reading.spacing is None else _number(reading.spacing)),
-        ("next below", "" if reading.below[0] == reading.code else _short(reading.below[1])),
-        ("next above", "" if reading.above[0] == reading.code else _short(reading.above[1])),
-    ]
-    if stored.error_ulp is not None and stored.error_ulp != 0:
-        error = stored.value - stored.typed
-        relative = f"; relative {float(error / stored.typed):+.3g}" if stored.typed else ""
-        rows += [
-            ("typed", _short(stored.text, 200)),
-            ("error", f"{_rounded(error)}, which is {_rounded(stored.error_ulp)} ulp{relative}"),
-        ]
-    elif stored.error_ulp == 0:
-        rows.append(("error", "none: the number is one of the format"))
-    elif stored.typed is not None and not isinstance(stored.value, float):
-        rows.append(("error", "infinite: the number is infinity, what is stored is not"))
-    elif isinstance(stored.typed, Fraction):
-        rows += [("typed", _short(stored.text, 200)), ("error", f"beyond the largest number, {_number(fmt.max)}")]
-    return rows
-
-
-def _number(value: Fraction) -> str:
-    text = rational_text(value)
-    decimal = exact_decimal(value)
-    return text if len(decimal) > 40 or text == decimal else f"{text} = {decimal}"
-
-
-def _rounded(value: Fraction) -> str:
-    """Six digits, also of numbers that binary64 does not have."""
-    try:
-        found = float(value)
-    except OverflowError:
-        found = 0.0
-    if found:
-        return f"{found:+.6g}"
-    context = Context(prec=6, Emin=-999_999, Emax=999_999)
-    return f"{context.divide(Decimal(value.numerator), Decimal(value.denominator)):+}"
-
-
-def _short(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"

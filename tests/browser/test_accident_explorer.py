@@ -21,7 +21,7 @@ def test_sliders_change_sentence_and_figure(lab, tmp_path):
     patriot.locator(".gtitle", has_text="After 100 h: 0.3433 s lost, the gate is 687 m off").wait_for(timeout=30_000)
     patriot.locator(".noUi-handle").first.focus()
     page.page.keyboard.press("ArrowRight")
-    patriot.locator(".gtitle", has_text="After 101 h: 0.3467 s lost").wait_for(timeout=30_000)
+    patriot.locator(".gtitle", has_text="After 101 h: 0.3468 s lost").wait_for(timeout=30_000)
     patriot.get_by_text("of 363600 s").wait_for(timeout=30_000)
     derivative.locator(".gtitle", has_text="A derivative in binary64").wait_for(timeout=30_000)
     derivative.locator("select").nth(1).select_option("binary32")

@@ -80,9 +80,10 @@ def test_the_cut_root_lies_on_the_right_side(x):
         assert below / unit >= 2 ** (num_bits - 2)  # so many bits are right
 
 
-def test_what_is_rounded_matters():
+@pytest.mark.parametrize("fmt", [Format("E11M50", 11, 50), Format("E8M50", 8, 50)])
+def test_what_is_rounded_matters(fmt):
     """The second rounding is not the same as one where the format is too wide for it: then fractions are used."""
-    op = Arithmetic(Format("E11M50", 11, 50))
+    op = Arithmetic(fmt)
     rng = np.random.default_rng(6)
     x, y = (op.round(rng.uniform(1, 2, 4000)) for _ in range(2))
     twice = op.round(x * y)

@@ -43,6 +43,7 @@ def test_a_typed_number_and_its_error():
     editor.toggle(31)  # clicked, not typed: without an error
     assert said(editor)["error"] == "none: the number is one of the format" and "typed" not in said(editor)
     assert editor.panel.state["number"] == "0.0999999940395355224609375"
+    assert editor.line.layout.title.text == "0.0999999940395355224... in binary32 is 0.0999999940395355224609375, exactly"
 
 
 @pytest.mark.parametrize(

@@ -91,10 +91,7 @@ def multiply(a, b, chunk_size, target, toward_zero, out):
                     product = a[i, l] * b[j, l]
                     plain += product
                     high, rest = two_sum(high, product)
-                    low, tail = two_sum(low, rest)
-                    high, low = two_sum(high, low)
-                    low += tail
-                high, low = two_sum(high, low)
+                    high, low = two_sum(high, low + rest)
                 if not np.isfinite(high):
                     total = plain  # infinities and NaN as IEEE 754 adds them
                 else:
