@@ -23,7 +23,8 @@ def patriot_figure(rows: Sequence[ClockDrift]) -> go.Figure:
     if not rows:
         raise UsageError("patriot_figure: there are no rows to draw: pass those of patriot([0, 20, 100]).")
     last = max(rows, key=lambda row: row.hours)
-    title = f"After {float(last.hours):g} h: {float(last.lost_s):.4f} s lost, the gate is {float(last.shift_m):.0f} m off"
+    lost = f"{float(last.lost_s):.4f} s lost, the gate is {float(last.shift_m):.0f} m off"
+    title = f"After {float(last.hours):g} h: {lost}"
     figure = go.Figure(layout=base_layout(title, 360))
     hours = [float(row.hours) for row in rows]
     figure.add_trace(_line("seconds lost", hours, [float(row.lost_s) for row in rows], SERIES[0]))
@@ -125,7 +126,8 @@ def rump_figure(values: Mapping[str, Fraction | None]) -> go.Figure:
     """
     bars = rump_layout(values)
     lows = [0.0, *(bar.power for bar in bars)]
-    figure = go.Figure(layout=base_layout("Rump's polynomial: magnitude of the result, by arithmetic", 60 * len(bars) + 150))
+    title = "Rump's polynomial: magnitude of the result, by arithmetic"
+    figure = go.Figure(layout=base_layout(title, 60 * len(bars) + 150))
     figure.add_trace(
         go.Bar(
             x=[bar.power for bar in bars], y=[bar.name for bar in bars], orientation="h",
@@ -149,7 +151,8 @@ def ariane_figure(flight: Flight) -> go.Figure:
     if at is not None:
         title = f"The conversion traps at {flight.times_s[at]:.1f} s: {flight.bias[at]:.0f} is more than {largest}"
     elif flight.converted.num_overflows:
-        title = f"{flight.converted.num_overflows} values do not fit into {flight.num_bits} bits: they {flight.on_overflow}"
+        num_overflows = flight.converted.num_overflows
+        title = f"{num_overflows} values do not fit into {flight.num_bits} bits: they {flight.on_overflow}"
     else:
         title = f"Every value fits into {flight.num_bits} bits"
     figure = go.Figure(layout=base_layout(title, 400))
@@ -169,7 +172,8 @@ def ariane_figure(flight: Flight) -> go.Figure:
 
 def archimedes_figure(curves: ErrorCurves) -> go.Figure:
     """The error of pi over the doublings, from both forms of the recurrence."""
-    return error_curves_figure(curves, f"Pi from polygons in {curves.fmt.name}: one formula, written twice", log_x=False)
+    title = f"Pi from polygons in {curves.fmt.name}: one formula, written twice"
+    return error_curves_figure(curves, title, log_x=False)
 
 
 def quadratic_figure(curves: ErrorCurves) -> go.Figure:

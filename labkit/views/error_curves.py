@@ -92,8 +92,9 @@ def error_curves_figure(curves: ErrorCurves, title: str, *, log_x: bool = True) 
         )
         figure.add_trace(
             go.Scatter(
-                name=f"{one.name}: no number", x=one.broken_x, y=np.full(len(one.broken_x), layout.high * 3 ** (1 + number)),
-                mode="markers", marker={"symbol": "x-thin", "size": 7, "line": {"width": 2, "color": SERIES[number]}},
+                name=f"{one.name}: no number", x=one.broken_x, mode="markers",
+                y=np.full(len(one.broken_x), layout.high * 3 ** (1 + number)),
+                marker={"symbol": "x-thin", "size": 7, "line": {"width": 2, "color": SERIES[number]}},
                 hovertemplate=f"{one.name}: no number<extra></extra>", showlegend=len(one.broken_x) > 0,
             )
         )

@@ -65,7 +65,9 @@ def growth_figure(growths: Sequence[ErrorGrowth]) -> go.Figure:
         From :func:`labkit.floating_point.mixed_precision.growth.error_growth`; 1 to 6.
     """
     if not 1 <= len(growths) <= len(SERIES):
-        raise UsageError(f"growth_figure: 1 to {len(SERIES)} products can be told apart, not {len(growths)}: pass fewer.")
+        raise UsageError(
+            f"growth_figure: 1 to {len(SERIES)} products can be told apart, not {len(growths)}: pass fewer."
+        )
     figure = go.Figure(layout=base_layout("The error of a matrix product over the number of terms", 480))
     for colour, one in zip(SERIES, growth_layout(growths), strict=False):
         for values, name, style in (
@@ -188,11 +190,14 @@ def gradient_figure(gradients, fmt: str | Format = "binary16", *, scale: float =
             hovertemplate="2^%{x}: %{y} gradients<extra></extra>", name="gradients", showlegend=False,
         )
     )
-    for x, name in ((layout.smallest, "smallest"), (layout.smallest_normal, "smallest normal"), (layout.largest, "largest")):
+    for x, name in (
+        (layout.smallest, "smallest"), (layout.smallest_normal, "smallest normal"), (layout.largest, "largest"),
+    ):
         if layout.powers[0] - 6 <= x <= layout.powers[-1] + 12:
             figure.add_vline(x=x - 0.5, line={"color": INK, "dash": "dash", "width": 1})
             figure.add_annotation(
-                x=x - 0.5, y=1, yref="paper", yanchor="bottom", text=name, showarrow=False, font={"color": INK, "size": 11}
+                x=x - 0.5, y=1, yref="paper", yanchor="bottom", text=name, showarrow=False,
+                font={"color": INK, "size": 11},
             )
     figure.update_layout(
         xaxis={"title": {"text": "power of 2 of the gradient (before scaling)"}}, bargap=0.05,
@@ -217,8 +222,9 @@ def updates_figure(found: Sequence[Updates]) -> go.Figure:
         if (one.most > one.least).any():
             figure.add_trace(
                 go.Scatter(
-                    x=np.concatenate([counts, counts[::-1]]), y=np.concatenate([one.most, one.least[::-1]]), fill="toself",
-                    fillcolor=GRID, line={"width": 0}, name=f"{one.rounding}: all weights", hoverinfo="skip",
+                    x=np.concatenate([counts, counts[::-1]]), y=np.concatenate([one.most, one.least[::-1]]),
+                    fill="toself", fillcolor=GRID, line={"width": 0}, name=f"{one.rounding}: all weights",
+                    hoverinfo="skip",
                 )
             )
         figure.add_trace(_line(one.rounding, counts, one.mean, colour, one.rounding))

@@ -12,6 +12,7 @@ import plotly.graph_objects as go
 
 from labkit.errors import UsageError
 from labkit.floating_point import accidents
+from labkit.floating_point.accidents.conversion import ON_OVERFLOW
 from labkit.floating_point.accidents.differentiation import FUNCTIONS
 from labkit.views import accidents as views
 from labkit.widgets.figure_widget import FigureWidget
@@ -65,10 +66,12 @@ def _format(start: str = "binary64", options: tuple[str, ...] = WIDE) -> Choice:
 
 
 def _patriot(hours: int, fraction_bits: int, speed_m_per_s: int):
-    rows = accidents.patriot(np.linspace(0, hours, 21).tolist(), fraction_bits=fraction_bits, speed_m_per_s=speed_m_per_s)
+    times_h = np.linspace(0, hours, 21).tolist()
+    rows = accidents.patriot(times_h, fraction_bits=fraction_bits, speed_m_per_s=speed_m_per_s)
     return views.patriot_figure(rows), (
-        f"0.1 cut off after {fraction_bits} binary places: the clock has counted <b>{float(rows[-1].counted_s):.4f} s</b> "
-        f"of {hours * 3600} s. It is a rate: what is lost grows with the time since the start."
+        f"0.1 cut off after {fraction_bits} binary places: the clock has counted "
+        f"<b>{float(rows[-1].counted_s):.4f} s</b> of {hours * 3600} s. It is a rate: "
+        f"what is lost grows with the time since the start."
     )
 
 
@@ -76,8 +79,9 @@ def _vancouver(num_days: int, updates_per_day: int, seed: int):
     index = accidents.vancouver(num_days, updates_per_day=updates_per_day, seed=seed)
     lost, off = index.exact[-1] - index.truncated[-1], index.rounded[-1] - index.exact[-1]
     return views.vancouver_figure(index), (
-        f"Expected of cutting off: {num_days} x {updates_per_day} x 0.0005 = {num_days * updates_per_day * 0.0005:.1f}; "
-        f"lost: <b>{lost:.1f}</b>. Rounding to the nearest is off by {off:+.3f}."
+        f"Expected of cutting off: {num_days} x {updates_per_day} x 0.0005 = "
+        f"{num_days * updates_per_day * 0.0005:.1f}; lost: <b>{lost:.1f}</b>. "
+        f"Rounding to the nearest is off by {off:+.3f}."
     )
 
 
@@ -144,18 +148,28 @@ def _triangle(fmt: str):
 
 
 _SEED = Slider("seed", 0, 100, 1)
+_HOURS, _PLACES = Slider("hours", 1, 200, 100), Slider("binary places of 0.1", 8, 60, 23)
+_SPEED = Slider("speed, m/s", 500, 3000, 2000, 4)
+_DAYS, _UPDATES = Slider("days", 10, 1000, 460), Slider("updates a day", 100, 5000, 2800, 100)
+_OVERFLOW, _BITS = Choice("on overflow", ON_OVERFLOW, "trap"), Slider("bits of the integer", 12, 24, 16)
+_GROWTH = Slider("growth of the bias", 0.1, 4.0, 1.0, 0.1)
+_A, _C = (Slider(name, 0.25, 1.0, 1.0, 0.25) for name in "ac")
+_FUNCTION, _X = Choice("function", tuple(FUNCTIONS), "exp"), Slider("x", 0.1, 2.0, 1.0, 0.1)
+_HALVINGS = Slider("smallest step 2^-", 4, 200, 60)
 EXPERIMENTS = {
-    "patriot": Experiment({"hours": Slider("hours", 1, 200, 100), "fraction_bits": Slider("binary places of 0.1", 8, 60, 23), "speed_m_per_s": Slider("speed, m/s", 500, 3000, 2000, 4)}, _patriot),
-    "vancouver": Experiment({"num_days": Slider("days", 10, 1000, 460), "updates_per_day": Slider("updates a day", 100, 5000, 2800, 100), "seed": _SEED}, _vancouver),
-    "ariane": Experiment({"on_overflow": Choice("on overflow", ("trap", "wrap", "saturate"), "trap"), "num_bits": Slider("bits of the integer", 12, 24, 16), "growth": Slider("growth of the bias", 0.1, 4.0, 1.0, 0.1)}, _ariane),
+    "patriot": Experiment({"hours": _HOURS, "fraction_bits": _PLACES, "speed_m_per_s": _SPEED}, _patriot),
+    "vancouver": Experiment({"num_days": _DAYS, "updates_per_day": _UPDATES, "seed": _SEED}, _vancouver),
+    "ariane": Experiment({"on_overflow": _OVERFLOW, "num_bits": _BITS, "growth": _GROWTH}, _ariane),
     "muller": Experiment({"num_steps": Slider("steps", 2, 60, 30), "fmt": _format()}, _muller),
     "rump": Experiment({"a": Slider("a", 1, 100_000, 77617), "b": Slider("b", 1, 100_000, 33096)}, _rump),
     "archimedes": Experiment({"num_doublings": Slider("doublings", 2, 60, 30), "fmt": _format()}, _archimedes),
-    "quadratic": Experiment({"fmt": _format("binary32"), "a": Slider("a", 0.25, 1.0, 1.0, 0.25), "c": Slider("c", 0.25, 1.0, 1.0, 0.25)}, _quadratic),
-    "differentiation": Experiment({"function": Choice("function", tuple(FUNCTIONS), "exp"), "x": Slider("x", 0.1, 2.0, 1.0, 0.1), "fmt": _format(), "num_halvings": Slider("smallest step 2^-", 4, 200, 60)}, _differentiation),
+    "quadratic": Experiment({"fmt": _format("binary32"), "a": _A, "c": _C}, _quadratic),
+    "differentiation": Experiment(
+        {"function": _FUNCTION, "x": _X, "fmt": _format(), "num_halvings": _HALVINGS}, _differentiation
+    ),
     "variance": Experiment({"num_values": Slider("values", 2, 200, 50), "fmt": _format(), "seed": _SEED}, _variance),
     "triangle": Experiment({"fmt": _format()}, _triangle),
-}  # fmt: skip
+}
 
 
 class AccidentExplorer(widgets.VBox):

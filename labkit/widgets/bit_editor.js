@@ -30,8 +30,9 @@ function render({ model, el }) {
   };
   const [numberLabel, number] = entry("number", "Number: decimal, 1/3, inf, nan");
   const [codeLabel, code] = entry("code", "Bits: 0x..., 0b...");
-  const down = element("button", { type: "button", class: "step", onclick: () => send({ do: "step", by: -1 }) }, "Next below");
-  const up = element("button", { type: "button", class: "step", onclick: () => send({ do: "step", by: 1 }) }, "Next above");
+  const stepper = (label, by) =>
+    element("button", { type: "button", class: "step", onclick: () => send({ do: "step", by }) }, label);
+  const down = stepper("Next below", -1), up = stepper("Next above", 1);
   const fields = element("div", { class: "fields", role: "group", "aria-label": "Bits" });
   const message = element("div", { class: "message", role: "alert" });
   const readings = element("div", { class: "readings" });
@@ -98,7 +99,8 @@ function render({ model, el }) {
     message.classList.toggle("wrong", Boolean(state.message));
     spoken.textContent = state.spoken;
     readings.replaceChildren(...state.readings.flatMap(([label, text]) => [
-      element("div", { class: "label" }, label), element("div", { class: "text", "data-reading": label, tabindex: text.length > 400 ? 0 : null }, text)]));
+      element("div", { class: "label" }, label),
+      element("div", { class: "text", "data-reading": label, tabindex: text.length > 400 ? 0 : null }, text)]));
   }
   model.on("change:state", show);
   show();

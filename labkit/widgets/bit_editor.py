@@ -81,7 +81,9 @@ class BitEditor(widgets.VBox):
 
     def __init__(self, number: str = "0.1", fmt: str | Format = "binary16", *, rounding: str = "ties_to_even"):
         if rounding not in ROUNDINGS:
-            raise UsageError(f"BitEditor: rounding is one of {', '.join(ROUNDINGS)}, not {rounding!r}: pass one of them.")
+            raise UsageError(
+                f"BitEditor: rounding is one of {', '.join(ROUNDINGS)}, not {rounding!r}: pass one of them."
+            )
         self.fmt, self.message, self._wrong = find_format(fmt), "", "number"
         self._make_controls(rounding)
         self.code, self.stored = self._find(str(number), self.fmt)

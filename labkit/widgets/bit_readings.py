@@ -13,8 +13,9 @@ from labkit.floating_point.ulp import Stored
 def readings(reading: Reading, stored: Stored) -> list[tuple[str, str]]:
     """Label and text of each line below the bits; lines without text are left out."""
     fmt = reading.fmt
+    widths = f"{int(fmt.signed)} + {fmt.exponent_bits} + {fmt.significand_bits}"
     rows = [
-        ("format", f"{fmt.name}: {int(fmt.signed)} + {fmt.exponent_bits} + {fmt.significand_bits} bits, bias {fmt.bias}"),
+        ("format", f"{fmt.name}: {widths} bits, bias {fmt.bias}"),
         ("this is", f"{'-' if reading.code & fmt.sign_bit and reading.kind == 'infinity' else ''}{reading.kind}"),
         ("exact value", reading.decimal), ("as a fraction", reading.rational), ("in binary", reading.binary),
         ("spacing here", "" if reading.spacing is None else _number(reading.spacing)),

@@ -35,9 +35,10 @@ def differentiate(
 ) -> ErrorCurves:
     """The relative error of a derivative against the step, for three difference quotients.
 
-    ``(f(x+h) - f(x)) / h`` is wrong by about ``h f''/2`` and, for f is known to the unit roundoff u only, by ``2u f/h``;
-    the sum is smallest at ``h = 2 sqrt(u f/f'')``. ``(f(x+h) - f(x-h)) / 2h`` is wrong by ``h**2 f'''/6`` and ``u f/h``,
-    smallest at ``cbrt(3u f/f''')``. The complex step ``Im f(x + ih) / h`` subtracts nothing, so that h may be tiny.
+    ``(f(x+h) - f(x)) / h`` is wrong by about ``h f''/2`` and, for f is known to the unit roundoff u only, by
+    ``2u f/h``; the sum is smallest at ``h = 2 sqrt(u f/f'')``. ``(f(x+h) - f(x-h)) / 2h`` is wrong by ``h**2 f'''/6``
+    and ``u f/h``, smallest at ``cbrt(3u f/f''')``. The complex step ``Im f(x + ih) / h`` subtracts nothing, so that h may
+    be tiny.
 
     Parameters
     ----------

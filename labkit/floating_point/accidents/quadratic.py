@@ -91,7 +91,9 @@ def _stored(name: str, value, op: Arithmetic) -> float:
         value = Fraction(int(value))
     stored = float(op.round(value))
     if not np.isfinite(stored):
-        raise UsageError(f"solve_quadratic: {name} is {value} and no finite number of {op.fmt.name}: pass a smaller one.")
+        raise UsageError(
+            f"solve_quadratic: {name} is {value} and no finite number of {op.fmt.name}: pass a smaller one."
+        )
     return stored
 
 

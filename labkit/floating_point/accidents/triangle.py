@@ -27,7 +27,8 @@ def triangle_area(a, b, c, *, method: str = "Heron", fmt: str | Format = "binary
     method : str
         ``"Heron"``: ``sqrt(s (s-a) (s-b) (s-c))`` with ``s = (a + b + c) / 2``; s is rounded, and then most of it
         cancels. ``"Kahan"``: ``sqrt((a+(b+c)) (c-(a-b)) (c+(a-b)) (a+(b-c))) / 4`` with ``a >= b >= c`` and these
-        parentheses, right to a few units in the last place for every triangle. ``"exact"``: a fraction, right to 399 bits.
+        parentheses, right to a few units in the last place for every triangle. ``"exact"``: a fraction, right to 399
+        bits.
     fmt : str or Format
 
     Raises
@@ -49,8 +50,8 @@ def triangle_area(a, b, c, *, method: str = "Heron", fmt: str | Format = "binary
     c, b, a = sorted(float(op.round(Fraction(side))) for side in (a, b, c))
     if not (0 < c and np.isfinite(a) and Fraction(a) < Fraction(b) + Fraction(c)):
         raise UsageError(
-            f"triangle_area: each side is shorter than the two others together, but {op.fmt.name} has them as {a:.17g}, "
-            f"{b:.17g} and {c:.17g}: pass other sides, or a format with more digits."
+            f"triangle_area: each side is shorter than the two others together, but {op.fmt.name} has them as "
+            f"{a:.17g}, {b:.17g} and {c:.17g}: pass other sides, or a format with more digits."
         )
     if method == "Heron":
         s = op.div(op.add(op.add(a, b), c), 2)

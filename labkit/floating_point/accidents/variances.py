@@ -25,8 +25,8 @@ def variance(values, *, method: str = "textbook", fmt: str | Format = "binary64"
         At least 2 along the first axis; each column is data of its own. Rounded to the format first.
     method : str
         ``"textbook"``: one pass, ``(sum(x*x) - sum(x)**2 / n) / (n-1)``; it can be negative. ``"shifted"``: the same
-        for ``x - x[0]``. ``"Welford"``: one pass that updates the mean and the sum of squares about it. ``"two passes"``:
-        the mean first, then ``sum((x - mean)**2) / (n-1)``.
+        for ``x - x[0]``. ``"Welford"``: one pass that updates the mean and the sum of squares about it. ``"two
+        passes"``: the mean first, then ``sum((x - mean)**2) / (n-1)``.
     fmt : str or Format
 
     Returns

@@ -9,7 +9,9 @@ from labkit.errors import UsageError
 SIDE = 8
 MOST_PICTURES = 10_000
 # Segments of a display of seven: top, upper left, upper right, middle, lower left, lower right, bottom
-SEGMENTS = ("1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1101111", "1010010", "1111111", "1111011")
+SEGMENTS = (
+    "1110111", "0010010", "1011101", "1011011", "0111010", "1101011", "1101111", "1010010", "1111111", "1111011",
+)
 
 
 def make_digits(num_pictures: int = 600, *, noise: float = 0.2, seed: int = 1) -> tuple[np.ndarray, np.ndarray]:

@@ -50,7 +50,9 @@ class LossScaling:
 
     def __post_init__(self):
         if not isinstance(self.scale, Real) or not LEAST_SCALE <= self.scale <= MOST_SCALE:
-            raise UsageError(f"LossScaling: scale is a number from 2**-60 to 2**60, not {self.scale!r}: pass such a one.")
+            raise UsageError(
+                f"LossScaling: scale is a number from 2**-60 to 2**60, not {self.scale!r}: pass such a one."
+            )
         if not isinstance(self.factor, Real) or not 1 < self.factor < MOST_SCALE:
             raise UsageError(f"LossScaling: factor is a number above 1, not {self.factor!r}: pass 2.0, for example.")
         if not isinstance(self.growth_interval, Integral) or self.growth_interval < 1:

@@ -90,9 +90,11 @@ def multiply_matrices(
             f"multiply_matrices: accumulator_rounding is {' or '.join(ROUNDINGS)}, not {accumulator_rounding!r}: "
             f"pass one of them."
         )
-    if not isinstance(chunk_size, (int, np.integer)) or isinstance(chunk_size, bool) or not 1 <= chunk_size <= MOST_SIZE:
+    is_whole = isinstance(chunk_size, (int, np.integer)) and not isinstance(chunk_size, bool)
+    if not is_whole or not 1 <= chunk_size <= MOST_SIZE:
         raise UsageError(
-            f"multiply_matrices: chunk_size is a whole number from 1 to {MOST_SIZE}, not {chunk_size!r}: pass such a one."
+            f"multiply_matrices: chunk_size is a whole number from 1 to {MOST_SIZE}, not {chunk_size!r}: pass such "
+            f"a one."
         )
     a, b = _matrices(a, b)
     a, b = round_to(a, input_format), round_to(b, input_format)

@@ -47,14 +47,14 @@ class Precision:
             fmt = find_format(self.forward if getattr(self, name) is None else getattr(self, name))
             if fmt.precision > 24 or fmt.exponent_bits > 8:
                 raise UsageError(
-                    f"Precision: {name} is a format within binary32, but {fmt.name} has more digits or exponents: pass a "
-                    f"shorter one, such as 'bfloat16'."
+                    f"Precision: {name} is a format within binary32, but {fmt.name} has more digits or exponents: pass "
+                    f"a shorter one, such as 'bfloat16'."
                 )
             object.__setattr__(self, name, fmt)
         if self.weight_rounding not in WEIGHT_ROUNDINGS:
             raise UsageError(
-                f"Precision: weight_rounding is {' or '.join(WEIGHT_ROUNDINGS)}, not {self.weight_rounding!r}: pass one "
-                f"of them."
+                f"Precision: weight_rounding is {' or '.join(WEIGHT_ROUNDINGS)}, not {self.weight_rounding!r}: pass "
+                f"one of them."
             )
 
 
@@ -130,7 +130,9 @@ def train(
     (True, True, 0)
     """
     precision = Precision() if precision is None else precision
-    for name, value, most in (("num_steps", num_steps, 2000), ("batch_size", batch_size, 512), ("num_hidden", num_hidden, 512)):
+    for name, value, most in (
+        ("num_steps", num_steps, 2000), ("batch_size", batch_size, 512), ("num_hidden", num_hidden, 512),
+    ):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
             raise UsageError(f"train: {name} is a whole number from 1 to {most}, not {value!r}: pass such a one.")
     if not isinstance(learning_rate, (int, float)) or not 0 < learning_rate <= 10:
@@ -174,7 +176,8 @@ def _multiply(a: np.ndarray, b: np.ndarray, precision: Precision) -> np.ndarray:
 def _forward(weights, pictures: np.ndarray, precision: Precision) -> tuple[np.ndarray, np.ndarray]:
     """Hidden layer (forward format) and logits (accumulator's format)."""
     used = [round_to(w, precision.forward) for w in weights]
-    hidden = np.maximum(round_to(_multiply(round_to(pictures, precision.forward), used[0], precision), precision.forward), 0)
+    into_hidden = _multiply(round_to(pictures, precision.forward), used[0], precision)
+    hidden = np.maximum(round_to(into_hidden, precision.forward), 0)
     return hidden, _multiply(hidden, used[1], precision)
 
 

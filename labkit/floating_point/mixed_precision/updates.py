@@ -85,7 +85,9 @@ def apply_updates(
     """
     for name, value, most in (("num_updates", num_updates, MOST_UPDATES), ("num_weights", num_weights, MOST_WEIGHTS)):
         if not isinstance(value, Integral) or isinstance(value, bool) or not 1 <= value <= most:
-            raise UsageError(f"apply_updates: {name} is a whole number from 1 to {most}, not {value!r}: pass such a one.")
+            raise UsageError(
+                f"apply_updates: {name} is a whole number from 1 to {most}, not {value!r}: pass such a one."
+            )
     if num_updates * num_weights > 10**8:
         raise UsageError(
             f"apply_updates: {num_updates} updates of {num_weights} weights are more than 10**8 roundings: pass fewer."
