@@ -131,8 +131,14 @@ def rump_figure(values: Mapping[str, Fraction | None]) -> go.Figure:
     figure.add_trace(
         go.Bar(
             x=[bar.power for bar in bars], y=[bar.name for bar in bars], orientation="h",
-            text=[bar.words for bar in bars], textposition="outside", cliponaxis=False, hoverinfo="text",
+            hovertext=[bar.words for bar in bars], hoverinfo="text", showlegend=False,
             marker={"color": [SERIES[1] if bar.is_negative else SERIES[0] for bar in bars]},
+        )
+    )
+    figure.add_trace(
+        go.Scatter(  # right of the bar, also of one to the left of 0
+            x=[max(bar.power, 0) for bar in bars], y=[bar.name for bar in bars], mode="text", hoverinfo="skip",
+            text=[f" {bar.words}" for bar in bars], textposition="middle right", showlegend=False,
         )
     )
     figure.update_layout(

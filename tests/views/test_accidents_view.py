@@ -88,7 +88,8 @@ def test_rump_by_sign_and_magnitude():
     assert [bar.is_negative for bar in bars] == [True, False, False, False]
     assert bars[0].words == "-0.827396" and bars[0].power == pytest.approx(-0.0823, abs=1e-4)
     assert (bars[1].words, bars[2].power, bars[3].power) == ("too large for the format", 21, 0)
-    assert list(rump_figure({"exact": accidents.rump(fmt=None)}).data[0].y) == ["exact"]
+    bar, label = rump_figure({"exact": accidents.rump(fmt=None)}).data
+    assert list(bar.y) == ["exact"] and bar.x[0] < 0 and label.x[0] == 0 and label.text[0] == " -0.827396"
 
 
 @pytest.mark.parametrize(
