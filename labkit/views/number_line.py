@@ -112,7 +112,7 @@ def _candidates(typed: Fraction, numbers, ulp: Fraction) -> tuple[tuple[str, int
     return tuple((name, i, float(abs(numbers[i][1] - typed) / ulp)) for name, i in found)
 
 
-def number_line_figure(stored: Stored, *, num_each_side: int = 6) -> go.Figure:
+def number_line_figure(stored: Stored, *, num_each_side: int = 6, with_bits: bool = True) -> go.Figure:
     """The numbers of the format around what was typed, the candidates of rounding, and the bits of the result.
 
     Parameters
@@ -120,19 +120,25 @@ def number_line_figure(stored: Stored, *, num_each_side: int = 6) -> go.Figure:
     stored : labkit.floating_point.ulp.Stored
         From :func:`labkit.floating_point.ulp.store`.
     num_each_side : int
+    with_bits : bool
+        Whether the bits are drawn above the line.
     """
     line = number_line(stored, num_each_side=num_each_side)
-    figure = go.Figure(layout=base_layout(_title(stored), 380))
+    figure = go.Figure(layout=base_layout(_title(stored), 380 if with_bits else 270))
     _draw_spacing(figure, line)
     _draw_numbers(figure, line, stored)
     _draw_typed(figure, line, stored)
-    draw_bits(figure, stored.code, stored.fmt)
     low, high = line.positions[0], line.positions[-1]
     margin = max(0.06 * (high - low), 1.2 if line.typed_at is not None and not low <= line.typed_at <= high else 0)
     figure.update_layout(
         margin={"l": 30, "r": 30, "t": 80, "b": 30},
         xaxis={"range": [low - margin, high + margin], "visible": False, "fixedrange": True},
-        yaxis={"range": [-1.15, 1.35], "domain": [0, 0.6], "visible": False, "fixedrange": True},
+        yaxis={"range": [-1.15, 1.35], "domain": [0, 0.6 if with_bits else 1], "visible": False, "fixedrange": True},
+    )
+    if not with_bits:
+        return figure
+    draw_bits(figure, stored.code, stored.fmt)
+    figure.update_layout(
         xaxis2={
             "range": [-0.6, stored.fmt.num_bits - 0.4], "visible": False, "anchor": "y2", "fixedrange": True,
         },

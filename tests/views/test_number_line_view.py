@@ -90,3 +90,12 @@ def test_a_format_without_sign_or_trailing_bits():
 def test_a_number_of_neighbours_that_makes_no_sense(number):
     with pytest.raises(UsageError, match="num_each_side is a whole number from 1 to 40"):
         number_line(store("0.1", "E4M3"), num_each_side=number)
+
+
+def test_without_its_bits_the_line_is_the_same():
+    stored = store("0.1", "binary16")
+    whole, line = number_line_figure(stored), number_line_figure(stored, with_bits=False)
+    assert [trace.name for trace in line.data] == [trace.name for trace in whole.data if trace.xaxis != "x2"]
+    assert line.layout.title.text == whole.layout.title.text and line.layout.xaxis.range == whole.layout.xaxis.range
+    assert not [note for note in line.layout.annotations if note.xref == "x2"]
+    assert len(whole.layout.shapes) == len(line.layout.shapes) + 16 and line.layout.yaxis.domain == (0, 1)
