@@ -1,0 +1,379 @@
+"""What the threads of :mod:`.threaded` run: the states of rows, and their probabilities.
+
+The *state* of a row, or of a part of it, is ``(n, d)``: the exponentials ``e**x / 2**n`` have the sum ``d``. It is the
+state of online softmax (:mod:`.online`) with a power of two in place of ``e**m``: states are merged without rounding
+but that of the addition. A part is done in blocks that stay in the first-level cache; of each block the maximum comes
+first, then its exponentials, then their sum in float64 (so n fits the block).
+
+Short rows keep their exponentials and multiply them by ``1/d``. Long rows compute them again, with ``d`` inside
+(:func:`.exp.exp_divided`): that is faster than to read them from the second-level cache or beyond, and rounds once.
+
+Rows whose maximum is beyond 200 take :func:`far_row`, where the maximum is subtracted without rounding error.
+
+Importing this module imports Numba.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+from numba.extending import overload
+
+from labkit.softmax.exp import F, exp_divided, exp_of_difference, exp_scaled, rounder_of
+from labkit.softmax.processor import fence, from_key, order_key, stream_block
+
+BLOCK = 4096  # elements of a row done at a time: 16 or 32 KiB
+SUM_BLOCK = 512
+NEAR = 200.0  # k ln 2 is exact up to here
+LOG2E = 1.4426950408889634
+FINE, EMPTY, FAR, BROKEN = range(4)  # parts: a state; nothing but -inf; a logit beyond NEAR; NaN or inf
+OPTIONS = {"cache": True, "nogil": True}
+
+
+@njit(**OPTIONS)
+def block_max(x):
+    """The largest element of a block that is not empty; NaN if there is a positive NaN.
+
+    Integers are compared: a maximum of floats is vectorised only with leave to ignore NaN.
+    """
+    largest = order_key(x[0])
+    for i in range(x.size):
+        largest = max(largest, order_key(x[i]))
+    return from_key(largest)
+
+
+@njit(fastmath={"reassoc"}, **OPTIONS)
+def tree_sum(a, b, c, d):
+    """The sum of four arrays of one length. Equal terms meet in pairs first, which rounds nothing."""
+    total = 0.0
+    for i in range(a.size):
+        total += np.float64((a[i] + b[i]) + (c[i] + d[i]))
+    return total
+
+
+@njit(**OPTIONS)
+def block_sum(work):
+    """The sum of a block of numbers that are not negative: (sum, what it lacks)."""
+    total, lost = 0.0, 0.0
+    for start in range(0, work.size, SUM_BLOCK):
+        part = work[start : start + SUM_BLOCK]
+        q = part.size // 4
+        value = tree_sum(part[:q], part[q : 2 * q], part[2 * q : 3 * q], part[3 * q : 4 * q])
+        for i in range(4 * q, part.size):
+            value += np.float64(part[i])
+        total, lost = add(total, lost, value)
+    return total, lost
+
+
+@njit(**OPTIONS)
+def add(total, lost, value):
+    """``total + lost + value`` as such a pair (Neumaier)."""
+    new = total + value
+    lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
+    return new, lost
+
+
+def constants(x):
+    """Of the type of a logit: (least exponent kept, scale of kept exponentials, scale of results, its inverse)."""
+    raise NotImplementedError("for compiled code")
+
+
+@overload(constants)
+def _constants(x):
+    if x == types.float32:
+        return lambda x: (F(126.0), 60, 100, F(2.0**-100))
+    return lambda x: (800.0, 200, 400, 2.0**-400)
+
+
+@njit(**OPTIONS)
+def exponentials(x, floor, rounder, out):
+    for i in range(x.size):
+        out[i] = exp_scaled(x[i], floor, rounder)
+
+
+@njit(**OPTIONS)
+def quotients(x, log_f, floor, rounder, unscale, out):
+    for i in range(x.size):
+        out[i] = exp_divided(x[i], log_f, floor, rounder, unscale)
+
+
+@njit(**OPTIONS)
+def differences(x, m, log_f, j, out):
+    for i in range(x.size):
+        out[i] = exp_of_difference(x[i], m, log_f, j)
+
+
+@njit(**OPTIONS)
+def multiply(a, high, low, out):
+    """``a * (high + low)``, rounded twice at most."""
+    for i in range(a.size):
+        out[i] = a[i] * high + a[i] * low
+
+
+@njit(**OPTIONS)
+def only_minus_inf(x):
+    """Whether a block whose maximum seems to be -inf has no NaN (a negative one is below -inf by its bits)."""
+    for i in range(x.size):
+        if not x[i] < 0:
+            return False
+    return True
+
+
+@njit(**OPTIONS)
+def block_state(x, work):
+    """The state of a block; its exponentials are in ``work``, times ``2**scale / 2**n``.
+
+    Returns (kind, maximum, n, d, what d lacks).
+    """
+    largest = block_max(x)
+    if not abs(largest) <= NEAR:
+        if largest == -np.inf and only_minus_inf(x):
+            return EMPTY, largest, 0, 0.0, 0.0
+        return (FAR if abs(largest) < np.inf else BROKEN), largest, 0, 0.0, 0.0
+    reach, scale, _, _ = constants(x[0])
+    n = int(np.rint(np.float64(largest) * LOG2E))
+    exponentials(x, largest - reach, rounder_of(x[0], scale - n), work[: x.size])
+    total, lost = block_sum(work[: x.size])
+    return FINE, largest, n, math.ldexp(total, -scale), math.ldexp(lost, -scale)
+
+
+@njit(**OPTIONS)
+def merge(n, d, lost, other_n, other_d, other_lost):
+    """The state of two parts."""
+    new = max(n, other_n)
+    a, b = math.ldexp(1.0, max(n - new, -1100)), math.ldexp(1.0, max(other_n - new, -1100))
+    total, rest = add(d * a, lost * a, other_d * b)
+    return new, total, rest + other_lost * b
+
+
+@njit(**OPTIONS)
+def part_state(x, work):
+    """The state of a part of a row, as :func:`block_state` gives it: one pass over it."""
+    kind, largest, n, d, lost = EMPTY, -np.inf, 0, 0.0, 0.0
+    for start in range(0, x.size, BLOCK):
+        k, m, other_n, other_d, other_lost = block_state(x[start : start + BLOCK], work)
+        if k == EMPTY:
+            continue
+        if k != FINE:
+            kind = max(kind, k)
+            if k == BROKEN:
+                break
+            largest = max(largest, np.float64(m))
+        elif kind == EMPTY:
+            kind, largest, n, d, lost = FINE, np.float64(m), other_n, other_d, other_lost
+        else:
+            largest = max(largest, np.float64(m))
+            n, d, lost = merge(n, d, lost, other_n, other_d, other_lost)
+    return kind, largest, n, d, lost
+
+
+@njit(**OPTIONS)
+def split(d, lost):
+    """``d + lost = exp(log_f) * 2**j`` with ``|log_f| <= 0.35``: (log_f, j)."""
+    f, j = math.frexp(d)
+    if f < 0.7071067811865476:
+        f, j = 2 * f, j - 1
+    return math.log(f) + lost / d, j
+
+
+@njit(**OPTIONS)
+def far_state(x, work):
+    """(m, d, what it lacks) of a whole row with numbers of any size: three passes. NaN, or inf, gives d = NaN."""
+    m = x[0]
+    for start in range(0, x.size, BLOCK):
+        largest = block_max(x[start : start + BLOCK])
+        m = largest if not largest <= m else m  # a NaN too
+    d, lost = 0.0, 0.0
+    if not abs(m) < np.inf:
+        return m, np.nan, 0.0
+    for start in range(0, x.size, BLOCK):
+        part = x[start : start + BLOCK]
+        differences(part, m, x.dtype.type(0), 0, work[: part.size])
+        value, rest = block_sum(work[: part.size])
+        d, lost = add(d, lost, value)
+        lost += rest
+    return m, d, lost
+
+
+@njit(**OPTIONS)
+def write_quotients(x, n, d, lost, streaming, work, out):
+    """``e**x / (2**n d)`` for a part of a row whose state is fine."""
+    reach, _, scale, unscale = constants(x[0])
+    log_f, j = split(d, lost)
+    floor = x.dtype.type(n / LOG2E) - reach
+    rounder = rounder_of(x[0], scale - n - j)
+    for start in range(0, x.size, BLOCK):
+        part, to = x[start : start + BLOCK], out[start : start + BLOCK]
+        if streaming:
+            quotients(part, x.dtype.type(log_f), floor, rounder, unscale, work[: part.size])
+            stream_block(work[: part.size], to)
+        else:
+            quotients(part, x.dtype.type(log_f), floor, rounder, unscale, to)
+
+
+@njit(**OPTIONS)
+def far_row(x, work, out):
+    """A row with numbers of any size."""
+    m, d, lost = far_state(x, work)
+    if not d > 0:
+        out[:] = np.nan
+        return
+    log_f, j = split(d, lost)
+    differences(x, m, x.dtype.type(log_f), j, out)
+
+
+@njit(**OPTIONS)
+def reciprocal(d):
+    """1 / d and what it lacks, by Dekker's product."""
+    high = 1.0 / d
+    a = 134217729.0 * d
+    d1 = a - (a - d)
+    b = 134217729.0 * high
+    h1 = b - (b - high)
+    d2, h2 = d - d1, high - h1
+    product = d * high
+    error = ((d1 * h1 - product) + d1 * h2 + d2 * h1) + d2 * h2
+    return high, ((1.0 - product) - error) * high
+
+
+@njit(**OPTIONS)
+def short_row(x, streaming, work, out):
+    """A row of one block: its exponentials are kept."""
+    kind, _, _, d, lost = block_state(x, work)
+    if kind != FINE or not d > 0:
+        far_row(x, work, out)
+        return
+    _, scale, _, _ = constants(x[0])
+    high, low = reciprocal(math.ldexp(d, scale))
+    low -= lost / d * high
+    first = x.dtype.type(high)
+    second = x.dtype.type(low + (high - np.float64(first)))
+    kept = work[: x.size]
+    if streaming:
+        multiply(kept, first, second, kept)
+        stream_block(kept, out)
+    else:
+        multiply(kept, first, second, out)
+
+
+@njit(**OPTIONS)
+def long_row(x, streaming, work, out):
+    """A row of several blocks: its exponentials are computed twice."""
+    kind, _, n, d, lost = part_state(x, work)
+    if kind != FINE or not d > 0:
+        far_row(x, work, out)
+        return
+    write_quotients(x, n, d, lost, streaming, work, out)
+
+
+@njit(**OPTIONS)
+def softmax_rows(start, stop, x, streaming, out):
+    """Rows start to stop - 1 of softmax: the kernel of a loop over rows."""
+    work = np.empty(BLOCK, x.dtype)
+    for i in range(start, stop):
+        if x.shape[1] <= BLOCK:
+            short_row(x[i], streaming, work, out[i])
+        else:
+            long_row(x[i], streaming, work, out[i])
+    if streaming:
+        fence()
+
+
+@njit(**OPTIONS)
+def state_of_parts(start, stop, x, part_size, num_parts, kinds, states):
+    """The states of parts of rows: the kernel of a loop over ``rows * num_parts``; states is (..., 4) float64."""
+    work = np.empty(BLOCK, x.dtype)
+    for i in range(start, stop):
+        row, first = i // num_parts, i % num_parts * part_size
+        kind, largest, n, d, lost = part_state(x[row, first : first + part_size], work)
+        kinds[i] = kind
+        states[i, 0], states[i, 1], states[i, 2], states[i, 3] = largest, n, d, lost
+
+
+@njit(**OPTIONS)
+def merge_parts(num_parts, kinds, states):
+    """The states of rows from those of their parts; they take the place of each row's first."""
+    for row in range(kinds.size // num_parts):
+        first = row * num_parts
+        kind, largest = EMPTY, -np.inf
+        n, d, lost = 0, 0.0, 0.0
+        for i in range(first, first + num_parts):
+            if kinds[i] == EMPTY:
+                continue
+            largest = max(largest, states[i, 0])
+            other = int(states[i, 1])
+            if kind == EMPTY:
+                kind, n, d, lost = kinds[i], other, states[i, 2], states[i, 3]
+            else:
+                kind = max(kind, kinds[i]) if kind != FINE or kinds[i] != FINE else FINE
+                n, d, lost = merge(n, d, lost, other, states[i, 2], states[i, 3])
+        kinds[first] = kind
+        states[first, 0], states[first, 1], states[first, 2], states[first, 3] = largest, n, d, lost
+
+
+@njit(**OPTIONS)
+def write_parts(start, stop, x, part_size, num_parts, kinds, states, streaming, out):
+    """The probabilities of parts of rows, once the states of the rows are known."""
+    work = np.empty(BLOCK, x.dtype)
+    for i in range(start, stop):
+        row, first = i // num_parts, i % num_parts * part_size
+        of_row = row * num_parts
+        if kinds[of_row] == FINE and states[of_row, 2] > 0:
+            write_quotients(
+                x[row, first : first + part_size], int(states[of_row, 1]), states[of_row, 2], states[of_row, 3],
+                streaming, work, out[row, first : first + part_size],
+            )
+        elif first == 0:
+            far_row(x[row], work, out[row])
+    if streaming:
+        fence()
+
+
+@njit(**OPTIONS)
+def states_of_rows(start, stop, x, maxima, sums):
+    """``maxima[i]`` and ``sums[i]``, the sum of ``exp(x - maxima[i])``, in float64: the state of online softmax.
+
+    A row of nothing but -inf has (-inf, 0), one with NaN or inf a NaN sum.
+    """
+    work = np.empty(BLOCK, x.dtype)
+    for i in range(start, stop):
+        kind, largest, n, d, lost = part_state(x[i], work)
+        if kind == EMPTY:
+            maxima[i], sums[i] = -np.inf, 0.0
+        elif kind == FINE:
+            maxima[i] = largest
+            sums[i] = (d + lost) * math.exp((n * 0.693147180369123816490 - largest) + n * 1.90821492927058770002e-10)
+        else:
+            m, d, lost = far_state(x[i], work)
+            maxima[i], sums[i] = m, d + lost
+
+
+@njit(**OPTIONS)
+def dot(a, b):
+    total = 0.0
+    for start in range(0, a.size, SUM_BLOCK):
+        total += block_dot(a[start : start + SUM_BLOCK], b[start : start + SUM_BLOCK])
+    return total
+
+
+@njit(fastmath={"reassoc", "contract"}, **OPTIONS)
+def block_dot(a, b):
+    total = 0.0
+    for i in range(a.size):
+        total += np.float64(a[i]) * np.float64(b[i])
+    return total
+
+
+@njit(**OPTIONS)
+def backward_row(y, gradient, mean, out):
+    for i in range(y.size):
+        out[i] = y[i] * (gradient[i] - mean)
+
+
+@njit(**OPTIONS)
+def backward_rows(start, stop, y, gradient, out):
+    """``y * (gradient - sum(y * gradient))`` for rows start to stop - 1."""
+    for i in range(start, stop):
+        backward_row(y[i], gradient[i], y.dtype.type(dot(y[i], gradient[i])), out[i])
