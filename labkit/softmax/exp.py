@@ -157,6 +157,12 @@ def rounder_of(x, scale):
 
 
 @njit(**EXACT)
+def power_of_two(n):
+    """``2.0**n`` for n of at most 1023; 2^-1022 for all below."""
+    return float_of((max(n, -1022) + 1023) << 52)
+
+
+@njit(**EXACT)
 def _scaled32(x, floor, rounder):
     x = floor if x < floor else x  # this way round NaN stays, and it is one instruction
     z = x * LOG2E_32 + rounder

@@ -21,7 +21,7 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from labkit.softmax.exp import F, exp_divided, exp_of_difference, exp_scaled, rounder_of
+from labkit.softmax.exp import F, exp_divided, exp_of_difference, exp_scaled, power_of_two, rounder_of
 from labkit.softmax.processor import fence, from_key, order_key, stream_block
 
 BLOCK = 4096  # elements of a row done at a time: 16 or 32 KiB
@@ -29,10 +29,10 @@ SUM_BLOCK = 512
 NEAR = 200.0  # k ln 2 is exact up to here
 LOG2E = 1.4426950408889634
 FINE, EMPTY, FAR, BROKEN = range(4)  # parts: a state; nothing but -inf; a logit beyond NEAR; NaN or inf
-OPTIONS = {"cache": True, "nogil": True}
+OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def block_max(x):
     """The largest element of a block that is not empty; NaN if there is a positive NaN.
 
@@ -44,7 +44,7 @@ def block_max(x):
     return from_key(largest)
 
 
-@njit(fastmath={"reassoc"}, **OPTIONS)
+@njit(fastmath={"reassoc"}, forceinline=True, **OPTIONS)
 def tree_sum(a, b, c, d):
     """The sum of four arrays of one length. Equal terms meet in pairs first, which rounds nothing."""
     total = 0.0
@@ -53,9 +53,12 @@ def tree_sum(a, b, c, d):
     return total
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def block_sum(work):
     """The sum of a block of numbers that are not negative: (sum, what it lacks)."""
+    if work.size == 4 * (work.size // 4) <= SUM_BLOCK:  # short rows: every nanosecond counts
+        q = work.size // 4
+        return tree_sum(work[:q], work[q : 2 * q], work[2 * q : 3 * q], work[3 * q :]), 0.0
     total, lost = 0.0, 0.0
     for start in range(0, work.size, SUM_BLOCK):
         part = work[start : start + SUM_BLOCK]
@@ -67,7 +70,7 @@ def block_sum(work):
     return total, lost
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def add(total, lost, value):
     """``total + lost + value`` as such a pair (Neumaier)."""
     new = total + value
@@ -76,7 +79,8 @@ def add(total, lost, value):
 
 
 def constants(x):
-    """Of the type of a logit: (least exponent kept, scale of kept exponentials, scale of results, its inverse)."""
+    """Of the type of a logit: how far below the maximum logits count; log2 of what the sum, and what quotients are
+    scaled by until they are written; and the inverse of the latter."""
     raise NotImplementedError("for compiled code")
 
 
@@ -87,7 +91,7 @@ def _constants(x):
     return lambda x: (800.0, 200, 400, 2.0**-400)
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def exponentials(x, floor, rounder, out):
     for i in range(x.size):
         out[i] = exp_scaled(x[i], floor, rounder)
@@ -105,7 +109,7 @@ def differences(x, m, log_f, j, out):
         out[i] = exp_of_difference(x[i], m, log_f, j)
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def multiply(a, high, low, out):
     """``a * (high + low)``, rounded twice at most."""
     for i in range(a.size):
@@ -121,11 +125,11 @@ def only_minus_inf(x):
     return True
 
 
-@njit(**OPTIONS)
+@njit(forceinline=True, **OPTIONS)
 def block_state(x, work):
-    """The state of a block; its exponentials are in ``work``, times ``2**scale / 2**n``.
+    """The state of a block; its exponentials, ``e**x * 2**(scale - n)``, are in ``work``.
 
-    Returns (kind, maximum, n, d, what d lacks).
+    Returns (kind, maximum, n, ``d * 2**scale``, what that lacks). The scale is that of :func:`constants`.
     """
     largest = block_max(x)
     if not abs(largest) <= NEAR:
@@ -136,14 +140,14 @@ def block_state(x, work):
     n = int(np.rint(np.float64(largest) * LOG2E))
     exponentials(x, largest - reach, rounder_of(x[0], scale - n), work[: x.size])
     total, lost = block_sum(work[: x.size])
-    return FINE, largest, n, math.ldexp(total, -scale), math.ldexp(lost, -scale)
+    return FINE, largest, n, total, lost
 
 
 @njit(**OPTIONS)
 def merge(n, d, lost, other_n, other_d, other_lost):
     """The state of two parts."""
     new = max(n, other_n)
-    a, b = math.ldexp(1.0, max(n - new, -1100)), math.ldexp(1.0, max(other_n - new, -1100))
+    a, b = power_of_two(n - new), power_of_two(other_n - new)
     total, rest = add(d * a, lost * a, other_d * b)
     return new, total, rest + other_lost * b
 
@@ -200,8 +204,9 @@ def far_state(x, work):
 @njit(**OPTIONS)
 def write_quotients(x, n, d, lost, streaming, work, out):
     """``e**x / (2**n d)`` for a part of a row whose state is fine."""
-    reach, _, scale, unscale = constants(x[0])
+    reach, kept_scale, scale, unscale = constants(x[0])
     log_f, j = split(d, lost)
+    j -= kept_scale
     floor = x.dtype.type(n / LOG2E) - reach
     rounder = rounder_of(x[0], scale - n - j)
     for start in range(0, x.size, BLOCK):
@@ -224,38 +229,49 @@ def far_row(x, work, out):
     differences(x, m, x.dtype.type(log_f), j, out)
 
 
+def factors(x, d, lost):
+    """``1 / (d + lost)`` as the sum of two numbers of the type of ``x``."""
+    raise NotImplementedError("for compiled code")
+
+
+@njit(forceinline=True, **OPTIONS)
+def _factors32(d, lost):
+    exact = 1.0 / (d + lost)
+    return F(exact), F(exact - np.float64(F(exact)))
+
+
 @njit(**OPTIONS)
-def reciprocal(d):
-    """1 / d and what it lacks, by Dekker's product."""
+def _factors64(d, lost):
     high = 1.0 / d
-    a = 134217729.0 * d
-    d1 = a - (a - d)
-    b = 134217729.0 * high
-    h1 = b - (b - high)
+    a, b = 134217729.0 * d, 134217729.0 * high  # Dekker's product: what d * high lacks
+    d1, h1 = a - (a - d), b - (b - high)
     d2, h2 = d - d1, high - h1
     product = d * high
     error = ((d1 * h1 - product) + d1 * h2 + d2 * h1) + d2 * h2
-    return high, ((1.0 - product) - error) * high
+    return high, ((1.0 - product) - error - lost * high) * high
 
 
-@njit(**OPTIONS)
+@overload(factors)
+def _factors(x, d, lost):
+    if x == types.float32:
+        return lambda x, d, lost: _factors32(d, lost)
+    return lambda x, d, lost: _factors64(d, lost)
+
+
+@njit(forceinline=True, **OPTIONS)
 def short_row(x, streaming, work, out):
     """A row of one block: its exponentials are kept."""
     kind, _, _, d, lost = block_state(x, work)
     if kind != FINE or not d > 0:
         far_row(x, work, out)
         return
-    _, scale, _, _ = constants(x[0])
-    high, low = reciprocal(math.ldexp(d, scale))
-    low -= lost / d * high
-    first = x.dtype.type(high)
-    second = x.dtype.type(low + (high - np.float64(first)))
+    high, low = factors(x[0], d, lost)
     kept = work[: x.size]
     if streaming:
-        multiply(kept, first, second, kept)
+        multiply(kept, high, low, kept)
         stream_block(kept, out)
     else:
-        multiply(kept, first, second, out)
+        multiply(kept, high, low, out)
 
 
 @njit(**OPTIONS)
@@ -344,7 +360,8 @@ def states_of_rows(start, stop, x, maxima, sums):
             maxima[i], sums[i] = -np.inf, 0.0
         elif kind == FINE:
             maxima[i] = largest
-            sums[i] = (d + lost) * math.exp((n * 0.693147180369123816490 - largest) + n * 1.90821492927058770002e-10)
+            scale = power_of_two(-constants(x[i, 0])[1])
+            sums[i] = (d + lost) * scale * math.exp((n * 0.693147180369123816490 - largest) + n * 1.90821492927058770002e-10)
         else:
             m, d, lost = far_state(x[i], work)
             maxima[i], sums[i] = m, d + lost
