@@ -151,3 +151,31 @@ def exp_own(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
     loop = own.exp_into32 if x.dtype == np.float32 else own.exp_into64
     loop(flat[0], result[0])
     return result.reshape(x.shape) if out is None else out
+
+
+def probabilities(
+    x: np.ndarray, m: np.ndarray, d: np.ndarray, scale: np.ndarray, *, out: np.ndarray | None = None, team: Team | None = None
+) -> np.ndarray:
+    """``exp(x - m) / d * scale`` row by row, for states (m, d) that are known: those of whole rows of which x is a part.
+
+    Parameters
+    ----------
+    x, out, team
+        As in :func:`softmax_threaded`.
+    m, d, scale : arrays (n,) of float64
+        Maxima, which are numbers of the type of x, and sums as :func:`row_states` gives them; factors.
+
+    Examples
+    --------
+    >>> probabilities(np.zeros((1, 2)), np.zeros(1), np.array([4.0]), np.array([2.0])).tolist()
+    [[0.5, 0.5]]
+    """
+    team = _check_team(team)
+    result = result_array(out, check_rows("x", x))
+    if x.size:
+        logits = wide(x)
+        to = result if logits is x else np.empty_like(logits)
+        team.parallel_for(kernels.probabilities_of_rows, len(x), logits, m, d, scale, to, schedule="dynamic,1")
+        if to is not result:
+            result[...] = to
+    return result

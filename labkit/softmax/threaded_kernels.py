@@ -394,3 +394,21 @@ def backward_rows(start, stop, y, gradient, out):
     """``y * (gradient - sum(y * gradient))`` for rows start to stop - 1."""
     for i in range(start, stop):
         backward_row(y[i], gradient[i], y.dtype.type(dot(y[i], gradient[i])), out[i])
+
+
+@njit(**OPTIONS)
+def scaled_differences(x, m, log_f, j, scale, out):
+    for i in range(x.size):
+        out[i] = exp_of_difference(x[i], m, log_f, j) * scale
+
+
+@njit(**OPTIONS)
+def probabilities_of_rows(start, stop, x, maxima, sums, scales, out):
+    """``exp(x - maxima[i]) / sums[i] * scales[i]``: rows or parts of rows whose states are known."""
+    for i in range(start, stop):
+        if not sums[i] > 0:
+            out[i, :] = np.nan
+            continue
+        log_f, j = split(sums[i], 0.0)
+        kind = x.dtype.type
+        scaled_differences(x[i], kind(maxima[i]), kind(log_f), j, kind(scales[i]), out[i])
