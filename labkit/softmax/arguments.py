@@ -56,7 +56,8 @@ def result_array(out, *inputs: np.ndarray) -> np.ndarray:
     for array in inputs:
         if np.may_share_memory(out, array) and out.ctypes.data != array.ctypes.data:
             raise UsageError(
-                "out is an input itself or shares no memory with it, but here they overlap in part: pass numpy.empty_like(x)."
+                "out is an input itself or shares no memory with it, but here they overlap in part: "
+                "pass numpy.empty_like(x)."
             )
     return out
 

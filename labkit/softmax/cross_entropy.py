@@ -1,8 +1,8 @@
 """The loss of classification: minus the logarithm of the probability of the right class, and its gradient.
 
-``loss = log(sum(exp(x))) - x[target]``: of the probabilities only the sum is needed, so nothing of size (n, C) is stored
-but the gradient, if it is asked for. With label smoothing s the target is ``1 - s`` on the right class and ``s / C`` on
-every class.
+``loss = log(sum(exp(x))) - x[target]``: of the probabilities only the sum is needed, so nothing of size (n, C) is
+stored but the gradient, if it is asked for. With label smoothing s the target is ``1 - s`` on the right class and
+``s / C`` on every class.
 """
 
 from __future__ import annotations

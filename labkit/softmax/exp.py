@@ -40,7 +40,8 @@ LOG2E_32, LN2_HIGH_32, LN2_LOW_32 = F(1.4426950408889634), F(0.693145751953125),
 ROUNDER_32, LEAST_32, MOST_32 = F(1.5 * 2**23), F(-126.0), F(126.0)
 ZERO_32, ONE_32 = F(0), F(1)
 A2, A3, A4, A5, A6 = (
-    F(0.49999993412346605), F(0.16666520108249142), F(0.041668394262514535), F(0.0083687803819532), F(0.0013814463902222006)
+    F(0.49999993412346605), F(0.16666520108249142), F(0.041668394262514535), F(0.0083687803819532),
+    F(0.0013814463902222006),
 )
 
 LOG2E_64, LN2_HIGH_64, LN2_LOW_64 = 1.4426950408889634, 0.693147180559663, 2.8235290563031577e-13
@@ -139,9 +140,10 @@ def _exp_of_difference(x, m, log_f, j):
 
 
 def exp_scaled(x, floor, rounder):
-    """``e**x * 2**s`` for scalars in compiled code, with ``rounder = rounder_of(x, s)``; x below ``floor`` counts as it.
+    """``e**x * 2**s`` for scalars in compiled code, with ``rounder = rounder_of(x, s)``.
 
-    For ``|x| <= 200`` or ``floor``, and results that are normal numbers. NaN gives NaN.
+    Numbers below ``floor`` count as ``floor``. For ``|x| <= 200`` or ``floor``, and results that are normal
+    numbers. NaN gives NaN.
     """
     raise NotImplementedError("for compiled code")
 

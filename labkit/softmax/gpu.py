@@ -35,8 +35,8 @@ def _device():
         return torch.device("cpu")
     if not torch.cuda.is_available():
         raise NotAvailableError(
-            "softmax on a GPU: torch finds none here. Set TRITON_INTERPRET=1 before Python starts to run the kernels on "
-            "the CPU, or take version='threaded'."
+            "softmax on a GPU: torch finds none here. Set TRITON_INTERPRET=1 before Python starts to run the kernels "
+            "on the CPU, or take version='threaded'."
         )
     return torch.device("cuda")
 
@@ -55,7 +55,8 @@ def _check_tensor(name, tensor, like=None):
     import torch
 
     kinds = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-    if not isinstance(tensor, torch.Tensor) or tensor.dtype not in kinds or tensor.dim() != 2 or not tensor.is_contiguous():
+    fits = isinstance(tensor, torch.Tensor) and tensor.dtype in kinds and tensor.dim() == 2 and tensor.is_contiguous()
+    if not fits:
         raise UsageError(f"{name} is a contiguous torch tensor of floats, rows by columns: pass {name}.contiguous().")
     device = _device()
     if tensor.device.type != device.type:
@@ -169,7 +170,9 @@ def cross_entropy_tensor_backward(x, targets, log_sums, gradient, *, out=None):
     _check_targets(targets, x)
     for name, values in (("log_sums", log_sums), ("gradient", gradient)):
         if not isinstance(values, torch.Tensor) or values.shape != (len(x),) or values.device != x.device:
-            raise UsageError(f"{name} is a torch tensor with one number for each of the {len(x)} rows, beside x: pass such a one.")
+            raise UsageError(
+                f"{name} is a torch tensor with one number for each of the {len(x)} rows, on {x.device}: pass one."
+            )
     result = torch.empty_like(x) if out is None else _check_tensor("out", out, x)
     if x.numel():
         block = min(_power(x.shape[1]), LONG_BLOCK)
@@ -184,8 +187,11 @@ def cross_entropy_tensor_backward(x, targets, log_sums, gradient, *, out=None):
 def _check_targets(targets, x):
     import torch
 
-    if not isinstance(targets, torch.Tensor) or targets.dtype != torch.int64 or targets.shape != (len(x),) or targets.device != x.device:
-        raise UsageError(f"targets is a torch tensor of int64 with one class for each of the {len(x)} rows, beside x: pass such a one.")
+    is_tensor = isinstance(targets, torch.Tensor) and targets.dtype == torch.int64
+    if not is_tensor or targets.shape != (len(x),) or targets.device != x.device:
+        raise UsageError(
+            f"targets is a torch tensor of int64, one class for each of the {len(x)} rows, on {x.device}: pass one."
+        )
     if len(x) and not (0 <= int(targets.min()) and int(targets.max()) < x.shape[1]):
         raise UsageError(
             f"targets are from 0 to {x.shape[1] - 1}, but these are from {int(targets.min())} to {int(targets.max())}: "

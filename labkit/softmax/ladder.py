@@ -69,10 +69,10 @@ VERSIONS = {
         Version("shifted", "minus the maximum", "shifted", "softmax_shifted", "softmax_backward", 3, 1, 2),
         Version("log", "logarithms", "shifted", "log_softmax", "log_softmax_backward", 3, 1, 1, is_log=True),
         Version("online", "maximum and sum in one pass", "online", "softmax_online", "softmax_backward", 2, 1, 2),
-        Version("two_pass", "exponents apart, no maximum", "two_pass", "softmax_two_pass", "softmax_backward", 2, 1, 2),
-        Version("blocked", "blocks that stay in the cache", "blocked", "softmax_blocked", "softmax_blocked_backward", 2, 1, 2),
-        Version("threaded", "threads, packed instructions", "threaded", "softmax_threaded", "softmax_threaded_backward", 2, 1, 2),
-        Version("gpu", "Triton, a row in a block or in several", "gpu", "softmax_gpu", "softmax_gpu_backward", 1, 1, 1, needs_gpu=True),
+        Version("two_pass", "exponents apart", "two_pass", "softmax_two_pass", "softmax_backward", 2, 1, 2),
+        Version("blocked", "blocks in the cache", "blocked", "softmax_blocked", "softmax_blocked_backward", 2, 1, 2),
+        Version("threaded", "threads", "threaded", "softmax_threaded", "softmax_threaded_backward", 2, 1, 2),
+        Version("gpu", "Triton kernels", "gpu", "softmax_gpu", "softmax_gpu_backward", 1, 1, 1, needs_gpu=True),
     )
 }
 

@@ -34,8 +34,8 @@ def softmax_naive(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray
 
     Examples
     --------
-    >>> softmax_naive(np.array([[0.0, np.log(3.0)], [1000.0, 1000.0]])).tolist()
-    [[0.25, 0.75], [nan, nan]]
+    >>> softmax_naive(np.array([[0.0, 0.0], [1000.0, 1000.0]])).tolist()
+    [[0.5, 0.5], [nan, nan]]
     """
     result = result_array(out, check_rows("x", x))
     with np.errstate(all="ignore"):  # what overflows is the lesson
@@ -61,7 +61,7 @@ def softmax_naive_backward(y: np.ndarray, gradient: np.ndarray, *, out: np.ndarr
 
     Notes
     -----
-    ``d y_i / d x_j = y_i (delta_ij - y_j)``: C x C numbers a row, of which :func:`.shifted.softmax_backward` needs none.
+    ``d y_i / d x_j = y_i (delta_ij - y_j)``: C x C numbers a row; :func:`.shifted.softmax_backward` needs none.
 
     Examples
     --------

@@ -100,11 +100,13 @@ def prepared_logits(x: np.ndarray, *, temperature: float = 1.0, mask=None, top_k
 def _checked_mask(mask, shape) -> np.ndarray:
     mask = np.asarray(mask)
     if mask.dtype != bool:
-        raise UsageError(f"mask has elements of bool, True where a column takes part, not {mask.dtype}: pass mask != 0.")
+        raise UsageError(f"mask is of bool, True where a column takes part, not of {mask.dtype}: pass mask != 0.")
     try:
         return np.broadcast_to(mask, shape)
     except ValueError:
-        raise UsageError(f"mask has the shape of x, {shape}, or of a row of it, not {mask.shape}: pass such a mask.") from None
+        raise UsageError(
+            f"mask has the shape of x, {shape}, or of a row of it, not {mask.shape}: pass such a mask."
+        ) from None
 
 
 def _only_largest(x: np.ndarray, k: int) -> np.ndarray:

@@ -50,10 +50,11 @@ def _stream_line(typing, target, source, index):
         element = context.get_value_type(signature.args[0].dtype)
         width = LINE // (signature.args[0].dtype.bitwidth // 8)
         vector = ir.VectorType(element, width).as_pointer()
-        to, of = (
-            builder.bitcast(builder.gep(cgutils.create_struct_proxy(kind)(context, builder, value).data, [values[2]]), vector)
+        arrays = (
+            cgutils.create_struct_proxy(kind)(context, builder, value)
             for kind, value in zip(signature.args[:2], values[:2], strict=True)
         )
+        to, of = (builder.bitcast(builder.gep(array.data, [values[2]]), vector) for array in arrays)
         line = builder.load(of, align=4)
         store = builder.store(line, to, align=LINE)
         store.set_metadata("nontemporal", builder.module.add_metadata([ir.Constant(ir.IntType(32), 1)]))

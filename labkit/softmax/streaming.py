@@ -151,7 +151,7 @@ def attention_backward(
     >>> one, v = np.ones((1, 1)), np.array([[1.0], [3.0]])
     >>> keys = np.ones((2, 1))
     >>> found = attention(one, keys, v)
-    >>> [g.tolist() for g in attention_backward(one, keys, v, *found, one)]
+    >>> [g.round(9).tolist() for g in attention_backward(one, keys, v, *found, one)]
     [[[0.0]], [[-0.5], [0.5]], [[0.5], [0.5]]]
     """
     size, scale = _checked(q, k, v, scale, causal, block_size)
@@ -181,7 +181,9 @@ def _logits(q, k, scale, causal, start):
 def _checked(q, k, v, scale, causal, block_size):
     check_rows("q", q), _check_like("k", k, (None, q.shape[1]), q), _check_like("v", v, (len(k), None), q)
     if causal and len(q) != len(k):
-        raise UsageError(f"causal attention has as many queries as keys, not {len(q)} and {len(k)}: pass equal numbers.")
+        raise UsageError(
+            f"causal attention has as many queries as keys, not {len(q)} and {len(k)}: pass equal numbers."
+        )
     if scale is None:
         scale = 1 / max(q.shape[1], 1) ** 0.5
     return count("block_size", block_size), positive("scale", scale)

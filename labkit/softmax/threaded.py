@@ -15,6 +15,7 @@ from labkit.openmp.team import Team
 from labkit.softmax import exp as own
 from labkit.softmax import threaded_kernels as kernels
 from labkit.softmax.arguments import check_rows, check_same, result_array, wide
+from labkit.softmax.state_kernels import states_of_rows
 
 PART = 16 * kernels.BLOCK  # columns of a part of a row
 STREAM_BYTES = 2**25  # results from this size on are written past the caches: they would not stay there
@@ -125,7 +126,7 @@ def row_states(x: np.ndarray, *, team: Team | None = None) -> tuple[np.ndarray, 
     x = wide(check_rows("x", x))
     maxima, sums = np.full(len(x), -np.inf), np.zeros(len(x))
     if x.size:
-        team.parallel_for(kernels.states_of_rows, len(x), x, maxima, sums, schedule="dynamic,1")
+        team.parallel_for(states_of_rows, len(x), x, maxima, sums, schedule="dynamic,1")
     return maxima, sums
 
 
@@ -145,7 +146,9 @@ def exp_own(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
     [1.0, 0.0, inf]
     """
     if not isinstance(x, np.ndarray) or x.dtype not in (np.float32, np.float64) or not x.flags.c_contiguous:
-        raise UsageError("x is a contiguous array of float32 or float64: pass numpy.ascontiguousarray(x, numpy.float32).")
+        raise UsageError(
+            "x is a contiguous array of float32 or float64: pass numpy.ascontiguousarray(x, numpy.float32)."
+        )
     flat = x.reshape(1, -1)
     result = result_array(None if out is None else out.reshape(1, -1), flat)
     loop = own.exp_into32 if x.dtype == np.float32 else own.exp_into64
@@ -154,9 +157,10 @@ def exp_own(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
 
 
 def probabilities(
-    x: np.ndarray, m: np.ndarray, d: np.ndarray, scale: np.ndarray, *, out: np.ndarray | None = None, team: Team | None = None
+    x: np.ndarray, m: np.ndarray, d: np.ndarray, scale: np.ndarray, *, out: np.ndarray | None = None,
+    team: Team | None = None,
 ) -> np.ndarray:
-    """``exp(x - m) / d * scale`` row by row, for states (m, d) that are known: those of whole rows of which x is a part.
+    """``exp(x - m) / d * scale`` row by row, where the states (m, d) are known: of whole rows of which x is a part.
 
     Parameters
     ----------

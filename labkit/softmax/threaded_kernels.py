@@ -1,100 +1,35 @@
-"""What the threads of :mod:`.threaded` run: the states of rows, and their probabilities.
+"""What the threads of :mod:`.threaded` run: the probabilities of rows, and gradients.
 
-The *state* of a row, or of a part of it, is ``(n, d)``: the exponentials ``e**x / 2**n`` have the sum ``d``. It is the
-state of online softmax (:mod:`.online`) with a power of two in place of ``e**m``: states are merged without rounding
-but that of the addition. A part is done in blocks that stay in the first-level cache; of each block the maximum comes
-first, then its exponentials, then their sum in float64 (so n fits the block).
-
-Short rows keep their exponentials and multiply them by ``1/d``. Long rows compute them again, with ``d`` inside
-(:func:`.exp.exp_divided`): that is faster than to read them from the second-level cache or beyond, and rounds once.
-
-Rows whose maximum is beyond 200 take :func:`far_row`, where the maximum is subtracted without rounding error.
+Short rows, of one block, keep their exponentials and multiply them by ``1/d``. Long rows compute them again, with
+``d`` inside (:func:`.exp.exp_divided`): that is faster than to read them from the second-level cache or beyond, and
+rounds once. What a state is, is said in :mod:`.state_kernels`.
 
 Importing this module imports Numba.
 """
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from labkit.softmax.exp import F, exp_divided, exp_of_difference, exp_scaled, power_of_two, rounder_of
-from labkit.softmax.processor import fence, from_key, order_key, stream_block
-
-BLOCK = 4096  # elements of a row done at a time: 16 or 32 KiB
-SUM_BLOCK = 512
-NEAR = 200.0  # k ln 2 is exact up to here
-LOG2E = 1.4426950408889634
-FINE, EMPTY, FAR, BROKEN = range(4)  # parts: a state; nothing but -inf; a logit beyond NEAR; NaN or inf
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
-
-
-@njit(forceinline=True, **OPTIONS)
-def block_max(x):
-    """The largest element of a block that is not empty; NaN if there is a positive NaN.
-
-    Integers are compared: a maximum of floats is vectorised only with leave to ignore NaN.
-    """
-    largest = order_key(x[0])
-    for i in range(x.size):
-        largest = max(largest, order_key(x[i]))
-    return from_key(largest)
-
-
-@njit(fastmath={"reassoc"}, forceinline=True, **OPTIONS)
-def tree_sum(a, b, c, d):
-    """The sum of four arrays of one length. Equal terms meet in pairs first, which rounds nothing."""
-    total = 0.0
-    for i in range(a.size):
-        total += np.float64((a[i] + b[i]) + (c[i] + d[i]))
-    return total
-
-
-@njit(forceinline=True, **OPTIONS)
-def block_sum(work):
-    """The sum of a block of numbers that are not negative: (sum, what it lacks)."""
-    if work.size == 4 * (work.size // 4) <= SUM_BLOCK:  # short rows: every nanosecond counts
-        q = work.size // 4
-        return tree_sum(work[:q], work[q : 2 * q], work[2 * q : 3 * q], work[3 * q :]), 0.0
-    total, lost = 0.0, 0.0
-    for start in range(0, work.size, SUM_BLOCK):
-        part = work[start : start + SUM_BLOCK]
-        q = part.size // 4
-        value = tree_sum(part[:q], part[q : 2 * q], part[2 * q : 3 * q], part[3 * q : 4 * q])
-        for i in range(4 * q, part.size):
-            value += np.float64(part[i])
-        total, lost = add(total, lost, value)
-    return total, lost
-
-
-@njit(forceinline=True, **OPTIONS)
-def add(total, lost, value):
-    """``total + lost + value`` as such a pair (Neumaier)."""
-    new = total + value
-    lost += (total - new) + value if abs(total) >= abs(value) else (value - new) + total
-    return new, lost
-
-
-def constants(x):
-    """Of the type of a logit: how far below the maximum logits count; log2 of what the sum, and what quotients are
-    scaled by until they are written; and the inverse of the latter."""
-    raise NotImplementedError("for compiled code")
-
-
-@overload(constants)
-def _constants(x):
-    if x == types.float32:
-        return lambda x: (F(126.0), 60, 100, F(2.0**-100))
-    return lambda x: (800.0, 200, 400, 2.0**-400)
-
-
-@njit(forceinline=True, **OPTIONS)
-def exponentials(x, floor, rounder, out):
-    for i in range(x.size):
-        out[i] = exp_scaled(x[i], floor, rounder)
+from labkit.softmax.exp import F, exp_divided, exp_of_difference, rounder_of
+from labkit.softmax.processor import fence, stream_block
+from labkit.softmax.state_kernels import (
+    BLOCK,
+    EMPTY,
+    FINE,
+    LOG2E,
+    OPTIONS,
+    SUM_BLOCK,
+    block_state,
+    constants,
+    differences,
+    far_state,
+    merge,
+    part_state,
+    split,
+)
 
 
 @njit(**OPTIONS)
@@ -103,102 +38,11 @@ def quotients(x, log_f, floor, rounder, unscale, out):
         out[i] = exp_divided(x[i], log_f, floor, rounder, unscale)
 
 
-@njit(**OPTIONS)
-def differences(x, m, log_f, j, out):
-    for i in range(x.size):
-        out[i] = exp_of_difference(x[i], m, log_f, j)
-
-
-@njit(forceinline=True, **OPTIONS)
+@njit(fastmath={"contract"}, forceinline=True, **OPTIONS)
 def multiply(a, high, low, out):
-    """``a * (high + low)``, rounded twice at most."""
+    """``a * (high + low)``; with fused multiply-add ``d * (1 / d)`` is 1."""
     for i in range(a.size):
         out[i] = a[i] * high + a[i] * low
-
-
-@njit(**OPTIONS)
-def only_minus_inf(x):
-    """Whether a block whose maximum seems to be -inf has no NaN (a negative one is below -inf by its bits)."""
-    for i in range(x.size):
-        if not x[i] < 0:
-            return False
-    return True
-
-
-@njit(forceinline=True, **OPTIONS)
-def block_state(x, work):
-    """The state of a block; its exponentials, ``e**x * 2**(scale - n)``, are in ``work``.
-
-    Returns (kind, maximum, n, ``d * 2**scale``, what that lacks). The scale is that of :func:`constants`.
-    """
-    largest = block_max(x)
-    if not abs(largest) <= NEAR:
-        if largest == -np.inf and only_minus_inf(x):
-            return EMPTY, largest, 0, 0.0, 0.0
-        return (FAR if abs(largest) < np.inf else BROKEN), largest, 0, 0.0, 0.0
-    reach, scale, _, _ = constants(x[0])
-    n = int(np.rint(np.float64(largest) * LOG2E))
-    exponentials(x, largest - reach, rounder_of(x[0], scale - n), work[: x.size])
-    total, lost = block_sum(work[: x.size])
-    return FINE, largest, n, total, lost
-
-
-@njit(**OPTIONS)
-def merge(n, d, lost, other_n, other_d, other_lost):
-    """The state of two parts."""
-    new = max(n, other_n)
-    a, b = power_of_two(n - new), power_of_two(other_n - new)
-    total, rest = add(d * a, lost * a, other_d * b)
-    return new, total, rest + other_lost * b
-
-
-@njit(**OPTIONS)
-def part_state(x, work):
-    """The state of a part of a row, as :func:`block_state` gives it: one pass over it."""
-    kind, largest, n, d, lost = EMPTY, -np.inf, 0, 0.0, 0.0
-    for start in range(0, x.size, BLOCK):
-        k, m, other_n, other_d, other_lost = block_state(x[start : start + BLOCK], work)
-        if k == EMPTY:
-            continue
-        if k != FINE:
-            kind = max(kind, k)
-            if k == BROKEN:
-                break
-            largest = max(largest, np.float64(m))
-        elif kind == EMPTY:
-            kind, largest, n, d, lost = FINE, np.float64(m), other_n, other_d, other_lost
-        else:
-            largest = max(largest, np.float64(m))
-            n, d, lost = merge(n, d, lost, other_n, other_d, other_lost)
-    return kind, largest, n, d, lost
-
-
-@njit(**OPTIONS)
-def split(d, lost):
-    """``d + lost = exp(log_f) * 2**j`` with ``|log_f| <= 0.35``: (log_f, j)."""
-    f, j = math.frexp(d)
-    if f < 0.7071067811865476:
-        f, j = 2 * f, j - 1
-    return math.log(f) + lost / d, j
-
-
-@njit(**OPTIONS)
-def far_state(x, work):
-    """(m, d, what it lacks) of a whole row with numbers of any size: three passes. NaN, or inf, gives d = NaN."""
-    m = x[0]
-    for start in range(0, x.size, BLOCK):
-        largest = block_max(x[start : start + BLOCK])
-        m = largest if not largest <= m else m  # a NaN too
-    d, lost = 0.0, 0.0
-    if not abs(m) < np.inf:
-        return m, np.nan, 0.0
-    for start in range(0, x.size, BLOCK):
-        part = x[start : start + BLOCK]
-        differences(part, m, x.dtype.type(0), 0, work[: part.size])
-        value, rest = block_sum(work[: part.size])
-        d, lost = add(d, lost, value)
-        lost += rest
-    return m, d, lost
 
 
 @njit(**OPTIONS)
@@ -345,26 +189,6 @@ def write_parts(start, stop, x, part_size, num_parts, kinds, states, streaming, 
             far_row(x[row], work, out[row])
     if streaming:
         fence()
-
-
-@njit(**OPTIONS)
-def states_of_rows(start, stop, x, maxima, sums):
-    """``maxima[i]`` and ``sums[i]``, the sum of ``exp(x - maxima[i])``, in float64: the state of online softmax.
-
-    A row of nothing but -inf has (-inf, 0), one with NaN or inf a NaN sum.
-    """
-    work = np.empty(BLOCK, x.dtype)
-    for i in range(start, stop):
-        kind, largest, n, d, lost = part_state(x[i], work)
-        if kind == EMPTY:
-            maxima[i], sums[i] = -np.inf, 0.0
-        elif kind == FINE:
-            maxima[i] = largest
-            scale = power_of_two(-constants(x[i, 0])[1])
-            sums[i] = (d + lost) * scale * math.exp((n * 0.693147180369123816490 - largest) + n * 1.90821492927058770002e-10)
-        else:
-            m, d, lost = far_state(x[i], work)
-            maxima[i], sums[i] = m, d + lost
 
 
 @njit(**OPTIONS)

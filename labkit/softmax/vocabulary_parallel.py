@@ -107,8 +107,8 @@ def parallel_cross_entropy(
     check_rows("x", x)
     if x.shape[1] != mine.stop - mine.start:
         raise UsageError(
-            f"rank {comm.rank} of {comm.size} has the columns {mine.start} to {mine.stop - 1} of {num_columns}, but x has "
-            f"{x.shape[1]} columns: pass x[:, columns_of({num_columns}, comm.size, comm.rank)], made contiguous."
+            f"rank {comm.rank} of {comm.size} has the columns {mine.start} to {mine.stop - 1} of {num_columns}, but x "
+            f"has {x.shape[1]} columns: pass x[:, columns_of({num_columns}, comm.size, comm.rank)], made contiguous."
         )
     targets = check_targets(targets, len(x), num_columns)
     reduce = allreduce or _own_allreduce

@@ -98,14 +98,14 @@ def failure_figure(failures: FailureMap) -> go.Figure:
     """A heat map over offset and format: the digits that are right, and where the result is NaN."""
     digits = failure_digits(failures)
     text = [
-        [f"{dtype}, offset {offset:g}<br>{_digits_words(value)}" for offset, value in zip(failures.offsets, row, strict=True)]
+        [f"{dtype}, offset {x:g}<br>{_digits_words(value)}" for x, value in zip(failures.offsets, row, strict=True)]
         for dtype, row in zip(failures.dtypes, digits, strict=True)
     ]
     figure = go.Figure(
         go.Heatmap(
             x=[f"{offset:g}" for offset in failures.offsets], y=list(failures.dtypes), z=digits, zmin=-1, zmax=16,
-            colorscale=[(0, ACCENT), (0.0588, ACCENT), (0.0588, "#f6e3b4"), (1, "#00684d")], xgap=2, ygap=4, hoverinfo="text",
-            hovertext=text, colorbar={
+            colorscale=[(0, ACCENT), (0.0588, ACCENT), (0.0588, "#f6e3b4"), (1, "#00684d")], xgap=2, ygap=4,
+            hoverinfo="text", hovertext=text, colorbar={
                 "title": {"text": "digits<br>right"}, "tickvals": [-0.5, 4, 8, 12, 16],
                 "ticktext": ["NaN", "4", "8", "12", "16"], "thickness": 14, "tickfont": {"color": INK},
             },
@@ -155,11 +155,15 @@ def passes_figure(
     names = [version.name for version in versions]
     figure = make_subplots(1, 2 if bandwidth else 1, shared_yaxes=True, horizontal_spacing=0.06)
     for word, colour, values in (
-        ("reads", READ_COLOUR, [v.num_reads for v in versions]), ("writes", WRITE_COLOUR, [v.num_writes for v in versions]),
+        ("reads", READ_COLOUR, [v.num_reads for v in versions]),
+        ("writes", WRITE_COLOUR, [v.num_writes for v in versions]),
     ):
+        words = [
+            f"{v.name}: {v.idea}<br>{n} {word} of {itemsize} bytes an element"
+            for v, n in zip(versions, values, strict=True)
+        ]
         figure.add_trace(
-            go.Bar(name=word, y=names, x=values, orientation="h", marker={"color": colour},
-                   hovertext=[f"{v.name}: {v.idea}<br>{n} {word} of {itemsize} bytes an element" for v, n in zip(versions, values, strict=True)],
+            go.Bar(name=word, y=names, x=values, orientation="h", marker={"color": colour}, hovertext=words,
                    hoverinfo="text"), 1, 1,
         )
     figure.update_layout(base_layout("Passes over memory, of a row that fits in no cache", 110 + 34 * len(names)))
@@ -174,8 +178,9 @@ def passes_figure(
         )
         times = [(1e9 * times_s[name] if times_s and name in times_s else None) for name in names]
         figure.add_trace(
-            go.Scatter(name="measured", y=names, x=times, mode="markers", hovertemplate="%{y}: %{x:.3g} ns<extra></extra>",
-                       marker={"symbol": "diamond", "size": 11, "color": ACCENT}, showlegend=bool(times_s)), 1, 2,
+            go.Scatter(name="measured", y=names, x=times, mode="markers",
+                       hovertemplate="%{y}: %{x:.3g} ns<extra></extra>", showlegend=bool(times_s),
+                       marker={"symbol": "diamond", "size": 11, "color": ACCENT}), 1, 2,
         )
         known = [t for t in (*least, *times) if t]
         wide = max(known) > 20 * min(known)
@@ -225,7 +230,8 @@ def merge_tree_figure(logits: Sequence[float]) -> go.Figure:
     lines = [(node, nodes[part]) for node in nodes for part in node.parts]
     figure.add_trace(
         go.Scatter(
-            x=[v for a, b in lines for v in (b.x, a.x, None)], y=[v for a, b in lines for v in (b.level, a.level, None)],
+            x=[v for a, b in lines for v in (b.x, a.x, None)],
+            y=[v for a, b in lines for v in (b.level, a.level, None)],
             mode="lines", line={"color": INK, "width": 1.2}, hoverinfo="skip", showlegend=False,
         )
     )
@@ -256,29 +262,33 @@ def _merge_words(node: TreeNode, nodes: Sequence[TreeNode]) -> str:
 
 def accuracy_figure(results: Sequence[Accuracy]) -> go.Figure:
     """Largest and mean error of versions in ulp; versions that gave NaN are marked."""
-    figure = go.Figure(layout=base_layout("Error against 50 digits, in units of the last place", 130 + 30 * len(results)))
+    title = "Error against 50 digits, in units of the last place"
+    figure = go.Figure(layout=base_layout(title, 130 + 30 * len(results)))
     labels = [f"{r.version}, {r.dtype}" for r in results]
     for word, colour, values in (
         ("largest", SERIES[0], [r.max_ulp for r in results]), ("mean", SERIES[4], [r.mean_ulp for r in results]),
     ):
+        symbol = "circle" if word == "largest" else "line-ns-open"
         figure.add_trace(
             go.Scatter(
-                name=word, y=labels, x=[max(v, LEAST_ERROR) if math.isfinite(v) else None for v in values], mode="markers",
-                marker={"size": 11, "color": colour, "symbol": "circle" if word == "largest" else "line-ns-open"},
-                hovertext=[f"{label}: {word} {v:.3g} ulp" for label, v in zip(labels, values, strict=True)], hoverinfo="text",
+                name=word, y=labels, x=[max(v, LEAST_ERROR) if math.isfinite(v) else None for v in values],
+                mode="markers", marker={"size": 11, "color": colour, "symbol": symbol}, hoverinfo="text",
+                hovertext=[f"{label}: {word} {v:.3g} ulp" for label, v in zip(labels, values, strict=True)],
             )
         )
     finite = [r.max_ulp for r in results if math.isfinite(r.max_ulp)]
     top = max(4.0, 2 * max(finite, default=1.0))
     for label, result in zip(labels, results, strict=True):
         if not math.isfinite(result.max_ulp):
-            figure.add_annotation(x=math.log10(0.5), y=label, text="NaN", showarrow=False, font={"color": ACCENT, "size": 13})
+            font = {"color": ACCENT, "size": 13}
+            figure.add_annotation(x=math.log10(0.5), y=label, text="NaN", showarrow=False, font=font)
     figure.add_vline(x=0.5, line={"color": INK, "dash": "dot", "width": 1})
     figure.add_annotation(
         x=math.log10(0.5), y=1, yref="paper", yanchor="bottom", xanchor="left", text="rounded correctly: 0.5 at most",
         showarrow=False, font={"color": INK},
     )
     figure.update_layout(margin={"l": 140, "t": 90}, legend={"x": 1, "xanchor": "right"})
-    figure.update_xaxes(type="log", range=[math.log10(LEAST_ERROR) - 0.1, math.log10(top)], dtick=1, title={"text": "ulp"})
+    span = [math.log10(LEAST_ERROR) - 0.1, math.log10(top)]
+    figure.update_xaxes(type="log", range=span, dtick=1, title={"text": "ulp"})
     figure.update_yaxes(type="category", autorange="reversed", categoryorder="array", categoryarray=labels)
     return figure
