@@ -90,8 +90,7 @@ def softmax_online(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarra
     Notes
     -----
     Two passes over memory: reads 2 and writes 1 number an element, where :func:`.shifted.softmax_shifted` reads 3. When
-    a new maximum comes, the sum is scaled; it is kept in the type of the logits, as in the paper, so its rounding
-    errors grow with the number of columns.
+    a new maximum comes, the sum, in float64, is scaled.
 
     Examples
     --------

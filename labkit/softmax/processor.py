@@ -9,10 +9,11 @@ Importing this module imports Numba.
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import I, bits_of, float_of
 
 LINE = 64  # bytes: a cache line, and a vector register of AVX-512
@@ -83,7 +84,7 @@ def fence(typing):
     return types.void(), codegen
 
 
-@njit(cache=True, nogil=True)
+@kernel()
 def stream_block(source, target):
     """``target[:] = source`` for contiguous arrays of one length and type, past the caches."""
     size = LINE // source.itemsize

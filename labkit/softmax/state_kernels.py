@@ -18,19 +18,18 @@ import numpy as np
 from numba import njit, types
 from numba.extending import overload
 
-from labkit.softmax.exp import F, exp_of_difference, exp_scaled, power_of_two, rounder_of
+from labkit.softmax.compiled import kernel
+from labkit.softmax.exp import EXACT, F, exp_of_difference, exp_scaled, power_of_two, rounder_of
 from labkit.softmax.processor import from_key, order_key
 
 BLOCK = 4096  # elements of a row done at a time: 16 or 32 KiB
-SUM_BLOCK = 512
 NEAR = 200.0  # k ln 2 is exact up to here
 LOG2E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
 FINE, EMPTY, FAR, BROKEN = range(4)  # parts: a state; nothing but -inf; a logit beyond NEAR; NaN or inf
-OPTIONS = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(forceinline=True, **OPTIONS)
+@kernel(forceinline=True)
 def block_max(x):
     """The largest element of a block that is not empty; NaN if there is a positive NaN.
 
@@ -42,33 +41,51 @@ def block_max(x):
     return from_key(largest)
 
 
-@njit(fastmath={"reassoc"}, forceinline=True, **OPTIONS)
+@kernel(fastmath={"reassoc"}, forceinline=True)
 def tree_sum(a, b, c, d):
-    """The sum of four arrays of one length. Equal terms meet in pairs first, which rounds nothing."""
+    """The sum of four arrays of one length, in float64."""
     total = 0.0
     for i in range(a.size):
-        total += np.float64((a[i] + b[i]) + (c[i] + d[i]))
+        total += (np.float64(a[i]) + np.float64(b[i])) + (np.float64(c[i]) + np.float64(d[i]))
     return total
 
 
-@njit(forceinline=True, **OPTIONS)
-def block_sum(work):
-    """The sum of a block of numbers that are not negative: (sum, what it lacks)."""
-    if work.size == 4 * (work.size // 4) <= SUM_BLOCK:  # short rows: every nanosecond counts
-        q = work.size // 4
-        return tree_sum(work[:q], work[q : 2 * q], work[2 * q : 3 * q], work[3 * q :]), 0.0
+@njit(**EXACT)
+def high_part(x, rounder):
+    """x without the bits below the last place of the rounder."""
+    return (x + rounder) - rounder
+
+
+@njit(**EXACT)
+def low_part(x, high):
+    return x - high
+
+
+@kernel(fastmath={"reassoc"}, forceinline=True)
+def split_sum(work, rounder):
+    """The sums of high parts, which is exact in any order, and of low parts."""
     total, lost = 0.0, 0.0
-    for start in range(0, work.size, SUM_BLOCK):
-        part = work[start : start + SUM_BLOCK]
-        q = part.size // 4
-        value = tree_sum(part[:q], part[q : 2 * q], part[2 * q : 3 * q], part[3 * q : 4 * q])
-        for i in range(4 * q, part.size):
-            value += np.float64(part[i])
-        total, lost = add(total, lost, value)
+    for i in range(work.size):
+        high = high_part(work[i], rounder)
+        total += high
+        lost += low_part(work[i], high)
     return total, lost
 
 
-@njit(forceinline=True, **OPTIONS)
+@kernel(forceinline=True)
+def block_sum(work, scale):
+    """The sum of at most 4096 numbers from 0 to ``2**(scale + 1)``: (sum, what it lacks)."""
+    if work.itemsize == 8:
+        # High parts are multiples of 2^(scale - 38): 4096 of them add up to less than 2^53 such units.
+        return split_sum(work, 1.5 * power_of_two(scale + 14))
+    q = work.size // 4
+    total = tree_sum(work[:q], work[q : 2 * q], work[2 * q : 3 * q], work[3 * q : 4 * q])
+    for i in range(4 * q, work.size):
+        total += np.float64(work[i])
+    return total, 0.0
+
+
+@kernel(forceinline=True)
 def add(total, lost, value):
     """``total + lost + value`` as such a pair (Neumaier)."""
     new = total + value
@@ -89,19 +106,19 @@ def _constants(x):
     return lambda x: (800.0, 200, 400, 2.0**-400)
 
 
-@njit(forceinline=True, **OPTIONS)
+@kernel(forceinline=True)
 def exponentials(x, floor, rounder, out):
     for i in range(x.size):
         out[i] = exp_scaled(x[i], floor, rounder)
 
 
-@njit(**OPTIONS)
+@kernel()
 def differences(x, m, log_f, j, out):
     for i in range(x.size):
         out[i] = exp_of_difference(x[i], m, log_f, j)
 
 
-@njit(**OPTIONS)
+@kernel()
 def only_minus_inf(x):
     """Whether a block whose maximum seems to be -inf has no NaN (a negative one is below -inf by its bits)."""
     for i in range(x.size):
@@ -110,7 +127,7 @@ def only_minus_inf(x):
     return True
 
 
-@njit(forceinline=True, **OPTIONS)
+@kernel(forceinline=True)
 def block_state(x, work):
     """The state of a block; its exponentials, ``e**x * 2**(scale - n)``, are in ``work``.
 
@@ -124,11 +141,11 @@ def block_state(x, work):
     reach, scale, _, _ = constants(x[0])
     n = int(np.rint(np.float64(largest) * LOG2E))
     exponentials(x, largest - reach, rounder_of(x[0], scale - n), work[: x.size])
-    total, lost = block_sum(work[: x.size])
+    total, lost = block_sum(work[: x.size], scale)
     return FINE, largest, n, total, lost
 
 
-@njit(**OPTIONS)
+@kernel()
 def merge(n, d, lost, other_n, other_d, other_lost):
     """The state of two parts."""
     new = max(n, other_n)
@@ -137,7 +154,7 @@ def merge(n, d, lost, other_n, other_d, other_lost):
     return new, total, rest + other_lost * b
 
 
-@njit(**OPTIONS)
+@kernel()
 def part_state(x, work):
     """The state of a part of a row, as :func:`block_state` gives it: one pass over it."""
     kind, largest, n, d, lost = EMPTY, -np.inf, 0, 0.0, 0.0
@@ -158,7 +175,7 @@ def part_state(x, work):
     return kind, largest, n, d, lost
 
 
-@njit(**OPTIONS)
+@kernel()
 def split(d, lost):
     """``d + lost = exp(log_f) * 2**j`` with ``|log_f| <= 0.35``: (log_f, j)."""
     f, j = math.frexp(d)
@@ -167,7 +184,7 @@ def split(d, lost):
     return math.log(f) + lost / d, j
 
 
-@njit(**OPTIONS)
+@kernel()
 def far_state(x, work):
     """(m, d, what it lacks) of a whole row with numbers of any size: three passes. NaN, or inf, gives d = NaN."""
     m = x[0]
@@ -180,13 +197,13 @@ def far_state(x, work):
     for start in range(0, x.size, BLOCK):
         part = x[start : start + BLOCK]
         differences(part, m, x.dtype.type(0), 0, work[: part.size])
-        value, rest = block_sum(work[: part.size])
+        value, rest = block_sum(work[: part.size], 0)
         d, lost = add(d, lost, value)
         lost += rest
     return m, d, lost
 
 
-@njit(**OPTIONS)
+@kernel()
 def states_of_rows(start, stop, x, maxima, sums):
     """``maxima[i]`` and ``sums[i]``, the sum of ``exp(x - maxima[i])``, in float64: the state of online softmax.
 

@@ -10,9 +10,10 @@ Importing this module imports Numba.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
+from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import F, exp_divided, exp_of_difference, rounder_of
 from labkit.softmax.processor import fence, stream_block
 from labkit.softmax.state_kernels import (
@@ -20,8 +21,6 @@ from labkit.softmax.state_kernels import (
     EMPTY,
     FINE,
     LOG2E,
-    OPTIONS,
-    SUM_BLOCK,
     block_state,
     constants,
     differences,
@@ -31,21 +30,23 @@ from labkit.softmax.state_kernels import (
     split,
 )
 
+SUM_BLOCK = 512  # elements of a sum of products that are added in one go
 
-@njit(**OPTIONS)
+
+@kernel()
 def quotients(x, log_f, floor, rounder, unscale, out):
     for i in range(x.size):
         out[i] = exp_divided(x[i], log_f, floor, rounder, unscale)
 
 
-@njit(fastmath={"contract"}, forceinline=True, **OPTIONS)
+@kernel(fastmath={"contract"}, forceinline=True)
 def multiply(a, high, low, out):
     """``a * (high + low)``; with fused multiply-add ``d * (1 / d)`` is 1."""
     for i in range(a.size):
         out[i] = a[i] * high + a[i] * low
 
 
-@njit(**OPTIONS)
+@kernel()
 def write_quotients(x, n, d, lost, streaming, work, out):
     """``e**x / (2**n d)`` for a part of a row whose state is fine."""
     reach, kept_scale, scale, unscale = constants(x[0])
@@ -62,7 +63,7 @@ def write_quotients(x, n, d, lost, streaming, work, out):
             quotients(part, x.dtype.type(log_f), floor, rounder, unscale, to)
 
 
-@njit(**OPTIONS)
+@kernel()
 def far_row(x, work, out):
     """A row with numbers of any size."""
     m, d, lost = far_state(x, work)
@@ -78,13 +79,13 @@ def factors(x, d, lost):
     raise NotImplementedError("for compiled code")
 
 
-@njit(forceinline=True, **OPTIONS)
+@kernel(forceinline=True)
 def _factors32(d, lost):
     exact = 1.0 / (d + lost)
     return F(exact), F(exact - np.float64(F(exact)))
 
 
-@njit(**OPTIONS)
+@kernel()
 def _factors64(d, lost):
     high = 1.0 / d
     a, b = 134217729.0 * d, 134217729.0 * high  # Dekker's product: what d * high lacks
@@ -102,7 +103,7 @@ def _factors(x, d, lost):
     return lambda x, d, lost: _factors64(d, lost)
 
 
-@njit(forceinline=True, **OPTIONS)
+@kernel(forceinline=True)
 def short_row(x, streaming, work, out):
     """A row of one block: its exponentials are kept."""
     kind, _, _, d, lost = block_state(x, work)
@@ -118,7 +119,7 @@ def short_row(x, streaming, work, out):
         multiply(kept, high, low, out)
 
 
-@njit(**OPTIONS)
+@kernel()
 def long_row(x, streaming, work, out):
     """A row of several blocks: its exponentials are computed twice."""
     kind, _, n, d, lost = part_state(x, work)
@@ -128,7 +129,7 @@ def long_row(x, streaming, work, out):
     write_quotients(x, n, d, lost, streaming, work, out)
 
 
-@njit(**OPTIONS)
+@kernel()
 def softmax_rows(start, stop, x, streaming, out):
     """Rows start to stop - 1 of softmax: the kernel of a loop over rows."""
     work = np.empty(BLOCK, x.dtype)
@@ -141,7 +142,7 @@ def softmax_rows(start, stop, x, streaming, out):
         fence()
 
 
-@njit(**OPTIONS)
+@kernel()
 def state_of_parts(start, stop, x, part_size, num_parts, kinds, states):
     """The states of parts of rows: the kernel of a loop over ``rows * num_parts``; states is (..., 4) float64."""
     work = np.empty(BLOCK, x.dtype)
@@ -152,7 +153,7 @@ def state_of_parts(start, stop, x, part_size, num_parts, kinds, states):
         states[i, 0], states[i, 1], states[i, 2], states[i, 3] = largest, n, d, lost
 
 
-@njit(**OPTIONS)
+@kernel()
 def merge_parts(num_parts, kinds, states):
     """The states of rows from those of their parts; they take the place of each row's first."""
     for row in range(kinds.size // num_parts):
@@ -173,7 +174,7 @@ def merge_parts(num_parts, kinds, states):
         states[first, 0], states[first, 1], states[first, 2], states[first, 3] = largest, n, d, lost
 
 
-@njit(**OPTIONS)
+@kernel()
 def write_parts(start, stop, x, part_size, num_parts, kinds, states, streaming, out):
     """The probabilities of parts of rows, once the states of the rows are known."""
     work = np.empty(BLOCK, x.dtype)
@@ -191,7 +192,7 @@ def write_parts(start, stop, x, part_size, num_parts, kinds, states, streaming, 
         fence()
 
 
-@njit(**OPTIONS)
+@kernel()
 def dot(a, b):
     total = 0.0
     for start in range(0, a.size, SUM_BLOCK):
@@ -199,7 +200,7 @@ def dot(a, b):
     return total
 
 
-@njit(fastmath={"reassoc", "contract"}, **OPTIONS)
+@kernel(fastmath={"reassoc", "contract"})
 def block_dot(a, b):
     total = 0.0
     for i in range(a.size):
@@ -207,26 +208,26 @@ def block_dot(a, b):
     return total
 
 
-@njit(**OPTIONS)
+@kernel()
 def backward_row(y, gradient, mean, out):
     for i in range(y.size):
         out[i] = y[i] * (gradient[i] - mean)
 
 
-@njit(**OPTIONS)
+@kernel()
 def backward_rows(start, stop, y, gradient, out):
     """``y * (gradient - sum(y * gradient))`` for rows start to stop - 1."""
     for i in range(start, stop):
         backward_row(y[i], gradient[i], y.dtype.type(dot(y[i], gradient[i])), out[i])
 
 
-@njit(**OPTIONS)
+@kernel()
 def scaled_differences(x, m, log_f, j, scale, out):
     for i in range(x.size):
         out[i] = exp_of_difference(x[i], m, log_f, j) * scale
 
 
-@njit(**OPTIONS)
+@kernel()
 def probabilities_of_rows(start, stop, x, maxima, sums, scales, out):
     """``exp(x - maxima[i]) / sums[i] * scales[i]``: rows or parts of rows whose states are known."""
     for i in range(start, stop):
