@@ -145,7 +145,7 @@ def exp_scaled(x, floor, rounder):
     """``e**x * 2**s`` for scalars in compiled code, with ``rounder = rounder_of(x, s)``.
 
     Numbers below ``floor`` count as ``floor``. For ``|x| <= 200`` or ``floor``, and results that are normal
-    numbers. NaN gives NaN.
+    numbers. NaN gives NaN. Returns the exponential, and what its rounding has taken away (0 in float64).
     """
     raise NotImplementedError("for compiled code")
 
@@ -175,8 +175,10 @@ def _scaled32(x, floor, rounder):
     rest = -(k * LN2_LOW_32)
     r = first + rest
     q = (((A6 * r + A5) * r + A4) * r + A3) * r + A2
-    p = (first + (q * (r * r) + rest)) + ONE_32  # small terms first: 0.25 ulp less than with Horner's rule to the end
-    return p * float_of(I(bits_of(z) << I(23)))
+    tail = first + (q * (r * r) + rest)  # small terms first: 0.25 ulp less than with Horner's rule to the end
+    p = tail + ONE_32
+    scale = float_of(I(bits_of(z) << I(23)))
+    return p * scale, (tail - (p - ONE_32)) * scale
 
 
 @njit(**EXACT)
@@ -185,7 +187,7 @@ def _scaled64(x, floor, rounder):
     z = x * LOG2E_64 + rounder
     k = z - rounder
     r = (x - k * LN2_HIGH_64) - k * LN2_LOW_64
-    return _polynomial64(r) * float_of(bits_of(z) << 52)
+    return _polynomial64(r) * float_of(bits_of(z) << 52), 0.0
 
 
 @njit(**EXACT)

@@ -23,6 +23,7 @@ from labkit.softmax.exp import EXACT, F, exp_of_difference, exp_scaled, power_of
 from labkit.softmax.processor import from_key, order_key
 
 BLOCK = 4096  # elements of a row done at a time: 16 or 32 KiB
+FEW = 4.0  # terms as large as the largest
 NEAR = 200.0  # k ln 2 is exact up to here
 LOG2E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
@@ -108,8 +109,19 @@ def _constants(x):
 
 @kernel(forceinline=True)
 def exponentials(x, floor, rounder, out):
+    """The exponentials of a block."""
     for i in range(x.size):
-        out[i] = exp_scaled(x[i], floor, rounder)
+        out[i], _ = exp_scaled(x[i], floor, rounder)
+
+
+@kernel(fastmath={"reassoc"})
+def lost_in_rounding(x, floor, rounder):
+    """The sum of what the rounding of the exponentials has taken away."""
+    lost = x.dtype.type(0)
+    for i in range(x.size):
+        _, rest = exp_scaled(x[i], floor, rounder)
+        lost += rest
+    return np.float64(lost)
 
 
 @kernel()
@@ -142,6 +154,9 @@ def block_state(x, work):
     n = int(np.rint(np.float64(largest) * LOG2E))
     exponentials(x, largest - reach, rounder_of(x[0], scale - n), work[: x.size])
     total, lost = block_sum(work[: x.size], scale)
+    # Of many terms of like size the roundings cancel each other. Where a few make the sum, theirs are added to it.
+    if x.itemsize == 4 and total < FEW * power_of_two(scale):
+        lost += lost_in_rounding(x, largest - reach, rounder_of(x[0], scale - n))
     return FINE, largest, n, total, lost
 
 
