@@ -14,11 +14,12 @@ from numba import types
 from numba.extending import overload
 
 from labkit.softmax.compiled import kernel
-from labkit.softmax.exp import F, exp_divided, exp_of_difference, rounder_of
+from labkit.softmax.exp import F, exp_divided, exp_of_difference, power_of_two, rounder_of
 from labkit.softmax.processor import fence, stream_block
 from labkit.softmax.state_kernels import (
     BLOCK,
     EMPTY,
+    FEW,
     FINE,
     LOG2E,
     block_state,
@@ -44,6 +45,13 @@ def multiply(a, high, low, out):
     """``a * (high + low)``; with fused multiply-add ``d * (1 / d)`` is 1."""
     for i in range(a.size):
         out[i] = a[i] * high + a[i] * low
+
+
+@kernel()
+def at_most_one(y):
+    one = y.dtype.type(1)
+    for i in range(y.size):
+        y[i] = one if y[i] > one else y[i]
 
 
 @kernel()
@@ -111,12 +119,14 @@ def short_row(x, streaming, work, out):
         far_row(x, work, out)
         return
     high, low = factors(x[0], d, lost)
-    kept = work[: x.size]
+    to = work[: x.size] if streaming else out
+    multiply(work[: x.size], high, low, to)
+    if x.size == 1 or d < FEW * power_of_two(constants(x[0])[1]):
+        at_most_one(to)  # the rounding of the largest exponential is not in d
+        if x.size == 1:
+            to[0] = 1
     if streaming:
-        multiply(kept, high, low, kept)
-        stream_block(kept, out)
-    else:
-        multiply(kept, high, low, out)
+        stream_block(to, out)
 
 
 @kernel()

@@ -19,14 +19,17 @@ def test_loss_and_gradient(dtype, smoothing):
     x = (X + np.array([[0], [900], [0], [-2000], [0]])).astype(dtype)
     targets = np.array([0, 11, 3, 3, 7])
     leaf = torch.tensor(x.astype(np.float64), requires_grad=True)
-    expected = torch.nn.functional.cross_entropy(leaf, torch.tensor(targets), reduction="none", label_smoothing=smoothing)
+    options = {"reduction": "none", "label_smoothing": smoothing}
+    expected = torch.nn.functional.cross_entropy(leaf, torch.tensor(targets), **options)
     eps = np.finfo(dtype).eps if dtype != np.float16 else 1e-6
-    assert np.allclose(cross_entropy(x, targets, label_smoothing=smoothing), expected.detach(), rtol=20 * eps, atol=20 * eps)
+    losses = cross_entropy(x, targets, label_smoothing=smoothing)
+    assert np.allclose(losses, expected.detach(), rtol=20 * eps, atol=20 * eps)
     expected.mean().backward()
     found = cross_entropy_backward(x, targets, label_smoothing=smoothing)
     assert found.dtype == dtype and np.allclose(found, leaf.grad, rtol=0, atol=4 * np.finfo(dtype).eps)
     out = x.copy()
-    assert cross_entropy_backward(out, targets, label_smoothing=smoothing, out=out) is out and np.array_equal(out, found)
+    assert cross_entropy_backward(out, targets, label_smoothing=smoothing, out=out) is out
+    assert np.array_equal(out, found)
 
 
 def test_losses_of_special_rows():
@@ -37,7 +40,8 @@ def test_losses_of_special_rows():
 
 
 @pytest.mark.parametrize(
-    ("targets", "words"), [([0, 1], "one a row"), ([0.0] * 5, "whole numbers"), ([0, 1, 2, 3, 12], "row 4"), ([-1] * 5, "row 0")]
+    ("targets", "words"),
+    [([0, 1], "one a row"), ([0.0] * 5, "whole numbers"), ([0, 1, 2, 3, 12], "row 4"), ([-1] * 5, "row 0")],
 )
 def test_bad_targets(targets, words):
     with pytest.raises(UsageError, match=words):
@@ -63,9 +67,9 @@ def test_temperature(temperature):
 
 @pytest.mark.parametrize("temperature", [0, -1.0, np.nan, INF, "1", None, True])
 def test_bad_temperature(temperature):
-    for call in (lambda: masked_softmax(X, temperature=temperature), lambda: masked_softmax_backward(X, X, temperature=temperature)):
+    for function, arrays in ((masked_softmax, (X,)), (masked_softmax_backward, (X, X))):
         with pytest.raises(UsageError, match="temperature is a finite number more than 0"):
-            call()
+            function(*arrays, temperature=temperature)
 
 
 def test_masks():
@@ -132,7 +136,8 @@ def test_softmax_times_a_matrix(block_size, dtype):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("block_size", [1, 7, 64])
 def test_attention(causal, block_size):
-    q, k, v = (torch.randn(30, d, dtype=torch.float64, generator=torch.Generator().manual_seed(d)).requires_grad_() for d in (8, 8, 5))
+    seeds = torch.Generator().manual_seed(4)
+    q, k, v = (torch.randn(30, d, dtype=torch.float64, generator=seeds).requires_grad_() for d in (8, 8, 5))
     q.data *= 6
     expected = torch.nn.functional.scaled_dot_product_attention(q[None], k[None], v[None], is_causal=causal)[0]
     g = torch.randn(30, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))

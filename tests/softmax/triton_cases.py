@@ -60,7 +60,8 @@ def check_errors(torch, gpu, device):
 
     good = torch.zeros(2, 3, device=device)
     calls = [
-        lambda: gpu.softmax_tensor(good.t()), lambda: gpu.softmax_tensor(good.int()), lambda: gpu.softmax_tensor(good[0]),
+        lambda: gpu.softmax_tensor(good.t()), lambda: gpu.softmax_tensor(good.int()),
+        lambda: gpu.softmax_tensor(good[0]),
         lambda: gpu.softmax_tensor(good, out=good.double()), lambda: gpu.softmax_tensor_backward(good, good[:1]),
         lambda: gpu.cross_entropy_tensor(good, torch.tensor([0, 3], device=device)),
         lambda: gpu.cross_entropy_tensor(good, torch.tensor([0.0, 1.0], device=device)),
