@@ -133,7 +133,7 @@ def row_states(x: np.ndarray, *, team: Team | None = None) -> tuple[np.ndarray, 
 def exp_own(x: np.ndarray, *, out: np.ndarray | None = None) -> np.ndarray:
     """``e**x`` by our own exponential function; float32 or float64, contiguous, any shape.
 
-    Error below 1 ulp, also of subnormal results.
+    Error at most 1.02 ulp (of all float32 inputs: 1.0193), also of subnormal results.
 
     Raises
     ------

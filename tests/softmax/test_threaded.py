@@ -110,6 +110,24 @@ def test_probabilities_of_a_part():
     assert np.allclose(found, exact(x).astype(float) * [[1.0], [2.0], [0.5]], rtol=1e-14)
 
 
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 2.0), (np.float64, 3.0)])
+def test_probabilities_keep_what_a_subtraction_loses(dtype, limit):
+    x = (np.random.default_rng(9).normal(size=(50, 40)) * 20).astype(dtype)
+    exponentials = np.exp(x.astype(np.longdouble) - x.max(axis=1, keepdims=True).astype(np.longdouble))
+    d = exponentials.sum(axis=1).astype(np.float64)
+    y = probabilities(x, x.max(axis=1).astype(np.float64), d, np.ones(50))
+    assert worst_ulp(y, exact(x)) <= limit
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_negative_nan_in_a_block_of_minus_infinity(dtype):
+    """By its bits it is below -inf, so the block's maximum does not show it."""
+    x = np.zeros((1, 3 * state_kernels.BLOCK), dtype)
+    x[0, : state_kernels.BLOCK] = -np.inf
+    x[0, 17] = np.copysign(dtype(np.nan), dtype(-1))
+    assert np.isnan(softmax_threaded(x)).all()
+
+
 def test_gradients_of_long_rows():
     rng = np.random.default_rng(6)
     y = softmax_threaded(rng.normal(size=(3, 10_000)).astype(np.float32))

@@ -77,6 +77,13 @@ def test_tree_of_merges(size):
     assert len([a for a in merge_tree_figure(x).layout.annotations if a.text.startswith("m ")]) == len(nodes)
 
 
+def test_scaled_merges_stand_out():
+    boxes = [a for a in merge_tree_figure([1.0, 1.0, 1.0, 5.0]).layout.annotations if a.text.startswith("m ")]
+    colours = [box.bgcolor for box in boxes]  # 4 leaves, (1, 1), (1, 5), root
+    assert colours[4] == colours[0] != colours[5] == colours[6]
+    assert "exp(1 - 5)" in boxes[5].hovertext and "2 exp(1 - 5)" in boxes[6].hovertext
+
+
 def test_tree_has_a_limit():
     for wrong in ([], [0.0] * 17):
         with pytest.raises(UsageError, match="1 to 16"):
