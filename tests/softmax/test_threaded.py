@@ -1,0 +1,152 @@
+"""Softmax on threads: long rows, parts of rows, streaming stores, any number of threads; errors of peaked rows."""
+
+import numpy as np
+import pytest
+
+from labkit.errors import UsageError
+from labkit.openmp.team import Team
+from labkit.softmax import compiled, state_kernels, threaded
+from labkit.softmax.threaded import probabilities, row_states, softmax_threaded, softmax_threaded_backward
+from tests.softmax.rows import BROKEN, broken_row
+
+
+def exact(x):
+    """In 80 bits, which is 11 more than float64 has; by rows."""
+    e = np.exp(x.astype(np.longdouble) - x.max(axis=1, keepdims=True).astype(np.longdouble))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def worst_ulp(y, expected):
+    unit = np.spacing(expected.astype(y.dtype)).astype(np.longdouble)
+    return float(np.where(expected > 1e-30, np.abs(y - expected) / unit, 0).max())
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 2.0), (np.float64, 3.0)])
+def test_errors_of_many_shapes_and_spreads(dtype, limit):
+    assert np.finfo(np.longdouble).eps < 1e-18, "this test needs a longdouble of at least 80 bits"
+    rng = np.random.default_rng(5)
+    for columns in (2, 3, 6, 8, 31, 64, 104, 232, 1000, 4096, 4097, 9001):
+        for spread in (0.1, 1, 10, 40):
+            for offset in (0, 60, 300, -250):
+                x = (rng.normal(size=(max(1, 3000 // columns), columns)) * spread + offset).astype(dtype)
+                y = softmax_threaded(x)
+                assert worst_ulp(y, exact(x)) <= limit, (columns, spread, offset)
+                assert y.max() <= 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize("columns", [1, 15, 16, 17, 4095, 4096, 4097, 140_001])
+def test_streaming_stores_and_threads_change_nothing(dtype, streaming, columns, monkeypatch):
+    monkeypatch.setattr(threaded, "STREAM_BYTES", 0 if streaming else 2**60)
+    rng = np.random.default_rng(columns)
+    x = (rng.normal(size=(2, columns)) * 5).astype(dtype)
+    room = np.full(x.size + 40, 7, dtype)
+    for first in (0, 1, 5):  # places of all kinds within a cache line
+        out = room[first : first + x.size].reshape(x.shape)
+        for num_threads in (1, 2, 3):
+            out[...] = 9
+            softmax_threaded(x, out=out, team=Team(num_threads))
+            assert worst_ulp(out, exact(x)) <= 3
+            assert (room[first + x.size :] == 7).all() and (room[:first] == 7).all()
+            room[first : first + x.size] = 7
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_parts_of_rows_with_every_kind_of_part(dtype, in_place):
+    """Rows that several threads share: parts of -inf, far parts, NaN in one part."""
+    size = 2 * threaded.PART + 777
+    rng = np.random.default_rng(2)
+    x = rng.normal(size=(7, size)).astype(dtype)
+    x[1, : threaded.PART] = -np.inf
+    x[2, -5:] = 2000
+    x[3, 3] = -3000
+    x[4, threaded.PART :] += 150
+    expected = exact(x)
+    x[5, -1] = np.copysign(dtype(np.nan), dtype(-1))
+    x[6] = -np.inf
+    team = Team(4)
+    assert len(x) < 4 * team.num_threads and size >= 2 * threaded.PART  # so rows are shared
+    y = softmax_threaded(x, out=x.copy() if not in_place else x, team=team)
+    assert worst_ulp(y[:5], expected[:5]) <= 3
+    assert np.isnan(y[5:]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", BROKEN)
+def test_broken_rows_on_shared_rows(name, dtype):
+    row = broken_row(name, dtype, 2 * threaded.PART + 1)
+    y = softmax_threaded(np.concatenate([row, np.zeros_like(row)]), team=Team(4))
+    assert np.isnan(y[0]).all() and np.allclose(y[1], 1 / row.size, rtol=1e-5)
+
+
+def test_short_rows_do_not_depend_on_threads():
+    x = np.random.default_rng(1).normal(size=(101, 333)).astype(np.float32)
+    results = [softmax_threaded(x, team=Team(k)).tobytes() for k in (1, 2, 5)]
+    assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_states_of_rows(dtype):
+    rng = np.random.default_rng(4)
+    x = np.concatenate([rng.normal(size=(4, 5000)) * 3, rng.normal(size=(1, 5000)) * 900]).astype(dtype)
+    x[0, 7] = -np.inf
+    m, d = row_states(x)
+    sums = np.exp(x.astype(np.longdouble) - x.max(axis=1, keepdims=True)).sum(axis=1)
+    assert np.array_equal(m, x.max(axis=1))
+    assert np.allclose(d, sums.astype(float), rtol=1e-6 if dtype != np.float64 else 1e-14)
+    m, d = row_states(np.array([[-np.inf, -np.inf], [np.nan, 1], [np.inf, 1]], dtype))
+    assert m[0] == -np.inf and d[0] == 0 and np.isnan(d[1:]).all()
+    assert [v.tolist() for v in row_states(np.empty((1, 0), dtype))] == [[-np.inf], [0.0]]
+
+
+def test_probabilities_of_a_part():
+    x = np.random.default_rng(4).normal(size=(3, 50))
+    m, d = row_states(x)
+    found = np.hstack([
+        probabilities(np.ascontiguousarray(part), m, d, np.array([1.0, 2.0, 0.5])) for part in (x[:, :20], x[:, 20:])
+    ])
+    assert np.allclose(found, exact(x).astype(float) * [[1.0], [2.0], [0.5]], rtol=1e-14)
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 2.0), (np.float64, 3.0)])
+def test_probabilities_keep_what_a_subtraction_loses(dtype, limit):
+    x = (np.random.default_rng(9).normal(size=(50, 40)) * 20).astype(dtype)
+    exponentials = np.exp(x.astype(np.longdouble) - x.max(axis=1, keepdims=True).astype(np.longdouble))
+    d = exponentials.sum(axis=1).astype(np.float64)
+    y = probabilities(x, x.max(axis=1).astype(np.float64), d, np.ones(50))
+    assert worst_ulp(y, exact(x)) <= limit
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_negative_nan_in_a_block_of_minus_infinity(dtype):
+    """By its bits it is below -inf, so the block's maximum does not show it."""
+    x = np.zeros((1, 3 * state_kernels.BLOCK), dtype)
+    x[0, : state_kernels.BLOCK] = -np.inf
+    x[0, 17] = np.copysign(dtype(np.nan), dtype(-1))
+    assert np.isnan(softmax_threaded(x)).all()
+
+
+def test_gradients_of_long_rows():
+    rng = np.random.default_rng(6)
+    y = softmax_threaded(rng.normal(size=(3, 10_000)).astype(np.float32))
+    g = rng.normal(size=y.shape).astype(np.float32)
+    p, q = y.astype(np.longdouble), g.astype(np.longdouble)
+    expected = (p * (q - (p * q).sum(axis=1, keepdims=True))).astype(np.float64)
+    assert np.allclose(softmax_threaded_backward(y, g), expected, rtol=1e-5, atol=1e-10)
+
+
+def test_kernels_are_kept_under_a_hash_of_all_their_files(tmp_path, monkeypatch):
+    assert state_kernels.part_state.py_func.__qualname__ == f"part_state_{compiled.stamp()}"
+    for part in compiled.PARTS:
+        (tmp_path / f"{part}.py").write_text("x = 1\n")
+    monkeypatch.setattr(compiled, "__file__", str(tmp_path / "compiled.py"))
+    before = compiled.stamp.__wrapped__()
+    (tmp_path / "exp.py").write_text("x = 2\n")
+    assert compiled.stamp.__wrapped__() != before
+
+
+def test_a_team_is_a_team():
+    with pytest.raises(UsageError, match=r"Team\(2\)"):
+        softmax_threaded(np.zeros((1, 1)), team=2)
