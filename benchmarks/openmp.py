@@ -70,11 +70,11 @@ def speeds(ours, other):
     return Comparison(tuple(1 / t for t in times.ours), tuple(1 / t for t in times.other), times.busy)
 
 
-def pair(name, ours, other, results, least):
+def pair(name, ours, other, results, least, tolerance=1e-9):
     """A kernel of ours and of C's, each with a function that gives its result."""
     def check():
         ours(), other()
-        assert np.allclose(*(result() for result in results), rtol=1e-9), f"{name}: results differ"
+        assert np.allclose(*(result() for result in results), rtol=tolerance), f"{name}: results differ"
 
     return Benchmark(name, Goal(">=", least), functools.partial(speeds, ours, other), check, unit="1/s")
 
@@ -123,8 +123,8 @@ def grids():
     yield pair(
         "Mandelbrot, dynamic", lambda: fast("mandelbrot")(team(), real, imaginary, MOST_STEPS, out=ours),
         lambda: in_c("mandelbrot", rows, columns, -2.0, 0.6, -1.2, 1.2, MOST_STEPS, steps),
-        (lambda: ours.mean(), lambda: steps.mean()), 0.95,
-    )
+        (lambda: ours.mean(axis=1), lambda: steps.mean(axis=1)), 0.95, 0.01,
+    )  # a multiplication and an addition in one step round once: near the edge of the set some points differ
 
 
 def others():

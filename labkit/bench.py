@@ -116,6 +116,7 @@ def load_topic(topic: str, folder: Path = BENCHMARKS) -> Iterable[Benchmark]:
     """The benchmarks of a topic."""
     spec = importlib.util.spec_from_file_location(f"labkit_benchmarks_{topic}", folder / f"{topic}.py")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # compiled functions kept on disk are found again by the name of their module
     spec.loader.exec_module(module)
     return module.benchmarks()
 

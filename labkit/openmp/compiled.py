@@ -51,7 +51,13 @@ def _rule(schedule: Schedule) -> tuple[int, int]:
 
 
 class Loop:
-    """A kernel under a schedule. ``launch(num_threads, size, shared, arguments)`` -> (what STOP says, result)."""
+    """A kernel under a schedule. ``launch(num_threads, size, shared, arguments)`` -> what STOP says.
+
+    If it ``has_result``, it gives that too, as a pair. ``quick(num_threads, size, 1, shared, arguments)`` of a plain
+    loop does the same without a function in between.
+    """
+
+    quick = None
 
     def __init__(self, kernel, schedule: Schedule, reduction, reproducible: bool, trace: bool, num_dims: int):
         if reproducible and reduction is None:
@@ -76,17 +82,20 @@ class Loop:
             make, self.launch = reductions.make_reduction, self._launch_reduction
         options = () if reduction is None and not trace else (self.reduction,)
         self.compiled = _made(make, kernel, *options, num_dims)
+        self.has_result = trace or reduction is not None
+        if not self.has_result and num_dims == 1:
+            self.quick = functools.partial(self.compiled, self.rule, self.chunk_size)
 
     def _sizes(self, size) -> tuple[int, int]:
         """Iterations in all, and in a row."""
         return (size[0] * size[1], size[1]) if self.num_dims == 2 else (size, 1)
 
     def _launch_plain(self, num_threads, size, shared, arguments):
-        return self.compiled(num_threads, self.rule, size, self.chunk_size, 1, shared, arguments), None
+        return self.compiled(self.rule, self.chunk_size, num_threads, size, 1, shared, arguments)
 
     def _launch_collapsed(self, num_threads, size, shared, arguments):
         n, width = size[0] * size[1], size[1]
-        return self.compiled(num_threads, self.rule, n, self.chunk_size, width, shared, arguments), None
+        return self.compiled(self.rule, self.chunk_size, num_threads, n, width, shared, arguments)
 
     def _result(self, arguments):
         """The type in which results are combined, and what changes nothing."""
@@ -108,21 +117,20 @@ class Loop:
         return self.results[kinds]
 
     def _launch_reduction(self, num_threads, size, shared, arguments):
-        dtype, identity = self._result(arguments)
         n, width = self._sizes(size)
-        partials = _partials(num_threads, dtype)
-        return self.compiled(
-            num_threads, self.rule, n, self.chunk_size, width, shared, partials, identity, arguments
-        )
+        partials = _partials(num_threads, *self._result(arguments))
+        return self.compiled(num_threads, self.rule, n, self.chunk_size, width, shared, partials, arguments)
 
     def _launch_reproducible(self, num_threads, size, shared, arguments):
         dtype, identity = self._result(arguments)
         n, width = self._sizes(size)
+        if n == 0:
+            return GOING_ON, identity
         length = reductions.block_length(n)
         num_blocks = -(-n // length)
         return self.compiled(
             num_threads, self.rule, num_blocks, self.chunk_size, length, n, width, shared, np.empty(num_blocks, dtype),
-            identity, arguments,
+            arguments,
         )
 
     def _launch_traced(self, num_threads, size, shared, arguments):
@@ -135,10 +143,10 @@ class Loop:
         plan = starts, stops, firsts, order, not self.schedule.is_static
         threads, times = np.zeros(len(starts), np.int64), np.zeros((len(starts), 3))
         start_times = np.full(num_threads, np.inf)
-        dtype, identity = (np.dtype(np.int64), 0) if self.reduction is None else self._result(arguments)
+        unused = np.dtype(np.int64), 0
+        partials = _partials(num_threads, *(unused if self.reduction is None else self._result(arguments)))
         stopped, result, begin = self.compiled(
-            num_threads, plan, (threads, times, start_times), width, shared, _partials(num_threads, dtype), identity,
-            arguments,
+            num_threads, plan, (threads, times, start_times), width, shared, partials, arguments
         )
         taken, began, ended = (times - begin).T.copy()
         start = np.where(np.isinf(start_times), 0.0, start_times - begin)
@@ -150,19 +158,21 @@ class Region:
     """A body that every thread runs, or of which one thread runs the root of the tasks."""
 
     num_given = 1  # the team
+    quick, has_result = None, False
 
     def __init__(self, body, kind: str):
         self.kernel = body
         self.compiled = _made(_make_region, body, kind)
 
     def launch(self, num_threads, size, shared, arguments):
-        return self.compiled(num_threads, shared, arguments), None
+        return self.compiled(num_threads, shared, arguments)
 
 
 class Sections:
     """Functions that are run once each."""
 
     num_given = 0
+    quick, has_result = None, False
 
     def __init__(self, functions):
         self.functions, self.kernel = functions, functions[0] if functions else None
@@ -170,13 +180,18 @@ class Sections:
 
     def launch(self, num_threads, size, shared, arguments):
         if not self.functions:
-            return GOING_ON, None
-        return self.compiled(num_threads, shared, arguments), None
+            return GOING_ON
+        return self.compiled(num_threads, shared, arguments)
 
 
-def _partials(num_threads: int, dtype: np.dtype) -> np.ndarray:
-    """A cache line for the result of each thread."""
-    return np.empty((num_threads, max(8 * LINE // dtype.itemsize, 1)), dtype)
+def _partials(num_threads: int, dtype: np.dtype, identity) -> np.ndarray:
+    """A cache line for the result of each thread, with what changes nothing in it."""
+    return _empty_partials(num_threads, dtype, identity).copy()
+
+
+@functools.lru_cache(maxsize=64)
+def _empty_partials(num_threads: int, dtype: np.dtype, identity) -> np.ndarray:
+    return np.full((num_threads, max(8 * LINE // dtype.itemsize, 1)), identity, dtype)
 
 
 @functools.lru_cache(maxsize=256)

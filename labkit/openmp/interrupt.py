@@ -1,4 +1,4 @@
-"""The Stop button reaches threads that compute: a flag in the shared block of every region that runs.
+"""The Stop button reaches threads that compute: a flag in the shared block of every region.
 
 While compiled code runs, Python cannot act on a signal. Its C handler can: it writes a byte into a socket, and a thread
 that sleeps there raises the flags. Threads look at them between chunks and while they wait.
@@ -10,16 +10,20 @@ import os
 import signal
 import socket
 import threading
+import weakref
+
+import numpy as np
 
 from labkit.openmp.shared import INTERRUPTED, STOP
 
-running: dict[int, object] = {}  # by id: the shared blocks of regions that run now
+_blocks: list[weakref.ref] = []  # of all teams; one that no region uses is reset before the next one
 _installed: socket.socket | None = None
 
 
-def watch() -> None:
-    """Begin to watch, once; signals can be watched from the main thread only."""
+def watch(block: np.ndarray) -> None:
+    """Raise the flag of this block, too, when the button is pressed. The main thread begins to watch."""
     global _installed
+    _blocks.append(weakref.ref(block, _blocks.remove))
     if _installed is not None or threading.current_thread() is not threading.main_thread():
         return
     try:
@@ -35,8 +39,9 @@ def watch() -> None:
 def _listen(listener: socket.socket, before: int) -> None:
     while numbers := listener.recv(64):
         if signal.SIGINT in numbers:
-            for block in list(running.values()):
-                block[STOP] = INTERRUPTED
+            for block in [reference() for reference in _blocks]:
+                if block is not None:
+                    block[STOP] = INTERRUPTED
         if before >= 0:  # somebody else waits for these, too
             try:
                 os.write(before, numbers)
@@ -47,7 +52,6 @@ def _listen(listener: socket.socket, before: int) -> None:
 def _forget() -> None:
     """A forked child does not share the socket with its parent: its signals are not the parent's."""
     global _installed
-    running.clear()
     if _installed is not None:
         signal.set_wakeup_fd(-1)
         _installed = None

@@ -73,12 +73,21 @@ def _outlined(context, builder, name, data_type, emit):
     return function
 
 
+def _refuse_lists(kind) -> None:
+    """Numba would copy Python's lists and sets there and back, and threads cannot share them."""
+    if isinstance(kind, types.List | types.Set):
+        raise TypingError("kernels take arrays, not lists and sets")
+    for part in kind if isinstance(kind, types.BaseTuple) else ():
+        _refuse_lists(part)
+
+
 @intrinsic(prefer_literal=False)
 def run_region(typing, body, num_threads, shared, arguments):
     """``body(*arguments)`` on every thread of a team; the first exception is raised here again."""
     if not isinstance(body, types.Dispatcher):
         raise TypingError("the body of a region is a compiled function")
     argument_types = tuple(arguments)
+    _refuse_lists(arguments)
 
     def codegen(context, builder, signature, values):
         call = _callee(context, builder, body.dispatcher, argument_types)

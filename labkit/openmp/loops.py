@@ -43,7 +43,8 @@ BLOCK, ROUND_ROBIN, DYNAMIC, GUIDED = range(4)  # rules of taking chunks
 def reset(shared):
     """Ready for another region."""
     for line in (COUNTER, STOP, ARRIVED, GENERATION, SINGLES):
-        shared[line] = 0
+        if shared[line] != 0:  # a write takes the line from the other caches, a look does not
+            shared[line] = 0
 
 
 @njit
@@ -136,7 +137,7 @@ def make_caller_with_result(kernel: Callable, combine: Callable, num_dims: int) 
 
 
 def make_loop(kernel: Callable, num_dims: int = 1) -> Callable:
-    """Compiled ``launch(num_threads, rule, n, chunk_size, width, shared, arguments)`` -> what STOP says at the end."""
+    """Compiled ``launch(rule, chunk_size, num_threads, n, width, shared, arguments)`` -> what STOP says at the end."""
     call = make_caller(kernel, num_dims)
 
     @njit
@@ -152,7 +153,7 @@ def make_loop(kernel: Callable, num_dims: int = 1) -> Callable:
             call(start, stop, width, arguments)
 
     @njit(nogil=True)
-    def launch(team_size, rule, n, chunk_size, width, shared, arguments):
+    def launch(rule, chunk_size, team_size, n, width, shared, arguments):
         reset(shared)
         run_region(share, team_size, shared, (rule, n, chunk_size, width, shared, arguments))
         return shared[STOP]

@@ -95,19 +95,19 @@ def identity_of(reduction: str, dtype: np.dtype):
 
 
 def make_reduction(kernel: Callable, reduction: str, num_dims: int = 1) -> Callable:
-    """Compiled ``launch(num_threads, rule, n, chunk_size, width, shared, partials, identity, arguments)``.
+    """Compiled ``launch(num_threads, rule, n, chunk_size, width, shared, partials, arguments)``.
 
-    ``partials`` has shape (num_threads, entries of a cache line) and the result's type. Gives what STOP says at the
-    end, and the result.
+    ``partials`` has shape (num_threads, entries of a cache line) and the result's type, and holds what changes nothing.
+    Gives what STOP says at the end, and the result.
     """
     combine = OPERATIONS[reduction]
     call = make_caller_with_result(kernel, combine, num_dims)
 
     @njit
-    def share(rule, n, chunk_size, width, shared, partials, identity, arguments):
+    def share(rule, n, chunk_size, width, shared, partials, arguments):
         thread, threads = thread_num(), num_threads()
         row = ROWS + thread * LINE
-        start, total = -1, identity
+        start, total = -1, partials[thread, 0]
         while load(shared, STOP) == GOING_ON:
             start, stop = next_chunk(shared, rule, n, chunk_size, start, thread, threads)
             if stop == 0:
@@ -117,11 +117,9 @@ def make_reduction(kernel: Callable, reduction: str, num_dims: int = 1) -> Calla
         partials[thread, 0] = total
 
     @njit(nogil=True)
-    def launch(team_size, rule, n, chunk_size, width, shared, partials, identity, arguments):
+    def launch(team_size, rule, n, chunk_size, width, shared, partials, arguments):
         reset(shared)
-        for k in range(team_size):
-            partials[k, 0] = identity
-        run_region(share, team_size, shared, (rule, n, chunk_size, width, shared, partials, identity, arguments))
+        run_region(share, team_size, shared, (rule, n, chunk_size, width, shared, partials, arguments))
         total = partials[0, 0]
         for k in range(1, team_size):
             total = combine(total, partials[k, 0])
@@ -136,7 +134,7 @@ def block_length(num_iterations: int) -> int:
 
 
 def make_reproducible_reduction(kernel: Callable, reduction: str, num_dims: int = 1) -> Callable:
-    """As :func:`make_reduction`; ``n`` and ``chunk_size`` count blocks, of which ``partials`` has one entry each."""
+    """As :func:`make_reduction`; ``n`` (not 0) and ``chunk_size`` count blocks, of which ``partials`` has an entry each."""
     combine = OPERATIONS[reduction]
     call = make_caller_with_result(kernel, combine, num_dims)
 
@@ -155,13 +153,11 @@ def make_reproducible_reduction(kernel: Callable, reduction: str, num_dims: int 
                 partials[block] = call(first, last, width, arguments)
 
     @njit(nogil=True)
-    def launch(team_size, rule, num_blocks, chunk_size, length, n, width, shared, partials, identity, arguments):
+    def launch(team_size, rule, num_blocks, chunk_size, length, n, width, shared, partials, arguments):
         reset(shared)
         run_region(
             share, team_size, shared, (rule, num_blocks, chunk_size, length, n, width, shared, partials, arguments)
         )
-        if num_blocks == 0:
-            return shared[STOP], identity
         left = num_blocks
         while left > 1:  # neighbours, level by level: the tree depends on the number of blocks alone
             half = left // 2

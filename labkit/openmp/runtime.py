@@ -24,7 +24,9 @@ ENTRY_POINTS = (
 )
 
 _most_started = 1  # threads that this process is known to be able to start
-_is_forked = _is_pinned = False
+_is_forked = False
+# Whether a region cannot simply be launched: threads may have to be pinned or let go, or be those of a forked child.
+needs_care = False
 
 
 def _candidates() -> list[str]:
@@ -101,18 +103,13 @@ def is_forked() -> bool:
 
 def note_pinned() -> None:
     """From now on, threads of pools may be pinned."""
-    global _is_pinned
-    _is_pinned = True
-
-
-def needs_care() -> bool:
-    """Whether a region cannot simply be launched: threads may have to be pinned or let go, or be those of a child."""
-    return _is_forked or _is_pinned
+    global needs_care
+    needs_care = True
 
 
 def _note_fork() -> None:
-    global _is_forked, _most_started
-    _is_forked, _most_started = True, 1
+    global _is_forked, _most_started, needs_care
+    _is_forked, _most_started, needs_care = True, 1, True
 
 
 os.register_at_fork(after_in_child=_note_fork)

@@ -22,12 +22,12 @@ from typing import NamedTuple
 import numpy as np
 
 from labkit.errors import UsageError
-from labkit.openmp import interrupt
+from labkit.openmp import interrupt, runtime
 from labkit.openmp.affinity import pinned, places
 from labkit.openmp.checks import whole_number
 from labkit.openmp.compiled import Loop, Region, Sections, check_kernel
 from labkit.openmp.failures import check_arguments, compile_error, has_raised, kernel_error
-from labkit.openmp.runtime import MOST_TEAM_THREADS, is_forked, load, make_room, needs_care
+from labkit.openmp.runtime import MOST_TEAM_THREADS, is_forked, load, make_room
 from labkit.openmp.schedule import Schedule
 from labkit.openmp.shared import INTERRUPTED, shared_block
 from labkit.openmp.simulate import ScheduleRun
@@ -140,7 +140,18 @@ class Team:
             loop = self._new_loop(kernel, schedule, reduction, reproducible, trace, type(num_iterations) is tuple)
         if type(num_iterations) is not int or not 0 <= num_iterations <= MOST_ITERATIONS:
             num_iterations = _checked_iterations(num_iterations)
-        return self._run(loop, num_iterations, arguments)
+        quick = loop.quick
+        if quick is None or runtime.needs_care or not self._blocks:
+            return self._run(loop, num_iterations, arguments)
+        shared = self._blocks.pop()  # the usual way, short because empty loops are timed
+        try:
+            stopped = quick(self.num_threads, num_iterations, 1, shared, arguments)
+        except Exception as error:
+            raise self._failure(error, loop, shared, arguments) from error
+        finally:
+            self._blocks.append(shared)
+        if stopped == INTERRUPTED:
+            raise KeyboardInterrupt
 
     def parallel(self, body: Callable, *arguments) -> None:
         """``#pragma omp parallel``: every thread runs ``body(team, *arguments)``.
@@ -187,34 +198,33 @@ class Team:
 
     def _run(self, loop, size, arguments):
         """Launch on a shared block that nobody else uses now."""
-        for argument in arguments:
-            if type(argument) is list:  # Numba would copy it there and back for every call
-                check_arguments(arguments)
         try:
             shared = self._blocks.pop()
         except IndexError:
             shared = shared_block(self.num_threads)
-            interrupt.watch()
-        number = id(shared)
-        interrupt.running[number] = shared
+            interrupt.watch(shared)
         try:
-            if not needs_care():
-                stopped, result = loop.launch(self.num_threads, size, shared, arguments)
+            if runtime.needs_care:
+                found = self._run_with_care(loop, size, shared, arguments)
             else:
-                stopped, result = self._run_with_care(loop, size, shared, arguments)
+                found = loop.launch(self.num_threads, size, shared, arguments)
         except UsageError:
             raise
         except Exception as error:
-            if has_raised(shared):
-                raise kernel_error(error, loop, shared, self.num_threads) from error
-            check_arguments(arguments)
-            raise compile_error(error, loop, arguments) from error
+            raise self._failure(error, loop, shared, arguments) from error
         finally:
-            del interrupt.running[number]
             self._blocks.append(shared)
+        stopped, result = found if loop.has_result else (found, None)
         if stopped == INTERRUPTED:
             raise KeyboardInterrupt
         return result
+
+    def _failure(self, error, loop, shared, arguments) -> Exception:
+        """What went wrong: a kernel that raised, or one that does not compile for these arguments."""
+        if has_raised(shared):
+            return kernel_error(error, loop, shared, self.num_threads)
+        check_arguments(arguments)
+        return compile_error(error, loop, arguments)
 
     def _run_with_care(self, loop, size, shared, arguments):
         """On pinned threads; in a forked child on a thread of its own, which has a pool of its own."""

@@ -35,7 +35,7 @@ def _make_step(kernel: Callable, reduction: str | None, num_dims: int) -> Callab
 
 
 def make_traced_loop(kernel: Callable, reduction: str | None, num_dims: int) -> Callable:
-    """Compiled ``launch(num_threads, plan, notes, width, shared, partials, identity, arguments)``.
+    """Compiled ``launch(num_threads, plan, notes, width, shared, partials, arguments)``, partials as in a reduction.
 
     ``plan`` is (starts, stops, first chunk of each thread, chunks by thread, whether the next free thread takes the
     next chunk), ``notes`` is (thread numbers; times in s of shape (num_chunks, 3): went for it, began, ended; start by
@@ -45,14 +45,14 @@ def make_traced_loop(kernel: Callable, reduction: str | None, num_dims: int) -> 
     combine = add if reduction is None else OPERATIONS[reduction]
 
     @njit
-    def share(plan, notes, width, shared, partials, identity, arguments):
+    def share(plan, notes, width, shared, partials, arguments):
         starts, stops, firsts, chunks_by_thread, is_free_for_all = plan
         thread_nums, times, start_times = notes
         thread = thread_num()
         row = ROWS + thread * LINE
         now = wtime()
         start_times[thread] = now
-        total = identity
+        total = partials[thread, 0]
         owner = thread  # whose chunks are run: one's own, and those of threads that the runtime did not give
         position = firsts[owner]
         while load(shared, STOP) == GOING_ON:
@@ -79,12 +79,10 @@ def make_traced_loop(kernel: Callable, reduction: str | None, num_dims: int) -> 
         partials[thread, 0] = total
 
     @njit(nogil=True)
-    def launch(team_size, plan, notes, width, shared, partials, identity, arguments):
+    def launch(team_size, plan, notes, width, shared, partials, arguments):
         reset(shared)
-        for k in range(team_size):
-            partials[k, 0] = identity
         begin = wtime()
-        run_region(share, team_size, shared, (plan, notes, width, shared, partials, identity, arguments))
+        run_region(share, team_size, shared, (plan, notes, width, shared, partials, arguments))
         total = partials[0, 0]
         for k in range(1, team_size):
             total = combine(total, partials[k, 0])

@@ -32,7 +32,7 @@ def prepare() -> None:
     for name in NEEDED:
         importlib.import_module(f"labkit.openmp.{name}")
     load()
-    interrupt.watch = lambda: None  # there is no Stop button here, and no socket can be made
+    interrupt.watch = lambda block: None  # there is no Stop button here, and no socket can be made
     Dispatcher.enable_caching = lambda self: None  # an answer writes no files; cache=True means nothing here
 
     @numba.njit(nogil=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 
 from labkit.errors import UsageError
-from labkit.openmp.kernels.arrays import finite_number, output, vector
+from labkit.openmp.kernels.arrays import FLOAT64, finite_number, output, vector
 from labkit.openmp.kernels.ladder import Ladder, Version
 
 
@@ -79,7 +79,7 @@ def _checked(name: str, num_arrays: int, has_scalar: bool, arguments: tuple, out
     first = vector("a", arguments[0])
     arrays = [first, *(vector("b", argument, first.size) for argument in arguments[1:num_arrays])]
     scalars = [finite_number("scalar", argument) for argument in arguments[num_arrays:]]
-    return *arrays, *scalars, output(out, first.shape, np.float64, *arrays)
+    return *arrays, *scalars, output(out, first.shape, FLOAT64, *arrays)
 
 
 def _versions(name: str, chunk, indexed, num_arrays: int, has_scalar: bool) -> tuple[Version, ...]:
