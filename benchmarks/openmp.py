@@ -14,12 +14,15 @@ from numba import njit
 from labkit.bench import Benchmark, Goal
 from labkit.errors import NotAvailableError
 from labkit.hardware.timing import Comparison, Contention, compare
+from labkit.hardware.topology import detect_topology
 from labkit.openmp.kernels.ladder import ladder
 from labkit.openmp.runtime import load
 from labkit.openmp.team import Team
 
 NUM_THREADS = 2
-SIZE = 4_000_000  # doubles of a vector: 32 MB, several times the caches of most cores
+CACHES = 4  # a vector is as large as so many last-level caches, as STREAM's rules say
+LARGEST_VECTOR = 2**25  # elements
+NUM_VALUES = 4_000_000  # of a histogram
 GRID, SWEEPS = 1500, 10
 IMAGE, MOST_STEPS = (400, 600), 200
 MATRIX, BLOCK = 768, 64
@@ -81,10 +84,12 @@ def pair(name, ours, other, results, least, tolerance=1e-9):
 
 def vectors():
     rng = np.random.default_rng(1)
-    x, y = rng.random(SIZE), rng.random(SIZE)
-    a, b = np.zeros(SIZE), np.zeros(SIZE)
+    last_level = max((cache.size_bytes for cache in detect_topology().caches), default=2**25)
+    size = min(CACHES * last_level // 8, LARGEST_VECTOR)
+    x, y = rng.random(size), rng.random(size)
+    a, b = np.zeros(size), np.zeros(size)
     yield pair(
-        "triad", lambda: fast("triad")(team(), x, y, 3.0, out=a), lambda: in_c("triad", SIZE, 3.0, x, y, b),
+        "triad", lambda: fast("triad")(team(), x, y, 3.0, out=a), lambda: in_c("triad", size, 3.0, x, y, b),
         (lambda: a, lambda: b), 0.95,
     )
     sums = [0.0, 0.0]
@@ -93,11 +98,11 @@ def vectors():
         sums[0] = fast("dot")(team(), x, y)
 
     def other():
-        sums[1] = in_c("dot", SIZE, x, y)
+        sums[1] = in_c("dot", size, x, y)
 
     yield pair("dot", ours, other, (lambda: sums[0], lambda: sums[1]), 0.95)
     yield pair(
-        "prefix sum", lambda: fast("prefix_sum")(team(), x, out=a), lambda: in_c("prefix_sum", SIZE, x, b),
+        "prefix sum", lambda: fast("prefix_sum")(team(), x, out=a), lambda: in_c("prefix_sum", size, x, b),
         (lambda: a, lambda: b), 0.95,
     )
 
@@ -128,14 +133,14 @@ def grids():
 
 
 def others():
-    values = np.random.default_rng(3).integers(0, BINS, SIZE)
+    values = np.random.default_rng(3).integers(0, BINS, NUM_VALUES)
     counts, found = np.zeros(BINS, np.int64), []
 
     def ours():
         found[:] = [fast("histogram")(team(), values, BINS)]
 
     yield pair(
-        "histogram", ours, lambda: in_c("histogram", SIZE, values, BINS, counts), (lambda: found[0], lambda: counts), 0.95,
+        "histogram", ours, lambda: in_c("histogram", NUM_VALUES, values, BINS, counts), (lambda: found[0], lambda: counts), 0.95,
     )
     a, b = np.random.default_rng(4).random((2, MATRIX, MATRIX))
     products = np.zeros((2, MATRIX, MATRIX))
