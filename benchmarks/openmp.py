@@ -179,8 +179,9 @@ def busy_for(start, stop, length, sink):
 
 def empty_loops():
     """EPCC: time of a parallel loop of one delay a thread, less the delay alone, from Python and in C."""
-    sink = np.zeros(NUM_THREADS)
+    sink, unused = np.zeros(NUM_THREADS), np.zeros(REPEATS)
     run = team().parallel_for
+    run(delays, NUM_THREADS, DELAY, sink), delays(0, REPEATS, DELAY, unused)
     samples = [], []
     with Contention() as contention:
         for _ in range(15):
@@ -189,12 +190,9 @@ def empty_loops():
                 run(delays, NUM_THREADS, DELAY, sink)
             with_loop = (time.perf_counter() - start) / REPEATS
             start = time.perf_counter()
-            for _ in range(REPEATS):
-                delay(DELAY)
-            call = (time.perf_counter() - start) / REPEATS  # with the cost of a call from Python, which is the loop's too
-            alone = in_c("delay_seconds", REPEATS, DELAY)
-            samples[0].append(with_loop - min(alone, call))
-            samples[1].append(in_c("parallel_for_seconds", REPEATS, DELAY) - alone)
+            delays(0, REPEATS, DELAY, unused)
+            samples[0].append(with_loop - (time.perf_counter() - start) / REPEATS)
+            samples[1].append(in_c("parallel_for_seconds", REPEATS, DELAY) - in_c("delay_seconds", REPEATS, DELAY))
     return Comparison(tuple(samples[0]), tuple(samples[1]), contention.busy)
 
 

@@ -53,19 +53,17 @@ def _rule(schedule: Schedule) -> tuple[int, int]:
 class Loop:
     """A kernel under a schedule. ``launch(num_threads, size, shared, arguments)`` -> what STOP says.
 
-    If it ``has_result``, it gives that too, as a pair. ``quick(num_threads, size, 1, shared, arguments)`` of a plain
-    loop does the same without a function in between.
+    If it ``has_result``, it gives that too, as a pair. ``quick(num_threads)(size, shared, arguments)`` of a plain loop
+    does the same without a function in between.
     """
-
-    quick = None
 
     def __init__(self, kernel, schedule: Schedule, reduction, reproducible: bool, trace: bool, num_dims: int):
         if reproducible and reduction is None:
             raise UsageError("reproducible=True makes a reduction reproducible, but there is none: pass reduction='+'.")
         if reproducible and trace:
             raise UsageError(
-                "reproducible=True with trace=True: the blocks of a reproducible reduction are no chunks of the schedule: "
-                "trace it with reproducible=False."
+                "reproducible=True with trace=True: the blocks of a reproducible reduction are no chunks of the "
+                "schedule: trace it with reproducible=False."
             )
         self.kernel, self.schedule, self.num_dims = kernel, schedule, num_dims
         self.reduction = None if reduction is None else reductions.check_operation(reduction)
@@ -83,19 +81,23 @@ class Loop:
         options = () if reduction is None and not trace else (self.reduction,)
         self.compiled = _made(make, kernel, *options, num_dims)
         self.has_result = trace or reduction is not None
-        if not self.has_result and num_dims == 1:
-            self.quick = functools.partial(self.compiled, self.rule, self.chunk_size)
 
     def _sizes(self, size) -> tuple[int, int]:
         """Iterations in all, and in a row."""
         return (size[0] * size[1], size[1]) if self.num_dims == 2 else (size, 1)
 
+    def quick(self, num_threads: int) -> Callable | None:
+        """The compiled loop with all that does not change, if it is a plain one."""
+        if self.has_result or self.num_dims == 2:
+            return None
+        return functools.partial(self.compiled, self.rule, self.chunk_size, num_threads, 1)
+
     def _launch_plain(self, num_threads, size, shared, arguments):
-        return self.compiled(self.rule, self.chunk_size, num_threads, size, 1, shared, arguments)
+        return self.compiled(self.rule, self.chunk_size, num_threads, 1, size, shared, arguments)
 
     def _launch_collapsed(self, num_threads, size, shared, arguments):
         n, width = size[0] * size[1], size[1]
-        return self.compiled(self.rule, self.chunk_size, num_threads, n, width, shared, arguments)
+        return self.compiled(self.rule, self.chunk_size, num_threads, width, n, shared, arguments)
 
     def _result(self, arguments):
         """The type in which results are combined, and what changes nothing."""
@@ -158,7 +160,7 @@ class Region:
     """A body that every thread runs, or of which one thread runs the root of the tasks."""
 
     num_given = 1  # the team
-    quick, has_result = None, False
+    has_result = False
 
     def __init__(self, body, kind: str):
         self.kernel = body
@@ -172,7 +174,7 @@ class Sections:
     """Functions that are run once each."""
 
     num_given = 0
-    quick, has_result = None, False
+    has_result = False
 
     def __init__(self, functions):
         self.functions, self.kernel = functions, functions[0] if functions else None

@@ -137,7 +137,7 @@ def make_caller_with_result(kernel: Callable, combine: Callable, num_dims: int) 
 
 
 def make_loop(kernel: Callable, num_dims: int = 1) -> Callable:
-    """Compiled ``launch(rule, chunk_size, num_threads, n, width, shared, arguments)`` -> what STOP says at the end."""
+    """Compiled ``launch(rule, chunk_size, num_threads, width, n, shared, arguments)`` -> what STOP says at the end."""
     call = make_caller(kernel, num_dims)
 
     @njit
@@ -153,7 +153,7 @@ def make_loop(kernel: Callable, num_dims: int = 1) -> Callable:
             call(start, stop, width, arguments)
 
     @njit(nogil=True)
-    def launch(rule, chunk_size, team_size, n, width, shared, arguments):
+    def launch(rule, chunk_size, team_size, width, n, shared, arguments):
         reset(shared)
         run_region(share, team_size, shared, (rule, n, chunk_size, width, shared, arguments))
         return shared[STOP]

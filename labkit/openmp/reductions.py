@@ -134,7 +134,7 @@ def block_length(num_iterations: int) -> int:
 
 
 def make_reproducible_reduction(kernel: Callable, reduction: str, num_dims: int = 1) -> Callable:
-    """As :func:`make_reduction`; ``n`` (not 0) and ``chunk_size`` count blocks, of which ``partials`` has an entry each."""
+    """As :func:`make_reduction`; ``n``, not 0, and ``chunk_size`` count blocks, of which ``partials`` has an entry each."""
     combine = OPERATIONS[reduction]
     call = make_caller_with_result(kernel, combine, num_dims)
 

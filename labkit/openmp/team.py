@@ -87,7 +87,8 @@ class Team:
         load()
         make_room(self.num_threads)
         self.cores = places(affinity, self.num_threads)
-        self._loops: dict[tuple, Loop] = {}
+        self._loops: dict[tuple, tuple[Loop, Callable | None]] = {}  # by options; see Loop.quick
+        self._regions: dict[tuple, Region | Sections] = {}
         self._blocks: list[np.ndarray] = []  # shared blocks that no region uses now
 
     def __repr__(self) -> str:
@@ -134,22 +135,22 @@ class Team:
         KeyboardInterrupt
             The Stop button: threads stop after the chunk they are at.
         """
+        options = kernel, schedule, reduction, reproducible, trace, type(num_iterations)
         try:
-            loop = self._loops[kernel, schedule, reduction, reproducible, trace, type(num_iterations) is tuple]
+            loop, quick = self._loops[options]
         except (KeyError, TypeError):
-            loop = self._new_loop(kernel, schedule, reduction, reproducible, trace, type(num_iterations) is tuple)
-        if type(num_iterations) is not int or not 0 <= num_iterations <= MOST_ITERATIONS:
-            num_iterations = _checked_iterations(num_iterations)
-        quick = loop.quick
-        if quick is None or runtime.needs_care or not self._blocks:
-            return self._run(loop, num_iterations, arguments)
-        shared = self._blocks.pop()  # the usual way, short because empty loops are timed
+            loop, quick = self._new_loop(options)
+        # The usual way is short, because empty loops are timed.
+        blocks = self._blocks
+        if quick is None or runtime.needs_care or not blocks or not 0 <= num_iterations <= MOST_ITERATIONS:
+            return self._run(loop, _checked_iterations(num_iterations), arguments)
+        shared = blocks.pop()
         try:
-            stopped = quick(self.num_threads, num_iterations, 1, shared, arguments)
+            stopped = quick(num_iterations, shared, arguments)
         except Exception as error:
             raise self._failure(error, loop, shared, arguments) from error
         finally:
-            self._blocks.append(shared)
+            blocks.append(shared)
         if stopped == INTERRUPTED:
             raise KeyboardInterrupt
 
@@ -178,23 +179,26 @@ class Team:
         functions = tuple(check_kernel(section[0] if isinstance(section, tuple) and section else section, "a section")
                           for section in sections)
         key = "sections", functions
-        if key not in self._loops:
-            self._loops[key] = Sections(functions)
-        self._run(self._loops[key], len(functions), tuple(tuple(section[1:]) for section in sections))
+        if key not in self._regions:
+            self._regions[key] = Sections(functions)
+        self._run(self._regions[key], len(functions), tuple(tuple(section[1:]) for section in sections))
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _new_loop(self, kernel, schedule, reduction, reproducible, trace, is_collapsed) -> Loop:
-        plan = Schedule.parse(schedule)
-        loop = Loop(check_kernel(kernel, "the kernel"), plan, reduction, reproducible, trace, 2 if is_collapsed else 1)
-        self._loops[kernel, schedule, reduction, reproducible, trace, is_collapsed] = loop
-        return loop
+    def _new_loop(self, options: tuple) -> tuple[Loop, Callable | None]:
+        kernel, schedule, reduction, reproducible, trace, kind = options
+        num_dims = 2 if kind is tuple else 1
+        loop = Loop(
+            check_kernel(kernel, "the kernel"), Schedule.parse(schedule), reduction, reproducible, trace, num_dims
+        )
+        self._loops[options] = loop, (loop.quick(self.num_threads) if kind is int else None)
+        return self._loops[options]
 
     def _region(self, body, kind) -> Region:
         key = kind, body
-        if key not in self._loops:
-            self._loops[key] = Region(check_kernel(body, f"the body of {kind}"), kind)
-        return self._loops[key]
+        if key not in self._regions:
+            self._regions[key] = Region(check_kernel(body, f"the body of {kind}"), kind)
+        return self._regions[key]
 
     def _run(self, loop, size, arguments):
         """Launch on a shared block that nobody else uses now."""
