@@ -19,7 +19,7 @@ from labkit.openmp.cache import keep_on_disk
 from labkit.openmp.failures import name_of
 from labkit.openmp.intrinsics import fetch_add, load, run_region, system_thread_id, thread_num
 from labkit.openmp.schedule import Schedule, chunk_arrays
-from labkit.openmp.shared import COUNTER, GOING_ON, LINE, STOP, shared_block
+from labkit.openmp.shared import COUNTER, GOING_ON, LINE, SETUP, STOP, shared_block
 from labkit.openmp.simulate import ScheduleRun
 from labkit.openmp.tracing import make_traced_loop
 
@@ -53,8 +53,8 @@ def _rule(schedule: Schedule) -> tuple[int, int]:
 class Loop:
     """A kernel under a schedule. ``launch(num_threads, size, shared, arguments)`` -> what STOP says.
 
-    If it ``has_result``, it gives that too, as a pair. ``quick(num_threads)(size, shared, arguments)`` of a plain loop
-    does the same without a function in between.
+    If it ``has_result``, it gives that too, as a pair. A plain loop can be called directly on a block with its setup:
+    ``compiled(size, block, arguments)``.
     """
 
     def __init__(self, kernel, schedule: Schedule, reduction, reproducible: bool, trace: bool, num_dims: int):
@@ -86,18 +86,18 @@ class Loop:
         """Iterations in all, and in a row."""
         return (size[0] * size[1], size[1]) if self.num_dims == 2 else (size, 1)
 
-    def quick(self, num_threads: int) -> Callable | None:
-        """The compiled loop with all that does not change, if it is a plain one."""
-        if self.has_result or self.num_dims == 2:
-            return None
-        return functools.partial(self.compiled, self.rule, self.chunk_size, num_threads, 1)
+    def set_up(self, shared: np.ndarray, num_threads: int, width: int = 1) -> None:
+        """Write what a plain loop needs to know into a shared block."""
+        shared[SETUP : SETUP + 4] = self.rule, self.chunk_size, num_threads, width
 
     def _launch_plain(self, num_threads, size, shared, arguments):
-        return self.compiled(self.rule, self.chunk_size, num_threads, 1, size, shared, arguments)
+        self.set_up(shared, num_threads)
+        return self.compiled(size, shared, arguments)
 
     def _launch_collapsed(self, num_threads, size, shared, arguments):
         n, width = size[0] * size[1], size[1]
-        return self.compiled(self.rule, self.chunk_size, num_threads, width, n, shared, arguments)
+        self.set_up(shared, num_threads, width)
+        return self.compiled(n, shared, arguments)
 
     def _result(self, arguments):
         """The type in which results are combined, and what changes nothing."""

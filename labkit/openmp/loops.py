@@ -32,9 +32,10 @@ from labkit.openmp.shared import (
     ROW_START,
     ROW_STOP,
     ROWS,
+    SETUP,
     SINGLES,
     STOP,
-)
+)  # fmt: skip
 
 BLOCK, ROUND_ROBIN, DYNAMIC, GUIDED = range(4)  # rules of taking chunks
 
@@ -137,7 +138,7 @@ def make_caller_with_result(kernel: Callable, combine: Callable, num_dims: int) 
 
 
 def make_loop(kernel: Callable, num_dims: int = 1) -> Callable:
-    """Compiled ``launch(rule, chunk_size, num_threads, width, n, shared, arguments)`` -> what STOP says at the end."""
+    """Compiled ``launch(n, shared, arguments)`` -> what STOP says at the end. The setup stands in ``shared``."""
     call = make_caller(kernel, num_dims)
 
     @njit
@@ -153,8 +154,9 @@ def make_loop(kernel: Callable, num_dims: int = 1) -> Callable:
             call(start, stop, width, arguments)
 
     @njit(nogil=True)
-    def launch(rule, chunk_size, team_size, width, n, shared, arguments):
+    def launch(n, shared, arguments):
         reset(shared)
+        rule, chunk_size, team_size, width = shared[SETUP], shared[SETUP + 1], shared[SETUP + 2], shared[SETUP + 3]
         run_region(share, team_size, shared, (rule, n, chunk_size, width, shared, arguments))
         return shared[STOP]
 

@@ -14,7 +14,8 @@ STOP = 1 * LINE  # 0: go on
 ERROR_CODE, ERROR_INFO, ERROR_THREAD = STOP + 1, STOP + 2, STOP + 3  # of the first thread that raised
 ARRIVED, GENERATION = 2 * LINE, 3 * LINE  # of the barrier
 SINGLES = 4 * LINE  # single constructs that somebody has taken
-LOCKS, NUM_LOCKS = 5 * LINE, 16  # of critical sections by number, a line each
+SETUP = 5 * LINE  # of a plain loop: rule of taking chunks, chunk size, threads, iterations in a row
+LOCKS, NUM_LOCKS = 6 * LINE, 16  # of critical sections by number, a line each
 ROWS = LOCKS + NUM_LOCKS * LINE  # a line for each thread:
 ROW_START, ROW_STOP, ROW_SINGLES = 0, 1, 2  # the iterations it is at, and single constructs it has come to
 

@@ -87,7 +87,8 @@ class Team:
         load()
         make_room(self.num_threads)
         self.cores = places(affinity, self.num_threads)
-        self._loops: dict[tuple, tuple[Loop, Callable | None]] = {}  # by options; see Loop.quick
+        # By options: a loop, its compiled form, and for plain loops a block of its own that nobody uses now.
+        self._loops: dict[tuple, tuple[Loop, Callable, list[np.ndarray]]] = {}
         self._regions: dict[tuple, Region | Sections] = {}
         self._blocks: list[np.ndarray] = []  # shared blocks that no region uses now
 
@@ -137,16 +138,14 @@ class Team:
         """
         options = kernel, schedule, reduction, reproducible, trace, type(num_iterations)
         try:
-            loop, quick = self._loops[options]
+            loop, compiled, blocks = self._loops[options]
         except (KeyError, TypeError):
-            loop, quick = self._new_loop(options)
-        # The usual way is short, because empty loops are timed.
-        blocks = self._blocks
-        if quick is None or runtime.needs_care or not blocks or not 0 <= num_iterations <= MOST_ITERATIONS:
+            loop, compiled, blocks = self._new_loop(options)
+        if not blocks or runtime.needs_care or not 0 <= num_iterations <= MOST_ITERATIONS:
             return self._run(loop, _checked_iterations(num_iterations), arguments)
-        shared = blocks.pop()
+        shared = blocks.pop()  # the usual way, short because empty loops are timed
         try:
-            stopped = quick(num_iterations, shared, arguments)
+            stopped = compiled(num_iterations, shared, arguments)
         except Exception as error:
             raise self._failure(error, loop, shared, arguments) from error
         finally:
@@ -185,14 +184,23 @@ class Team:
 
     # -- parts ----------------------------------------------------------------------------------
 
-    def _new_loop(self, options: tuple) -> tuple[Loop, Callable | None]:
+    def _new_loop(self, options: tuple) -> tuple[Loop, Callable, list[np.ndarray]]:
         kernel, schedule, reduction, reproducible, trace, kind = options
         num_dims = 2 if kind is tuple else 1
         loop = Loop(
             check_kernel(kernel, "the kernel"), Schedule.parse(schedule), reduction, reproducible, trace, num_dims
         )
-        self._loops[options] = loop, (loop.quick(self.num_threads) if kind is int else None)
+        blocks = []
+        if kind is int and not loop.has_result:
+            blocks.append(self._new_block())
+            loop.set_up(blocks[0], self.num_threads)
+        self._loops[options] = loop, loop.compiled, blocks
         return self._loops[options]
+
+    def _new_block(self) -> np.ndarray:
+        shared = shared_block(self.num_threads)
+        interrupt.watch(shared)
+        return shared
 
     def _region(self, body, kind) -> Region:
         key = kind, body
@@ -205,8 +213,7 @@ class Team:
         try:
             shared = self._blocks.pop()
         except IndexError:
-            shared = shared_block(self.num_threads)
-            interrupt.watch(shared)
+            shared = self._new_block()
         try:
             if runtime.needs_care:
                 found = self._run_with_care(loop, size, shared, arguments)
