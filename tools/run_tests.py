@@ -1,14 +1,15 @@
 """Runs the test suite, called by ``make test``.
 
 With arguments they go to pytest. Without, two halves run side by side: the tests of clusters mostly wait, for queues
-and for nodes that are down, while the others compute. What the half of the clusters says is printed at the end.
+and for nodes that are down, while the others compute; those of threads go with them, so that both halves take about
+as long. What the second half says is printed at the end.
 """
 
 import subprocess
 import sys
 import tempfile
 
-CLUSTERS = ["tests/cluster", "tests/test_run.py"]
+SECOND_HALF = ["tests/cluster", "tests/test_run.py", "tests/openmp"]
 PYTEST = [sys.executable, "-m", "pytest"]
 
 
@@ -17,10 +18,11 @@ def run(arguments: list[str]) -> int:
     if arguments:
         return subprocess.call([*PYTEST, *arguments])
     with tempfile.TemporaryFile("w+") as said:
-        waiting = subprocess.Popen([*PYTEST, "-p", "no:cacheprovider", *CLUSTERS], stdout=said, stderr=subprocess.STDOUT)
+        second = [*PYTEST, "-p", "no:cacheprovider", *SECOND_HALF]
+        waiting = subprocess.Popen(second, stdout=said, stderr=subprocess.STDOUT)
         try:
-            statuses = [subprocess.call([*PYTEST, *(f"--ignore={path}" for path in CLUSTERS)])]
-            print("Waiting for the tests of clusters ...", flush=True)
+            statuses = [subprocess.call([*PYTEST, *(f"--ignore={path}" for path in SECOND_HALF)])]
+            print("Waiting for the tests of clusters and threads ...", flush=True)
             statuses.append(waiting.wait())
         finally:
             if waiting.poll() is None:
