@@ -17,7 +17,7 @@ from labkit.views.softmax import probabilities_layout
 from labkit.views.theme import ACCENT, GRID, INK, SERIES, base_layout
 
 TEMPERATURE_TICKS = [2.0**k for k in range(-6, 8)]
-TOO_SURE, NOT_SURE = ("rgba(209,73,91,0.25)", ACCENT), ("rgba(230,159,0,0.45)", SERIES[4])  # inside, outline
+TOO_SURE, NOT_SURE = ("rgba(209,73,91,0.25)", ACCENT), ("#f2cf85", SERIES[4])  # inside, outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def digit_figure(picture: np.ndarray, logits: np.ndarray, target: int, temperatu
                marker={"color": colours}, hovertemplate=hover), 1, 3,
     )
     figure.add_trace(
-        go.Bar(name="temperature 1", x=layout.names, y=layout.plain, hovertemplate=hover,
+        go.Bar(name="temperature 1", x=layout.names, y=layout.plain, hovertemplate=hover, visible=temperature != 1,
                marker={"color": "rgba(0,0,0,0)", "line": {"color": ACCENT, "width": 2}}), 1, 3,
     )
     verdict = "right" if best == target else f"wrong: it is a {target}"
@@ -177,9 +177,9 @@ def digit_figure(picture: np.ndarray, logits: np.ndarray, target: int, temperatu
     figure.update_layout(
         barmode="overlay", margin={"t": 80, "l": 20, "b": 70}, legend={"x": 1, "xanchor": "right", "y": -0.2, "yanchor": "top"}
     )
-    figure.update_xaxes(type="category", col=2), figure.update_xaxes(type="category", col=3)
+    figure.update_xaxes(type="category", dtick=1)
     figure.update_yaxes(range=[0, 1.03], autorange=False, col=3)
-    figure.update_xaxes(visible=False, constrain="domain", col=1)
+    figure.update_xaxes(type="linear", visible=False, constrain="domain", col=1)
     figure.update_yaxes(visible=False, autorange="reversed", scaleanchor="x", constrain="domain", col=1)
     figure.update_annotations(font={"color": INK, "size": 13})
     return figure

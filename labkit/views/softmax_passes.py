@@ -71,7 +71,7 @@ def passes_figure(
     """
     layout = passes_layout(counts, bandwidth=bandwidth, times=times)
     names = layout.versions
-    title = "Passes over memory, of a row that fits in no cache"
+    title = "Passes over memory"
     figure = make_subplots(1, 2 if times else 1, shared_yaxes=True, horizontal_spacing=0.06)
     for k, (_, word, colour) in enumerate(KINDS):
         values = [passes[k] for passes in layout.passes]
@@ -81,7 +81,7 @@ def passes_figure(
                        hovertemplate="%{y}: %{x:.2f} times " + word + "<extra></extra>"), 1, 1,
             )
     if times:
-        title += "; time an element, and the least that memory allows"
+        title += "; time an element, beside the least that memory allows"
         figure.add_trace(
             go.Bar(name="least time", y=names, x=layout.least_ns, orientation="h", marker={"color": SERIES[2]},
                    hovertemplate="%{y}: at least %{x:.3g} ns an element<extra></extra>"), 1, 2,

@@ -1,6 +1,7 @@
 """Widgets of softmax follow their controls and show what the functions give."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -120,18 +121,20 @@ def run(explorer):
 def test_passes_are_counted_and_times_measured(monkeypatch):
     class Quick:
         roofline = Roofline(1e9, 2e9, (("L1", 5e10), ("DRAM", 1e10)))
+        topology = SimpleNamespace(last_level_cache_bytes=50_000)
 
     monkeypatch.setattr(softmax_measured, "this_machine", lambda progress: Quick)
-    monkeypatch.setitem(softmax_measured.SHAPES, "64 x 262144", (3, 2000))
+    monkeypatch.setitem(softmax_measured.SHAPES, "1 x 16777216", (3, 2048))
     explorer = PassesExplorer()
     run(explorer)
     names = [one.version for one in explorer.value.passes]
     assert names == list(softmax_measured.ON_CPU) == [t.version for t in explorer.value.times]
-    assert "Memory gives 10 GB/s" in explorer.status.value and explorer.value.times[0].num_elements == 6000
+    assert "Memory gives 10 GB/s" in explorer.status.value and explorer.value.times[0].num_elements == 6144
+    assert "fit in the last cache, 48.8 KiB" in explorer.status.value
     least = explorer.figures[0].data[-2].x
-    assert least[names.index("online")] == pytest.approx(3 * 4 / 10, abs=0.05)  # ns
+    assert least[names.index("online")] == pytest.approx(2 * 4 / 10, abs=0.05)  # ns: rows of 2048 stay in the cache
 
-    def unavailable(dtype):
+    def unavailable(**options):
         raise NotAvailableError("not here")
 
     monkeypatch.setattr(softmax_measured, "count_passes", unavailable)
