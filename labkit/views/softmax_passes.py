@@ -38,7 +38,8 @@ def passes_layout(
 
     Examples
     --------
-    >>> layout = passes_layout([Passes("online", 2, 1)], bandwidth=12e9, times=[VersionTime("online", 2e-3, 10**6, 4, False)])
+    >>> times = [VersionTime("online", 2e-3, 10**6, 4, False)]
+    >>> layout = passes_layout([Passes("online", 2, 1)], bandwidth=12e9, times=times)
     >>> layout.passes, layout.least_ns, layout.measured_ns
     (((2, 1, 0.0, 0.0),), (1.0,), (2.0,))
     """
@@ -52,7 +53,8 @@ def passes_layout(
         least.append(round(1e9 * time.least_s(one.total, bandwidth), 9) if time else None)
     return PassesLayout(
         tuple(one.version for one in counts),
-        tuple((one.reads, one.writes, one.extra_reads, one.extra_writes) for one in counts), tuple(least), tuple(measured),
+        tuple((one.reads, one.writes, one.extra_reads, one.extra_writes) for one in counts), tuple(least),
+        tuple(measured),
     )
 
 
