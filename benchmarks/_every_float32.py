@@ -1,4 +1,4 @@
-"""Run by floating_point.py: our codes of float32 numbers against those of ml_dtypes, bit for bit, one share of all 2**32.
+"""Run by floating_point.py: our codes of float32 numbers against those of ml_dtypes, bit for bit, a share of all 2**32.
 
 Arguments: the format's name, the type's name in ml_dtypes or NumPy, this share's number, how many shares there are.
 Prints a line for every 2**20 numbers: how many there were, how many codes are wrong, and one such number as bits.

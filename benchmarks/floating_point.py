@@ -57,8 +57,8 @@ def sums():
         x = np.random.default_rng(1).standard_normal(num_terms)
         size = f"{num_terms:.0e} terms".replace("e+0", "e")
         yield row(
-            f"exact sum, {size}, np.sum", 0.5, functools.partial(sum_exact, x, team=team()), functools.partial(np.sum, x),
-            functools.partial(check_sums, x),
+            f"exact sum, {size}, np.sum", 0.5, functools.partial(sum_exact, x, team=team()),
+            functools.partial(np.sum, x), functools.partial(check_sums, x),
         )
         yield row(
             f"exact sum, {size}, math.fsum", 25, functools.partial(sum_exact, x, team=team()),
@@ -124,6 +124,11 @@ def tf32(x):
     return (patterns + np.uint32(0xFFF) + (patterns >> np.uint32(13) & np.uint32(1))) >> np.uint32(13)
 
 
+def note(text):
+    """Progress, in place of what stood there before."""
+    print(f"\r{text:50}\r", end="", file=sys.stderr, flush=True)
+
+
 @functools.cache
 def every_float32(name):
     """Seconds for all float32 numbers on two cores, and whether others used the machine; raises if a code is wrong."""
@@ -145,9 +150,9 @@ def every_float32(name):
                     example = pattern if wrong else example
                     if num_done - num_shown >= ALL // 20:
                         num_shown = num_done
-                        print(f"\r{name}: {num_done / ALL:4.0%} of all float32 numbers", end="", file=sys.stderr, flush=True)
+                        note(f"{name}: {num_done / ALL:.0%} of all float32 numbers")
         finally:
-            print("\r" + " " * 60 + "\r", end="", file=sys.stderr, flush=True)
+            note("")
             for process in processes:
                 process.kill()
                 process.wait()

@@ -59,7 +59,7 @@ def as_told(significand, count, base, negative, kind, nearest, away, upward, dow
 
 @njit(inline="always")
 def split(magnitude, width, lowest, cut, kind):
-    """Of a magnitude: the significand, how many of its bits lie below the target's last place, and the code's exponent."""
+    """Of a magnitude: significand, how many of its bits lie below the target's last place, exponent of the code."""
     one = kind(1)
     hidden = left(one, width)
     biased = right(magnitude, width)
@@ -169,4 +169,7 @@ def bits_of(typing_context, number):
     from llvmlite import ir
     from numba import types
 
-    return types.int64(number), lambda context, builder, signature, arguments: builder.bitcast(*arguments, ir.IntType(64))
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(64))
+
+    return types.int64(number), generate
