@@ -124,9 +124,9 @@ def load_topic(topic: str, folder: Path = BENCHMARKS) -> Iterable[Benchmark]:
 def row_text(row: Row) -> str:
     """A row of the table."""
     if row.ratio is None:
-        return f"{row.topic:10} {row.name:46} {'':>10} {'':>10} {'':>8}  {row.goal:14} {row.verdict}"
+        return f"{row.topic:14} {row.name:46} {'':>10} {'':>10} {'':>8}  {row.goal:14} {row.verdict}"
     return (
-        f"{row.topic:10} {row.name:46} {_number(row.ours, row.unit):>10} {_number(row.other, row.unit):>10} "
+        f"{row.topic:14} {row.name:46} {_number(row.ours, row.unit):>10} {_number(row.other, row.unit):>10} "
         f"{row.ratio:8.3f}  {row.goal:14} {row.verdict}"
     )
 
@@ -162,7 +162,7 @@ def main(argv: list[str] | None = None, folder: Path = BENCHMARKS) -> int:
     notes = sys.stderr if options.json else sys.stdout
     print(machine_text(), file=notes)
     if not options.json:
-        print(f"{'topic':10} {'name':46} {'ours':>10} {'other':>10} {'ratio':>8}  {'goal':14} verdict")
+        print(f"{'topic':14} {'name':46} {'ours':>10} {'other':>10} {'ratio':>8}  {'goal':14} verdict")
     rows = []
     for topic in options.topics or topics:
         for benchmark in load_topic(topic, folder):

@@ -6,7 +6,6 @@ numbers (fractions, decimals, texts, large integers) one by one in whole numbers
 
 from __future__ import annotations
 
-import functools
 from decimal import Decimal
 from fractions import Fraction
 from numbers import Integral, Rational
@@ -14,13 +13,10 @@ from numbers import Integral, Rational
 import numpy as np
 
 from labkit.errors import UsageError
+from labkit.floating_point.casts import SOURCES, decode_array, encode_array, minus_zero, special_codes
 from labkit.floating_point.formats import Format, find_format
 from labkit.floating_point.rounding import STOCHASTIC, find_mode, rounds_away
 from labkit.floating_point.texts import exact_number
-
-# NumPy's types of IEEE numbers: width of the trailing significand, bias, largest biased exponent
-_SOURCES = {2: (10, 15, 31), 4: (23, 127, 255), 8: (52, 1023, 2047)}
-_TABLE_BITS = 16  # formats up to this width are decoded by looking up
 
 
 def code_dtype(fmt: str | Format) -> np.dtype:
@@ -46,22 +42,27 @@ def check_codes(codes, fmt: Format) -> np.ndarray:
             f"{fmt.name}: codes are whole numbers, not {array.dtype}: pass bits such as 0b0101; values become codes "
             f"with encode()."
         )
+    dtype = code_dtype(fmt)
+    if dtype.itemsize * 8 == fmt.num_bits and array.dtype == dtype:
+        return array  # no such number has too many bits
     if array.size and not (0 <= int(array.min()) and int(array.max()) >> fmt.num_bits == 0):
         worst = int(array.min()) if array.min() < 0 else int(array.max())
         raise UsageError(
             f"{fmt.name}: a code has {fmt.num_bits} bits, so it lies from 0 to {2**fmt.num_bits - 1}, but {worst} does "
             f"not: pass the bits of this format, or the format they belong to."
         )
-    return array.astype(code_dtype(fmt))
+    return array.astype(dtype, copy=False)
 
 
-def decode(codes, fmt: str | Format) -> np.ndarray | float:
+def decode(codes, fmt: str | Format, *, team=None) -> np.ndarray | float:
     """The values of codes, as binary64 numbers, which hold all of them exactly.
 
     Parameters
     ----------
     codes : int or array_like of int, any shape
     fmt : str or Format
+    team : labkit.openmp.team.Team, optional
+        By default one thread a core for long arrays, the calling thread for short ones.
 
     Returns
     -------
@@ -81,33 +82,8 @@ def decode(codes, fmt: str | Format) -> np.ndarray | float:
     """
     fmt = find_format(fmt)
     array = check_codes(codes, fmt)
-    values = _table(fmt)[array] if fmt.num_bits <= _TABLE_BITS else _decode(array, fmt)
+    values = decode_array(array, fmt, team)
     return values if np.ndim(codes) else float(values)
-
-
-@functools.lru_cache(maxsize=32)
-def _table(fmt: Format) -> np.ndarray:
-    return _decode(np.arange(2**fmt.num_bits, dtype=code_dtype(fmt)), fmt)
-
-
-def _decode(codes: np.ndarray, fmt: Format) -> np.ndarray:
-    codes = codes.astype(np.uint64)
-    negative = (codes & np.uint64(fmt.sign_bit)) != 0
-    magnitude = (codes & np.uint64((1 << (fmt.exponent_bits + fmt.significand_bits)) - 1)).astype(np.int64)
-    biased = magnitude >> fmt.significand_bits
-    significand = (magnitude & ((1 << fmt.significand_bits) - 1)) | (np.minimum(biased, 1) << fmt.significand_bits)
-    exponent = np.maximum(biased, 1) - fmt.bias - fmt.significand_bits
-    with np.errstate(over="ignore"):  # the codes of infinity and NaN, which are replaced below
-        values = np.ldexp(significand.astype(np.float64), exponent)  # exact: at most 53 bits
-    values = np.asarray(np.where(negative, -values, values))
-    if fmt.nan == "minus_zero":
-        values[codes == fmt.sign_bit] = np.nan
-    else:
-        values[magnitude > fmt.max_code] = np.nan
-    if fmt.infinities:
-        infinite = magnitude == fmt.infinity_code
-        values[infinite] = np.where(negative, -np.inf, np.inf)[infinite]
-    return values
 
 
 def decode_exact(code: int, fmt: str | Format) -> Fraction:
@@ -135,7 +111,8 @@ def decode_exact(code: int, fmt: str | Format) -> Fraction:
 
 
 def encode(
-    values, fmt: str | Format, *, rounding: str = "ties_to_even", saturate: bool | None = None, seed: int | None = None
+    values, fmt: str | Format, *, rounding: str = "ties_to_even", saturate: bool | None = None,
+    seed: int | None = None, team=None,
 ) -> np.ndarray | int:
     """The codes of values, rounded once.
 
@@ -154,6 +131,9 @@ def encode(
         directed modes that round such a finite number inwards give the largest one, as IEEE 754 has it.
     seed : int, optional
         Of stochastic rounding, which needs one: the same seed gives the same codes.
+    team : labkit.openmp.team.Team, optional
+        By default one thread a core for long arrays, the calling thread for short ones; the codes are the same.
+        Stochastic rounding and exact numbers are left to the calling thread.
 
     Returns
     -------
@@ -204,7 +184,9 @@ def encode(
         for i, value in enumerate(array.ravel()):
             codes[i] = _encode_exact(value, fmt, mode, saturate, int(random[i % random.size]))
     else:
-        _encode_patterns(np.ascontiguousarray(array).ravel(), fmt, mode, saturate, random, codes)
+        has_nan = encode_array(np.ascontiguousarray(array).ravel(), fmt, mode, saturate, random, codes, team)
+        if has_nan and fmt.nan_code is None:
+            raise _no_nan(fmt)
     return codes.reshape(array.shape) if array.ndim else int(codes[0])
 
 
@@ -213,7 +195,7 @@ def _as_numbers(values) -> tuple[np.ndarray, bool]:
     if isinstance(values, (str, Decimal, Rational)) and not isinstance(values, np.generic):
         return np.array(values, dtype=object), True
     array = np.asarray(values)
-    if array.dtype.kind == "f" and array.dtype.itemsize in _SOURCES:
+    if array.dtype.kind == "f" and array.dtype.itemsize in SOURCES:
         return array.astype(array.dtype.newbyteorder("="), copy=False), False
     if array.size == 0 or array.dtype.kind == "b":
         return array.astype(np.float64), False
@@ -227,36 +209,9 @@ def _as_numbers(values) -> tuple[np.ndarray, bool]:
     )
 
 
-def _special(fmt: Format, saturate: bool) -> tuple[int, int, int, int]:
-    """Codes of numbers that are too large, of infinity, of NaN, and of negative numbers without a sign bit."""
-    nan = 0 if fmt.nan_code is None else fmt.nan_code
-    infinity = fmt.max_code if saturate else fmt.infinity_code if fmt.infinities else nan
-    return infinity, infinity, nan, 0 if saturate else nan
-
-
-def _minus_zero(fmt: Format) -> int:
-    return 0 if fmt.nan == "minus_zero" else fmt.sign_bit
-
-
-def _encode_patterns(
-    array: np.ndarray, fmt: Format, mode: int, saturate: bool, random: np.ndarray, codes: np.ndarray
-) -> None:
-    from labkit.floating_point.kernels import round_patterns
-
-    size = array.dtype.itemsize
-    target = fmt.significand_bits, fmt.min_exponent, fmt.max_code, fmt.sign_bit, _minus_zero(fmt)
-    if fmt.sign_bit >> 63:  # the sign bit of binary64 as a signed integer
-        target = *target[:3], fmt.sign_bit - 2**64, target[4] - 2**64
-    num_nan = round_patterns(
-        array.view(f"i{size}"), _SOURCES[size], target, mode, _special(fmt, saturate), random, codes,
-    )
-    if num_nan and fmt.nan_code is None:
-        raise _no_nan(fmt)
-
-
 def _encode_exact(value, fmt: Format, mode: int, saturate: bool, random: int) -> int:
     number, negative = exact_number(value)
-    too_large, infinity, nan, below = _special(fmt, saturate)
+    too_large, infinity, nan, below = special_codes(fmt, saturate)
     if number is None:
         if fmt.nan_code is None:
             raise _no_nan(fmt)
@@ -271,7 +226,7 @@ def _encode_exact(value, fmt: Format, mode: int, saturate: bool, random: int) ->
     if not negative:
         return code
     if code == 0:
-        return _minus_zero(fmt)
+        return minus_zero(fmt)
     return code | fmt.sign_bit if fmt.signed or code == nan else below
 
 

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
-from labkit.errors import NotAvailableError, UsageError
+from labkit.errors import UsageError
 
 DTYPES = (np.dtype(np.float64), np.dtype(np.float32))
-ALONE = object()
-SHORTEST_FOR_THREADS = 1 << 16  # below, a team is not worth starting
 
 
 def check_terms(x, call: str) -> np.ndarray:
@@ -69,26 +65,3 @@ def check_count(call: str, name: str, value, least: int, most: int) -> int:
             f"{call}: {name} is a whole number from {least} to {most}, not {value!r}: pass such a number."
         )
     return int(value)
-
-
-@functools.cache
-def _team():
-    from labkit.openmp.team import Team
-
-    return Team()
-
-
-def choose_team(team, num_terms: int):
-    """``team``, or for many terms one thread a core; None where the calling thread does it alone, as with ALONE."""
-    if team is ALONE:
-        return None
-    if team is not None:
-        if not hasattr(team, "parallel_for"):
-            raise UsageError(f"team is a labkit.openmp.team.Team or None, not {team!r}: pass for example Team(2).")
-        return team
-    if num_terms < SHORTEST_FOR_THREADS:
-        return None
-    try:
-        return _team()
-    except NotAvailableError:  # no OpenMP runtime: the same result on one thread
-        return None

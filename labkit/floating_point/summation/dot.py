@@ -13,8 +13,9 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.floating_point.summation.accumulator import NUM_DOT_LIMBS, normalise, round_accumulator
-from labkit.floating_point.summation.arguments import as_result, check_pair, choose_team
+from labkit.floating_point.summation.arguments import as_result, check_pair
 from labkit.floating_point.summation.exact import SHARES_A_THREAD, SMALLEST_SHARE
+from labkit.floating_point.teams import choose_team
 
 
 def dot_recursive(x, y) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.floating_point.summation.accumulator import NUM_ENTRIES, normalise, round_accumulator
-from labkit.floating_point.summation.arguments import check_terms, choose_team
+from labkit.floating_point.summation.arguments import check_terms
+from labkit.floating_point.teams import choose_team
 
 SHARES_A_THREAD = 8  # so that a thread that is held up leaves its last ones to others
 SMALLEST_SHARE = 1 << 13

@@ -23,6 +23,7 @@ import numpy as np
 from numba import njit
 
 from labkit.floating_point.summation.accumulator import LIMB_BITS
+from labkit.floating_point.summation.prefetch import LINE_BYTES, prefetch
 
 BLOCK_BITS = 11
 BLOCK_SIZE = 1 << BLOCK_BITS
@@ -49,7 +50,10 @@ def extract(term, one, sigma, sigma_2, total, total_2, left):
 def extract_block(x, one, sigma, sigma_2, lanes):
     """Add both folds of x to ``lanes``, shape (3, NUM_LANES), and to its last row the magnitudes of what is left."""
     totals, totals_2, left = lanes[0], lanes[1], lanes[2]
+    next_block = x.ctypes.data + 8 * BLOCK_SIZE
     for i in range(0, x.size, ROWS):
+        for line in range(8 * ROWS // LINE_BYTES):
+            prefetch(next_block + 8 * i + LINE_BYTES * line)
         row = x[i : i + NUM_LANES]
         row_1 = x[i + NUM_LANES : i + 2 * NUM_LANES]
         row_2 = x[i + 2 * NUM_LANES : i + 3 * NUM_LANES]

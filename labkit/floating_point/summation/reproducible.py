@@ -17,8 +17,9 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.floating_point.summation.accumulator import round_accumulator, round_whole_number
-from labkit.floating_point.summation.arguments import ALONE, check_terms, choose_team
+from labkit.floating_point.summation.arguments import check_terms
 from labkit.floating_point.summation.exact import SHARES_A_THREAD, SMALLEST_SHARE, accumulate
+from labkit.floating_point.teams import ALONE, choose_team
 
 NUM_FOLDS, BIN_BITS = 3, 40
 NUM_ENTRIES = 1 + 2 * NUM_FOLDS + 3  # the upper bin's number, two words a bin, specials as in :mod:`.accumulator`

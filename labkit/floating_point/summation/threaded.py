@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from labkit.floating_point.summation.arguments import as_result, check_pair, check_terms, choose_team
+from labkit.floating_point.summation.arguments import as_result, check_pair, check_terms
+from labkit.floating_point.teams import choose_team
 
 SHARE_SIZE = 1 << 15
 

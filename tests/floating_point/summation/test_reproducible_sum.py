@@ -112,7 +112,7 @@ def test_ranks_with_infinities_and_with_nothing():
 
 def test_ranks_start_no_threads_of_their_own_accord(monkeypatch):
     """As many ranks as cores with as many threads each would be in each other's way."""
-    monkeypatch.setattr("labkit.floating_point.summation.arguments._team", lambda: pytest.fail("a team was started"))
+    monkeypatch.setattr("labkit.floating_point.teams._team", lambda: pytest.fail("a team was started"))
     x = np.ones(100_000)
     for function in (allreduce_sum_exact, allreduce_sum_reproducible):
         assert simulate(2, lambda comm, call=function: call(comm, x)).results == [200_000.0] * 2

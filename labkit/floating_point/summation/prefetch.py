@@ -1,0 +1,28 @@
+"""Asking for memory before it is needed.
+
+A processor notices a stream of loads by itself. What it does not know is that a block which is passed over twice will
+be followed by another: during the second pass over a block in the cache nothing is loaded, and the next block's first
+pass would wait for memory.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+LINE_BYTES = 64  # of a cache; where lines are longer, some are asked for twice
+
+
+@intrinsic
+def prefetch(typing_context, address):
+    """Ask for the cache line at an address, an integer. It may lie beyond an array: nothing is read."""
+    def generate(context, builder, signature, arguments):
+        pointer, word = ir.PointerType(ir.IntType(8)), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
+        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
+        to_read, to_keep, data = word(0), word(3), word(1)
+        builder.call(function, [builder.inttoptr(arguments[0], pointer), to_read, to_keep, data])
+        return context.get_dummy_value()
+
+    return types.void(types.intp), generate
