@@ -121,7 +121,8 @@ def check_broken_rows_are_broken_on_all_ranks(comm):
 def check_mistakes_send_nothing(comm):
     counted = Counted(comm)
     mine = np.zeros((1, columns_of(8, comm.size, comm.rank).stop - columns_of(8, comm.size, comm.rank).start))
-    for options in ({"label_smoothing": 1.5}, {"label_smoothing": True}, {"targets": [8]}, {"num_columns": 8 + comm.size}):
+    too_many = {"num_columns": 8 + comm.size}
+    for options in ({"label_smoothing": 1.5}, {"label_smoothing": True}, {"targets": [8]}, too_many):
         arguments = {"targets": [0], "num_columns": 8} | options
         try:
             parallel_cross_entropy(counted, mine, **arguments)
