@@ -15,7 +15,9 @@ from pathlib import Path
 
 from numba import njit
 
-PARTS = ("compiled", "exp", "online_kernel", "processor", "state_kernels", "threaded_kernels")
+PARTS = (
+    "backward_kernels", "compiled", "exp", "online_kernel", "processor", "state_kernels", "threaded_kernels",
+)
 
 
 @functools.cache

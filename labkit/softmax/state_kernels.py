@@ -3,7 +3,8 @@
 The *state* of a row, or of a part of it, is ``(n, d)``: the exponentials ``e**x / 2**n`` have the sum ``d``. It is the
 state of online softmax (:mod:`.online`) with a power of two in place of ``e**m``: states are merged without rounding
 but that of the addition. A part is done in blocks that stay in the first-level cache; of each block the maximum comes
-first, then its exponentials, then their sum in float64 (so n fits the block).
+first, then its exponentials, then their sum in float64 (so n fits the block). The exponentials may be kept, with each
+block's own n: once the row's state is known, a block lacks a factor that is the same for all its elements.
 
 Rows whose maximum is beyond 200 have no such state; :func:`far_state` subtracts the maximum without rounding error.
 
@@ -19,35 +20,24 @@ from numba import njit, types
 from numba.extending import overload
 
 from labkit.softmax.compiled import kernel
-from labkit.softmax.exp import EXACT, F, exp_of_difference, exp_scaled, power_of_two, rounder_of
-from labkit.softmax.processor import from_key, order_key
+from labkit.softmax.exp import EXACT, F, exp_near, exp_of_difference, exp_scaled, power_of_two, rounder_of
+from labkit.softmax.processor import largest, part, row
 
-BLOCK = 4096  # elements of a row done at a time: 16 or 32 KiB
+BLOCK = 2048  # elements of a row done at a time: logits and exponentials are 16 or 32 KiB
 FEW = 4.0  # terms as large as the largest
+LITTLE = 2.0**-6  # of a row's sum: such a block's rounding errors do not count
 NEAR = 200.0  # k ln 2 is exact up to here
 LOG2E = 1.4426950408889634
 LN2_HIGH, LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10
 FINE, EMPTY, FAR, BROKEN = range(4)  # parts: a state; nothing but -inf; a logit beyond NEAR; NaN or inf
 
 
-@kernel(forceinline=True)
-def block_max(x):
-    """The largest element of a block that is not empty; NaN if there is a positive NaN.
-
-    Integers are compared: a maximum of floats is vectorised only with leave to ignore NaN.
-    """
-    largest = order_key(x[0])
-    for i in range(x.size):
-        largest = max(largest, order_key(x[i]))
-    return from_key(largest)
-
-
-@kernel(fastmath={"reassoc"}, forceinline=True)
-def tree_sum(a, b, c, d):
-    """The sum of four arrays of one length, in float64."""
+@kernel(fastmath={"reassoc"})
+def plain_sum(work):
+    """The sum of a block in float64."""
     total = 0.0
-    for i in range(a.size):
-        total += (np.float64(a[i]) + np.float64(b[i])) + (np.float64(c[i]) + np.float64(d[i]))
+    for i in range(work.size):
+        total += np.float64(work[i])
     return total
 
 
@@ -62,7 +52,7 @@ def low_part(x, high):
     return x - high
 
 
-@kernel(fastmath={"reassoc"}, forceinline=True)
+@kernel(fastmath={"reassoc"})
 def split_sum(work, rounder):
     """The sums of high parts, which is exact in any order, and of low parts."""
     total, lost = 0.0, 0.0
@@ -73,20 +63,16 @@ def split_sum(work, rounder):
     return total, lost
 
 
-@kernel(forceinline=True)
+@kernel()
 def block_sum(work, scale):
     """The sum of at most 4096 numbers from 0 to ``2**(scale + 1)``: (sum, what it lacks)."""
     if work.itemsize == 8:
         # High parts are multiples of 2^(scale - 38): 4096 of them add up to less than 2^53 such units.
         return split_sum(work, 1.5 * power_of_two(scale + 14))
-    q = work.size // 4
-    total = tree_sum(work[:q], work[q : 2 * q], work[2 * q : 3 * q], work[3 * q : 4 * q])
-    for i in range(4 * q, work.size):
-        total += np.float64(work[i])
-    return total, 0.0
+    return plain_sum(work), 0.0
 
 
-@kernel(forceinline=True)
+@kernel()
 def add(total, lost, value):
     """``total + lost + value`` as such a pair (Neumaier)."""
     new = total + value
@@ -107,21 +93,28 @@ def _constants(x):
     return lambda x: (800.0, 200, 400, 2.0**-400)
 
 
-@kernel(forceinline=True)
+@kernel()
 def exponentials(x, floor, rounder, out):
     """The exponentials of a block."""
     for i in range(x.size):
-        out[i], _ = exp_scaled(x[i], floor, rounder)
+        out[i] = exp_near(x[i], floor, rounder)
 
 
 @kernel(fastmath={"reassoc"})
-def lost_in_rounding(x, floor, rounder):
-    """The sum of what the rounding of the exponentials has taken away."""
+def lost_in_rounding(x, floor, rounder, found):
+    """What the sum of exact exponentials has more than that of those found by :func:`exponentials`."""
     lost = x.dtype.type(0)
     for i in range(x.size):
-        _, rest = exp_scaled(x[i], floor, rounder)
-        lost += rest
+        close, rest = exp_scaled(x[i], floor, rounder)
+        lost += low_part(close, found[i]) + rest
     return np.float64(lost)
+
+
+@kernel()
+def range_of(x, n):
+    """What :func:`.exp.exp_near` needs for a block with the exponent n: (floor, rounder)."""
+    reach, scale, _, _ = constants(x[0])
+    return x.dtype.type(n / LOG2E) - reach, rounder_of(x[0], scale - n)
 
 
 @kernel()
@@ -131,33 +124,40 @@ def differences(x, m, log_f, j, out):
 
 
 @kernel()
-def only_minus_inf(x):
-    """Whether a block whose maximum seems to be -inf has no NaN (a negative one is below -inf by its bits)."""
-    for i in range(x.size):
-        if not x[i] < 0:
-            return False
-    return True
+def block_exponentials(x, out):
+    """The exponentials ``e**x * 2**(scale - n)`` of a block; the scale is that of :func:`constants`.
 
-
-@kernel(forceinline=True)
-def block_state(x, work):
-    """The state of a block; its exponentials, ``e**x * 2**(scale - n)``, are in ``work``.
-
-    Returns (kind, maximum, n, ``d * 2**scale``, what that lacks). The scale is that of :func:`constants`.
+    Returns (kind, maximum, n). If the kind is neither FINE nor EMPTY, ``out`` is not written.
     """
-    largest = block_max(x)
-    if not abs(largest) <= NEAR:
-        if largest == -np.inf and only_minus_inf(x):
-            return EMPTY, largest, 0, 0.0, 0.0
-        return (FAR if abs(largest) < np.inf else BROKEN), largest, 0, 0.0, 0.0
-    reach, scale, _, _ = constants(x[0])
-    n = int(np.rint(np.float64(largest) * LOG2E))
-    exponentials(x, largest - reach, rounder_of(x[0], scale - n), work[: x.size])
-    total, lost = block_sum(work[: x.size], scale)
-    # Of many terms of like size the roundings cancel each other. Where a few make the sum, theirs are added to it.
-    if x.itemsize == 4 and total < FEW * power_of_two(scale):
-        lost += lost_in_rounding(x, largest - reach, rounder_of(x[0], scale - n))
-    return FINE, largest, n, total, lost
+    top = largest(x)
+    if not abs(top) <= NEAR:
+        if top == -np.inf:
+            out[:] = 0
+            return EMPTY, top, 0
+        return (FAR if abs(top) < np.inf else BROKEN), top, 0
+    n = int(np.rint(np.float64(top) * LOG2E))
+    floor, rounder = range_of(x, n)
+    exponentials(x, floor, rounder, out)
+    return FINE, top, n
+
+
+@kernel()
+def block_state(x, out):
+    """The state of a block; its exponentials are in ``out``.
+
+    Returns (kind, maximum, n, ``d * 2**scale``, what that lacks).
+    """
+    kind, top, n = block_exponentials(x, out)
+    if kind != FINE:
+        return kind, top, 0, 0.0, 0.0
+    total, lost = block_sum(out, constants(x[0])[1])
+    return FINE, top, n, total, lost
+
+
+@kernel()
+def is_few(x, d):
+    """Whether a few terms make the sum: their rounding errors count. Those of many cancel each other."""
+    return d < FEW * power_of_two(constants(x[0])[1])
 
 
 @kernel()
@@ -170,24 +170,58 @@ def merge(n, d, lost, other_n, other_d, other_lost):
 
 
 @kernel()
-def part_state(x, work):
-    """The state of a part of a row, as :func:`block_state` gives it: one pass over it."""
-    kind, largest, n, d, lost = EMPTY, -np.inf, 0, 0.0, 0.0
-    for start in range(0, x.size, BLOCK):
-        k, m, other_n, other_d, other_lost = block_state(x[start : start + BLOCK], work)
+def lost_by_few(x, n, d, exponents, sums, kept):
+    """What the state (n, d) of a part lacks by the rounding of exponentials, where a few terms make the sum."""
+    lost = 0.0
+    for b in range(exponents.size):
+        factor = power_of_two(exponents[b] - n)
+        if sums[b] * factor > LITTLE * d:
+            floor, rounder = range_of(x, exponents[b])
+            block = part(x, b * BLOCK, BLOCK)
+            if kept.size >= x.size:
+                found = part(kept, b * BLOCK, BLOCK)
+            else:
+                found = part(kept, 0, block.size)
+                exponentials(block, floor, rounder, found)
+            lost += lost_in_rounding(block, floor, rounder, found) * factor
+    return lost
+
+
+@kernel()
+def part_state(x, kept, exponents, sums):
+    """The state of a part of a row, as :func:`block_state` gives it: one pass over it.
+
+    ``kept`` has room for the exponentials of the part, or of one block. ``exponents`` and ``sums`` get n and d of each
+    block; of one with nothing but -inf they are 0.
+    """
+    kind, top, n, d, lost = EMPTY, -np.inf, 0, 0.0, 0.0
+    keeps = kept.size >= x.size
+    for b in range(exponents.size):
+        block = part(x, b * BLOCK, BLOCK)
+        to = part(kept, b * BLOCK if keeps else 0, block.size)
+        k, m, other_n, other_d, other_lost = block_state(block, to)
+        exponents[b], sums[b] = other_n, other_d
         if k == EMPTY:
             continue
-        if k != FINE:
-            kind = max(kind, k)
-            if k == BROKEN:
-                break
-            largest = max(largest, np.float64(m))
+        if k == BROKEN:
+            return BROKEN, top, n, d, lost
+        top = max(top, np.float64(m))
+        if k == FAR or kind == FAR:
+            kind = FAR
         elif kind == EMPTY:
-            kind, largest, n, d, lost = FINE, np.float64(m), other_n, other_d, other_lost
+            kind, n, d, lost = FINE, other_n, other_d, other_lost
         else:
-            largest = max(largest, np.float64(m))
             n, d, lost = merge(n, d, lost, other_n, other_d, other_lost)
-    return kind, largest, n, d, lost
+    if x.itemsize == 4 and kind == FINE and is_few(x, d):
+        lost += lost_by_few(x, n, d, exponents, sums, kept)
+    return kind, top, n, d, lost
+
+
+@kernel()
+def block_arrays(size):
+    """Room for the exponents and sums of the blocks of a part."""
+    num_blocks = (size + BLOCK - 1) // BLOCK
+    return np.empty(num_blocks, np.int64), np.empty(num_blocks)
 
 
 @kernel()
@@ -204,15 +238,18 @@ def far_state(x, work):
     """(m, d, what it lacks) of a whole row with numbers of any size: three passes. NaN, or inf, gives d = NaN."""
     m = x[0]
     for start in range(0, x.size, BLOCK):
-        largest = block_max(x[start : start + BLOCK])
-        m = largest if not largest <= m else m  # a NaN too
+        top = largest(part(x, start, BLOCK))
+        m = top if not top <= m else m  # a NaN too
+        if not m < np.inf:
+            return m, np.nan, 0.0
     d, lost = 0.0, 0.0
     if not abs(m) < np.inf:
         return m, np.nan, 0.0
     for start in range(0, x.size, BLOCK):
-        part = x[start : start + BLOCK]
-        differences(part, m, x.dtype.type(0), 0, work[: part.size])
-        value, rest = block_sum(work[: part.size], 0)
+        block = part(x, start, BLOCK)
+        to = part(work, 0, block.size)
+        differences(block, m, x.dtype.type(0), 0, to)
+        value, rest = block_sum(to, 0)
         d, lost = add(d, lost, value)
         lost += rest
     return m, d, lost
@@ -225,14 +262,15 @@ def states_of_rows(start, stop, x, maxima, sums):
     A row of nothing but -inf has (-inf, 0), one with NaN or inf a NaN sum.
     """
     work = np.empty(BLOCK, x.dtype)
+    exponents, block_sums = block_arrays(x.shape[1])
     for i in range(start, stop):
-        kind, largest, n, d, lost = part_state(x[i], work)
+        kind, top, n, d, lost = part_state(row(x, i), work, exponents, block_sums)
         if kind == EMPTY:
             maxima[i], sums[i] = -np.inf, 0.0
         elif kind == FINE:
-            maxima[i] = largest
+            maxima[i] = top
             scale = power_of_two(-constants(x[i, 0])[1])
-            sums[i] = (d + lost) * scale * math.exp((n * LN2_HIGH - largest) + n * LN2_LOW)
+            sums[i] = (d + lost) * scale * math.exp((n * LN2_HIGH - top) + n * LN2_LOW)
         else:
-            m, d, lost = far_state(x[i], work)
+            m, d, lost = far_state(row(x, i), work)
             maxima[i], sums[i] = m, d + lost

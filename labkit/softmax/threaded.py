@@ -15,9 +15,10 @@ from labkit.openmp.team import Team
 from labkit.softmax import exp as own
 from labkit.softmax import threaded_kernels as kernels
 from labkit.softmax.arguments import check_rows, check_same, result_array, wide
+from labkit.softmax.backward_kernels import backward_rows
 from labkit.softmax.state_kernels import states_of_rows
 
-PART = 16 * kernels.BLOCK  # columns of a part of a row
+PART = 32 * kernels.BLOCK  # columns of a part of a row
 STREAM_BYTES = 2**30  # results from this size on are written past the caches; at 64 MiB that was slower
 
 
@@ -47,9 +48,10 @@ def softmax_threaded(x: np.ndarray, *, out: np.ndarray | None = None, team: Team
 
     Notes
     -----
-    Reads x once from memory (and once more from the caches), writes the result once; no array besides the result but
-    for float16. Error at most 2 ulp in float32, however far below the maximum; 3 ulp in float64. The result does not
-    depend on the number of threads for rows of up to 4096 columns; in longer rows it may in the last place.
+    Reads x once from memory and writes the result there once, for rows that fit into the caches; longer rows, and those
+    of ``out=x``, are read twice. No array besides the result but for float16. Error at most 2 ulp in float32, however
+    far below the maximum; 3 ulp in float64. The result does not depend on the number of threads for rows of fewer than
+    131072 columns; of a few longer ones threads share each row, and the last place may depend on it.
 
     Examples
     --------
@@ -64,24 +66,26 @@ def softmax_threaded(x: np.ndarray, *, out: np.ndarray | None = None, team: Team
         result[...] = softmax_threaded(wide(x), team=team)
         return result
     n, num_columns = x.shape
-    streaming = result is not x and result.nbytes >= STREAM_BYTES
+    apart = result.ctypes.data != x.ctypes.data
+    streaming = apart and result.nbytes >= STREAM_BYTES
+    keeps = apart and not streaming and num_columns <= kernels.KEPT
     if n >= 4 * team.num_threads or num_columns < 2 * PART or team.num_threads == 1:
         chunk = max(1, min(n // (8 * team.num_threads), 2**18 // num_columns))
         schedule = "static" if num_columns <= kernels.BLOCK else f"dynamic,{chunk}"
-        team.parallel_for(kernels.softmax_rows, n, x, streaming, result, schedule=schedule)
+        team.parallel_for(kernels.softmax_rows, n, x, keeps, streaming, result, schedule=schedule)
         return result
     num_parts = -(-num_columns // PART)
     kinds, states = np.empty(n * num_parts, np.int64), np.empty((n * num_parts, 4))
     team.parallel_for(kernels.state_of_parts, n * num_parts, x, PART, num_parts, kinds, states, schedule="dynamic,1")
     kernels.merge_parts(num_parts, kinds, states)
     # Rows with numbers that are far from 0 are done by one thread each, from their first part; so out is not x there.
-    if result is not x or (kinds[::num_parts] == kernels.FINE).all():
+    if apart or (kinds[::num_parts] == kernels.FINE).all():
         team.parallel_for(
             kernels.write_parts, n * num_parts, x, PART, num_parts, kinds, states, streaming, result,
             schedule="dynamic,1",
         )
     else:
-        team.parallel_for(kernels.softmax_rows, n, x, streaming, result, schedule="dynamic,1")
+        team.parallel_for(kernels.softmax_rows, n, x, keeps, streaming, result, schedule="dynamic,1")
     return result
 
 
@@ -105,7 +109,7 @@ def softmax_threaded_backward(
     if y.dtype == np.float16:
         result[...] = softmax_threaded_backward(wide(y), wide(gradient), team=team)
         return result
-    team.parallel_for(kernels.backward_rows, len(y), y, gradient, result)
+    team.parallel_for(backward_rows, len(y), y, gradient, result)
     return result
 
 

@@ -1,8 +1,8 @@
-"""What the threads of :mod:`.threaded` run: the probabilities of rows, and gradients.
+"""What the threads of :mod:`.threaded` run: the probabilities of rows.
 
-Short rows, of one block, keep their exponentials and multiply them by ``1/d``. Long rows compute them again, with
-``d`` inside (:func:`.exp.exp_divided`): that is faster than to read them from the second-level cache or beyond, and
-rounds once. What a state is, is said in :mod:`.state_kernels`.
+Rows keep their exponentials, in the array of the result, and multiply them by ``1/d``. Rows that are longer than the
+caches, that share their memory with the result, or whose results go past the caches compute them again, with ``d``
+inside (:func:`.exp.exp_divided`). What a state is, is said in :mod:`.state_kernels`.
 
 Importing this module imports Numba.
 """
@@ -15,23 +15,28 @@ from numba.extending import overload
 
 from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import F, exp_divided, exp_of_difference, power_of_two, rounder_of
-from labkit.softmax.processor import fence, stream_block
+from labkit.softmax.processor import fence, largest, part, row, stream_block
 from labkit.softmax.state_kernels import (
     BLOCK,
     EMPTY,
-    FEW,
     FINE,
     LOG2E,
-    block_state,
+    block_arrays,
+    block_exponentials,
+    block_sum,
     constants,
     differences,
     far_state,
+    is_few,
+    lost_in_rounding,
     merge,
     part_state,
+    range_of,
     split,
 )
 
-SUM_BLOCK = 512  # elements of a sum of products that are added in one go
+KEPT = 2**20  # columns of the longest rows whose exponentials are kept
+LEAST_SHIFT = -20  # log2: exponentials further below those of a row of its own are not used, lest they underflow
 
 
 @kernel()
@@ -40,11 +45,18 @@ def quotients(x, log_f, floor, rounder, unscale, out):
         out[i] = exp_divided(x[i], log_f, floor, rounder, unscale)
 
 
-@kernel(fastmath={"contract"}, forceinline=True)
+@kernel(fastmath={"contract"})
 def multiply(a, high, low, out):
     """``a * (high + low)``; with fused multiply-add ``d * (1 / d)`` is 1."""
     for i in range(a.size):
         out[i] = a[i] * high + a[i] * low
+
+
+@kernel(fastmath={"contract"})
+def multiply_in_place(a, high, low):
+    """The same; a loop with two names of one array is not vectorised."""
+    for i in range(a.size):
+        a[i] = a[i] * high + a[i] * low
 
 
 @kernel()
@@ -57,18 +69,18 @@ def at_most_one(y):
 @kernel()
 def write_quotients(x, n, d, lost, streaming, work, out):
     """``e**x / (2**n d)`` for a part of a row whose state is fine."""
-    reach, kept_scale, scale, unscale = constants(x[0])
+    _, kept_scale, scale, unscale = constants(x[0])
     log_f, j = split(d, lost)
     j -= kept_scale
-    floor = x.dtype.type(n / LOG2E) - reach
+    floor, _ = range_of(x, n)
     rounder = rounder_of(x[0], scale - n - j)
     for start in range(0, x.size, BLOCK):
-        part, to = x[start : start + BLOCK], out[start : start + BLOCK]
+        block, to = part(x, start, BLOCK), part(out, start, BLOCK)
         if streaming:
-            quotients(part, x.dtype.type(log_f), floor, rounder, unscale, work[: part.size])
-            stream_block(work[: part.size], to)
+            quotients(block, x.dtype.type(log_f), floor, rounder, unscale, part(work, 0, block.size))
+            stream_block(part(work, 0, block.size), to)
         else:
-            quotients(part, x.dtype.type(log_f), floor, rounder, unscale, to)
+            quotients(block, x.dtype.type(log_f), floor, rounder, unscale, to)
 
 
 @kernel()
@@ -87,7 +99,7 @@ def factors(x, d, lost):
     raise NotImplementedError("for compiled code")
 
 
-@kernel(forceinline=True)
+@kernel()
 def _factors32(d, lost):
     exact = 1.0 / (d + lost)
     return F(exact), F(exact - np.float64(F(exact)))
@@ -111,43 +123,94 @@ def _factors(x, d, lost):
     return lambda x, d, lost: _factors64(d, lost)
 
 
-@kernel(forceinline=True)
-def short_row(x, streaming, work, out):
-    """A row of one block: its exponentials are kept."""
-    kind, _, _, d, lost = block_state(x, work)
-    if kind != FINE or not d > 0:
-        far_row(x, work, out)
-        return
+@kernel()
+def finish_row(x, n, streaming, work, out):
+    """The probabilities of a row whose exponentials are in ``work``; False if they are too small for that.
+
+    In float32 the exponent n may be that of other rows too: the result is the same for every n, as all depends on it by
+    factors that are powers of two.
+    """
+    scale = constants(x[0])[1]
+    d, lost = block_sum(work, scale)
+    if not d >= power_of_two(scale + LEAST_SHIFT):
+        return False
+    few = is_few(x, d)
+    if few:  # with a smaller n, which fits this row alone, d would be larger
+        few = is_few(x, d * power_of_two(n - int(np.rint(np.float64(largest(x)) * LOG2E))))
+    if few and x.itemsize == 4:
+        floor, rounder = range_of(x, n)
+        lost += lost_in_rounding(x, floor, rounder, work)
     high, low = factors(x[0], d, lost)
-    to = work[: x.size] if streaming else out
-    multiply(work[: x.size], high, low, to)
-    if x.size == 1 or d < FEW * power_of_two(constants(x[0])[1]):
+    to = work if streaming else out
+    multiply(work, high, low, to)
+    if few:
         at_most_one(to)  # the rounding of the largest exponential is not in d
         if x.size == 1:
             to[0] = 1
     if streaming:
         stream_block(to, out)
+    return True
 
 
 @kernel()
-def long_row(x, streaming, work, out):
-    """A row of several blocks: its exponentials are computed twice."""
-    kind, _, n, d, lost = part_state(x, work)
+def short_rows(start, stop, x, streaming, work, out):
+    """Rows start to stop - 1, together one block, with the maximum of them all; rows far below it get their own."""
+    size = x.shape[1]
+    spare = part(work, BLOCK, BLOCK)
+    kind, _, n = block_exponentials(part(x, start * size, (stop - start) * size), part(work, 0, (stop - start) * size))
+    for i in range(start, stop):
+        logits, to = row(x, i), row(out, i)
+        if kind == FINE and finish_row(logits, n, streaming, part(work, (i - start) * size, size), to):
+            continue
+        own_kind, _, own = block_exponentials(logits, part(spare, 0, size))
+        if own_kind != FINE or not finish_row(logits, own, streaming, part(spare, 0, size), to):
+            far_row(logits, spare, to)
+
+
+@kernel()
+def scale_blocks(x, n, d, lost, exponents, sums, work, out):
+    """Blocks of exponentials, each with its own exponent, become probabilities of a row with the state (n, d)."""
+    kind = x.dtype.type
+    few = is_few(x, d)
+    high, low = factors(x[0], d, lost)
+    for b in range(exponents.size):
+        start = b * BLOCK
+        to = part(out, start, BLOCK)
+        if sums[b] > 0:
+            if exponents[b] - n >= LEAST_SHIFT:
+                factor = kind(power_of_two(exponents[b] - n))
+                multiply_in_place(to, kind(high * factor), kind(low * factor))
+            else:
+                write_quotients(part(x, start, BLOCK), n, d, lost, False, work, to)
+            if few:
+                at_most_one(to)
+
+
+@kernel()
+def long_row(x, keeps, streaming, work, exponents, sums, out):
+    """A row of several blocks."""
+    kind, _, n, d, lost = part_state(x, out if keeps else work, exponents, sums)
     if kind != FINE or not d > 0:
         far_row(x, work, out)
-        return
-    write_quotients(x, n, d, lost, streaming, work, out)
+    elif keeps:
+        scale_blocks(x, n, d, lost, exponents, sums, work, out)
+    else:
+        write_quotients(x, n, d, lost, streaming, work, out)
 
 
 @kernel()
-def softmax_rows(start, stop, x, streaming, out):
-    """Rows start to stop - 1 of softmax: the kernel of a loop over rows."""
-    work = np.empty(BLOCK, x.dtype)
-    for i in range(start, stop):
-        if x.shape[1] <= BLOCK:
-            short_row(x[i], streaming, work, out[i])
-        else:
-            long_row(x[i], streaming, work, out[i])
+def softmax_rows(start, stop, x, keeps, streaming, out):
+    """Rows start to stop - 1 of softmax: the kernel of a loop over rows. With ``keeps`` out is not x."""
+    work = np.empty(2 * BLOCK, x.dtype)
+    if x.shape[1] <= BLOCK:
+        # Sums of float64 are split at a bit that depends on n, so there a row has the n of its own.
+        num_rows = BLOCK // x.shape[1] if x.itemsize == 4 else 1
+        for i in range(start, stop, num_rows):
+            short_rows(i, min(i + num_rows, stop), x, streaming, work, out)
+    else:
+        exponents, sums = block_arrays(x.shape[1])
+        for i in range(start, stop):
+            long_row(row(x, i), keeps, streaming, part(work, 0, BLOCK), exponents, sums, row(out, i))
     if streaming:
         fence()
 
@@ -157,23 +220,23 @@ def state_of_parts(start, stop, x, part_size, num_parts, kinds, states):
     """The states of parts of rows: the kernel of a loop over ``rows * num_parts``; states is (..., 4) float64."""
     work = np.empty(BLOCK, x.dtype)
     for i in range(start, stop):
-        row, first = i // num_parts, i % num_parts * part_size
-        kind, largest, n, d, lost = part_state(x[row, first : first + part_size], work)
+        logits = part(row(x, i // num_parts), i % num_parts * part_size, part_size)
+        exponents, sums = block_arrays(logits.size)
+        kind, top, n, d, lost = part_state(logits, work, exponents, sums)
         kinds[i] = kind
-        states[i, 0], states[i, 1], states[i, 2], states[i, 3] = largest, n, d, lost
+        states[i, 0], states[i, 1], states[i, 2], states[i, 3] = top, n, d, lost
 
 
 @kernel()
 def merge_parts(num_parts, kinds, states):
     """The states of rows from those of their parts; they take the place of each row's first."""
-    for row in range(kinds.size // num_parts):
-        first = row * num_parts
-        kind, largest = EMPTY, -np.inf
+    for first in range(0, kinds.size, num_parts):
+        kind, top = EMPTY, -np.inf
         n, d, lost = 0, 0.0, 0.0
         for i in range(first, first + num_parts):
             if kinds[i] == EMPTY:
                 continue
-            largest = max(largest, states[i, 0])
+            top = max(top, states[i, 0])
             other = int(states[i, 1])
             if kind == EMPTY:
                 kind, n, d, lost = kinds[i], other, states[i, 2], states[i, 3]
@@ -181,7 +244,7 @@ def merge_parts(num_parts, kinds, states):
                 kind = max(kind, kinds[i]) if kind != FINE or kinds[i] != FINE else FINE
                 n, d, lost = merge(n, d, lost, other, states[i, 2], states[i, 3])
         kinds[first] = kind
-        states[first, 0], states[first, 1], states[first, 2], states[first, 3] = largest, n, d, lost
+        states[first, 0], states[first, 1], states[first, 2], states[first, 3] = top, n, d, lost
 
 
 @kernel()
@@ -189,46 +252,17 @@ def write_parts(start, stop, x, part_size, num_parts, kinds, states, streaming, 
     """The probabilities of parts of rows, once the states of the rows are known."""
     work = np.empty(BLOCK, x.dtype)
     for i in range(start, stop):
-        row, first = i // num_parts, i % num_parts * part_size
-        of_row = row * num_parts
+        first, of_row = i % num_parts * part_size, i // num_parts * num_parts
+        logits, to = row(x, i // num_parts), row(out, i // num_parts)
         if kinds[of_row] == FINE and states[of_row, 2] > 0:
             write_quotients(
-                x[row, first : first + part_size], int(states[of_row, 1]), states[of_row, 2], states[of_row, 3],
-                streaming, work, out[row, first : first + part_size],
+                part(logits, first, part_size), int(states[of_row, 1]), states[of_row, 2], states[of_row, 3],
+                streaming, work, part(to, first, part_size),
             )
         elif first == 0:
-            far_row(x[row], work, out[row])
+            far_row(logits, work, to)
     if streaming:
         fence()
-
-
-@kernel()
-def dot(a, b):
-    total = 0.0
-    for start in range(0, a.size, SUM_BLOCK):
-        total += block_dot(a[start : start + SUM_BLOCK], b[start : start + SUM_BLOCK])
-    return total
-
-
-@kernel(fastmath={"reassoc", "contract"})
-def block_dot(a, b):
-    total = 0.0
-    for i in range(a.size):
-        total += np.float64(a[i]) * np.float64(b[i])
-    return total
-
-
-@kernel()
-def backward_row(y, gradient, mean, out):
-    for i in range(y.size):
-        out[i] = y[i] * (gradient[i] - mean)
-
-
-@kernel()
-def backward_rows(start, stop, y, gradient, out):
-    """``y * (gradient - sum(y * gradient))`` for rows start to stop - 1."""
-    for i in range(start, stop):
-        backward_row(y[i], gradient[i], y.dtype.type(dot(y[i], gradient[i])), out[i])
 
 
 @kernel()
@@ -242,8 +276,8 @@ def probabilities_of_rows(start, stop, x, maxima, sums, scales, out):
     """``exp(x - maxima[i]) / sums[i] * scales[i]``: rows or parts of rows whose states are known."""
     for i in range(start, stop):
         if not sums[i] > 0:
-            out[i, :] = np.nan
+            row(out, i)[:] = np.nan
             continue
         log_f, j = split(sums[i], 0.0)
         kind = x.dtype.type
-        scaled_differences(x[i], kind(maxima[i]), kind(log_f), j, kind(scales[i]), out[i])
+        scaled_differences(row(x, i), kind(maxima[i]), kind(log_f), j, kind(scales[i]), row(out, i))

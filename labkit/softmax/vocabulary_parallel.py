@@ -2,7 +2,8 @@
 
 A language model has a hundred thousand classes, and its last layer is spread over ranks. Instead of gathering the
 logits, ranks exchange three numbers a row: the maximum, the sum of exponentials, the logit of the target. Each is an
-all-reduce of n float64. The gradient needs nothing more.
+all-reduce of n float64. The gradient needs nothing more. Label smoothing needs the sum of a row's logits too, which
+travels with the target's: the third all-reduce has 2n numbers then.
 
 References
 ----------
@@ -17,7 +18,7 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.errors import UsageError
-from labkit.softmax.arguments import check_rows, check_targets, result_array
+from labkit.softmax.arguments import check_rows, check_targets, result_array, share
 from labkit.softmax.cross_entropy import row_scale
 
 NUM_ALLREDUCES = 3
@@ -36,6 +37,9 @@ class ParallelLoss:
     targets : array (n,) of int64
     first : int
         The class of this rank's first column.
+    num_columns : int
+        Of all ranks together.
+    label_smoothing : float
     """
 
     losses: np.ndarray
@@ -43,6 +47,8 @@ class ParallelLoss:
     sums: np.ndarray
     targets: np.ndarray
     first: int
+    num_columns: int
+    label_smoothing: float = 0.0
 
 
 def columns_of(num_columns: int, size: int, rank: int) -> slice:
@@ -59,7 +65,7 @@ def columns_of(num_columns: int, size: int, rank: int) -> slice:
 
 
 def parallel_cross_entropy(
-    comm, x: np.ndarray, targets, *, num_columns: int, allreduce=None, team=None
+    comm, x: np.ndarray, targets, *, num_columns: int, label_smoothing: float = 0.0, allreduce=None, team=None
 ) -> ParallelLoss:
     """The loss of each row, of logits whose columns are spread over ranks. All ranks call it.
 
@@ -72,6 +78,8 @@ def parallel_cross_entropy(
         The right class of each row, counted over all ranks.
     num_columns : int
         C of all ranks together.
+    label_smoothing : float, the same on all ranks
+        0 to 1: the share of the target that is spread over all classes.
     allreduce : function, optional
         ``allreduce(comm, sendbuf, recvbuf, op=op)``, for example one of :mod:`labkit.mpi.collectives.allreduce`; by
         default the communicator's own.
@@ -85,11 +93,12 @@ def parallel_cross_entropy(
     Raises
     ------
     UsageError
-        Columns that are not those of this rank, or targets out of range. Before anything is sent.
+        Columns that are not those of this rank, targets or a smoothing out of range. Before anything is sent.
 
     Notes
     -----
-    Three all-reduces of n float64, whatever C is. The logits are read once.
+    Three all-reduces of n float64 (with label smoothing the third of 2n), whatever C is. The logits are read once,
+    with label smoothing twice.
 
     Examples
     --------
@@ -110,20 +119,27 @@ def parallel_cross_entropy(
             f"rank {comm.rank} of {comm.size} has the columns {mine.start} to {mine.stop - 1} of {num_columns}, but x "
             f"has {x.shape[1]} columns: pass x[:, columns_of({num_columns}, comm.size, comm.rank)], made contiguous."
         )
-    targets = check_targets(targets, len(x), num_columns)
+    targets, smoothing = check_targets(targets, len(x), num_columns), share("label_smoothing", label_smoothing)
     reduce = allreduce or _own_allreduce
     own_maxima, own_sums = row_states(x, team=team or _one_thread())
-    maxima, sums, logits = np.empty_like(own_maxima), np.empty_like(own_sums), np.zeros(len(x))
+    maxima, sums = np.empty_like(own_maxima), np.empty_like(own_sums)
     reduce(comm, np.ascontiguousarray(own_maxima), maxima, op=MPI.MAX)
     with np.errstate(all="ignore"):
         scaled = np.where(own_maxima == -np.inf, own_sums, own_sums * np.exp(own_maxima - maxima))
         reduce(comm, scaled, sums, op=MPI.SUM)
         here = np.flatnonzero((targets >= mine.start) & (targets < mine.stop))
-        own_logits = np.zeros(len(x))
-        own_logits[here] = x[here, targets[here] - mine.start].astype(np.float64) - maxima[here]
-        reduce(comm, own_logits, logits, op=MPI.SUM)
-        losses = np.log(sums) - logits
-    return ParallelLoss(losses, maxima, sums, targets, mine.start)
+        own_logits = np.zeros((2 if smoothing else 1, len(x)))
+        own_logits[0, here] = x[here, targets[here] - mine.start].astype(np.float64) - maxima[here]
+        if smoothing:
+            # The maximum is subtracted before the sum: large logits would cancel after rounding.
+            own_logits[1] = [np.sum(row.astype(np.float64) - m) for row, m in zip(x, maxima, strict=True)]
+        logits = np.empty_like(own_logits)
+        reduce(comm, own_logits.reshape(-1), logits.reshape(-1), op=MPI.SUM)
+        log_sums = np.log(sums)
+        losses = log_sums - logits[0]
+        if smoothing:
+            losses = (1 - smoothing) * losses + smoothing * (log_sums - logits[1] / num_columns)
+    return ParallelLoss(losses, maxima, sums, targets, mine.start, num_columns, smoothing)
 
 
 def parallel_cross_entropy_backward(
@@ -152,7 +168,9 @@ def parallel_cross_entropy_backward(
     result = result_array(out, check_rows("x", x))
     here = np.flatnonzero((loss.targets >= loss.first) & (loss.targets < loss.first + x.shape[1]))
     probabilities(x, loss.maxima, loss.sums, scale, out=result, team=team or _one_thread())
-    result[here, loss.targets[here] - loss.first] -= scale[here].astype(x.dtype)
+    result[here, loss.targets[here] - loss.first] -= ((1 - loss.label_smoothing) * scale[here]).astype(x.dtype)
+    if loss.label_smoothing:
+        result -= (loss.label_smoothing / loss.num_columns * scale)[:, None].astype(x.dtype)
     return result
 
 

@@ -150,3 +150,34 @@ def test_kernels_are_kept_under_a_hash_of_all_their_files(tmp_path, monkeypatch)
 def test_a_team_is_a_team():
     with pytest.raises(UsageError, match=r"Team\(2\)"):
         softmax_threaded(np.zeros((1, 1)), team=2)
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 2.0), (np.float64, 3.0)])
+@pytest.mark.parametrize("in_place", [False, True])
+def test_rows_that_share_a_block_are_far_apart(dtype, limit, in_place):
+    """Short rows are done with a maximum of several; a row far below it, or a broken one, must not notice."""
+    rng = np.random.default_rng(11)
+    for columns in (1, 3, 100, 256, 700):
+        offsets = rng.choice([-190, -100, -15, -14, -9, 0, 5, 190], (40, 1))
+        x = (rng.normal(size=(40, columns)) * 3 + offsets).astype(dtype)
+        alone = np.concatenate([softmax_threaded(x[i : i + 1]) for i in range(40)])
+        assert worst_ulp(alone, exact(x)) <= limit
+        x[7], x[13], x[20, 0], x[31] = -np.inf, 900, np.nan, 1e30
+        alone = np.concatenate([softmax_threaded(x[i : i + 1]) for i in range(40)])
+        y = softmax_threaded(x, out=x if in_place else None)
+        assert y.tobytes() == alone.tobytes()
+        assert np.isnan(y[[7, 20]]).all() and np.allclose(y[[13, 31]], 1 / columns)
+
+
+@pytest.mark.parametrize(("dtype", "limit"), [(np.float32, 2.0), (np.float64, 3.0)])
+def test_blocks_of_a_row_are_far_apart(dtype, limit):
+    """Kept exponentials have an exponent of each block; blocks far below the row's maximum are computed again."""
+    size = state_kernels.BLOCK
+    for offsets in ([0, -10, -13.5, -14.5, -60], [-90, -60, 0, -np.inf, 0], [-190, -40, 100], [-np.inf, 5]):
+        x = np.random.default_rng(12).normal(size=(2, size * len(offsets) - 100))
+        x = (x + np.repeat(offsets, size)[:-100]).astype(dtype)
+        x[1, -1] = 200  # one term makes the sum
+        y = softmax_threaded(x, out=np.full_like(x, 9))
+        assert worst_ulp(y, exact(x)) <= limit
+        assert (y[np.isneginf(x)] == 0).all() and y.max() <= 1
+        assert np.allclose(y[0].astype(float), softmax_threaded(x.copy(), out=x)[0], rtol=1e-6 if limit == 2 else 1e-15)
