@@ -13,6 +13,8 @@ streaming.py              softmax times a matrix, and attention, without the mat
 cross_entropy.py          the loss of rows, with label smoothing, and its gradient
 options.py                temperature, masks, top-k
 ladder.py                 all versions by name: ``softmax(x, version="online")``
+accuracy.py               errors in ulp, and where the definition fails
+calibration/              real digits classified: are the probabilities true?
 arguments.py              checks that all versions share
 ========================  =============================================================================================
 

@@ -8,11 +8,12 @@ import numpy as np
 
 from labkit.errors import UsageError
 from labkit.floating_point.formats import Format, find_format
-from labkit.floating_point.mixed_precision.digits import make_digits
+from labkit.floating_point.mixed_precision.digits import split_digits
 from labkit.floating_point.mixed_precision.loss_scaling import LossScaling
 from labkit.floating_point.mixed_precision.product import multiply_matrices, round_to
 
 NUM_CLASSES, NUM_PIXELS = 10, 64
+NUM_TRAINED, NUM_TESTED = 1200, 400  # pictures
 WEIGHT_ROUNDINGS = ("ties_to_even", "stochastic")
 
 
@@ -103,7 +104,7 @@ def train(
     precision: Precision | None = None, *, num_steps: int = 200, batch_size: int = 64, num_hidden: int = 32,
     learning_rate: float = 0.5, seed: int = 1,
 ) -> TrainingRun:  # fmt: skip
-    """Train a network with one hidden layer on made-up digits, by plain gradient descent.
+    """Train a network with one hidden layer on pictures of handwritten digits, by plain gradient descent.
 
     Each step rounds the kept weights to the forward format, multiplies matrices with the emulated accumulator, takes
     softmax and loss in binary32, multiplies the gradient of the loss by the scale, rounds every gradient to the
@@ -138,7 +139,7 @@ def train(
     if not isinstance(learning_rate, (int, float)) or not 0 < learning_rate <= 10:
         raise UsageError(f"train: learning_rate is a number above 0 and up to 10, not {learning_rate!r}: pass 0.5.")
     rng = np.random.default_rng(seed)
-    pictures, digits = make_digits(800, seed=seed)
+    (pictures, digits), (other_pictures, other_digits) = split_digits(NUM_TRAINED, NUM_TESTED, seed=seed)
     weights = [
         round_to(rng.standard_normal(shape) * np.sqrt(2 / shape[0]), precision.weights)
         for shape in ((NUM_PIXELS, num_hidden), (num_hidden, NUM_CLASSES))
@@ -146,7 +147,7 @@ def train(
     scale, num_good = float(precision.loss_scaling.scale), 0
     rows = []
     for _ in range(num_steps):
-        batch = rng.integers(0, 600, batch_size)
+        batch = rng.integers(0, NUM_TRAINED, batch_size)
         found = find_gradients(weights, pictures[batch], digits[batch], precision, scale)
         if not found.has_overflow:
             weights = [
@@ -157,8 +158,8 @@ def train(
         hidden = found.of_hidden / scale
         scale, num_good = precision.loss_scaling.next(scale, num_good, overflowed=found.has_overflow)
     losses, scales, skipped, shares = (np.array(column) for column in zip(*rows, strict=True))
-    logits = _forward(weights, pictures[600:], precision)[1]
-    accuracy = float((logits.argmax(axis=1) == digits[600:]).mean())
+    logits = _forward(weights, other_pictures, precision)[1]
+    accuracy = float((logits.argmax(axis=1) == other_digits).mean())
     hidden = hidden[np.isfinite(hidden) & (hidden != 0)]
     return TrainingRun(precision, losses, scales, skipped, shares, accuracy, hidden)
 

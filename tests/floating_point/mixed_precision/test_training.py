@@ -5,7 +5,7 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.floating_point.codec import encode
-from labkit.floating_point.mixed_precision.digits import make_digits
+from labkit.floating_point.mixed_precision.digits import split_digits
 from labkit.floating_point.mixed_precision.loss_scaling import LossScaling, underflow_share
 from labkit.floating_point.mixed_precision.product import round_to
 from labkit.floating_point.mixed_precision.training import Precision, find_gradients, train
@@ -14,8 +14,8 @@ from labkit.floating_point.mixed_precision.updates import apply_updates
 
 @pytest.fixture(scope="module")
 def batch():
-    pictures, digits = make_digits(64, seed=2)
-    rng = np.random.default_rng(2)
+    ((pictures, digits),) = split_digits(64, seed=2)
+    rng = np.random.default_rng(3)  # 11 digits move no sum of a hidden unit across 0
     weights = [rng.standard_normal((64, 16)) / 8, rng.standard_normal((16, 10)) / 4]
     return [round_to(w, "binary32") for w in weights], pictures, digits
 
@@ -30,14 +30,14 @@ def torch_gradients(weights, pictures, digits):
     return loss.item(), first.grad.numpy(), second.grad.numpy()
 
 
-@pytest.mark.parametrize(("name", "tolerance"), [("binary32", 3e-6), ("TF32", 3e-2), ("binary16", 3e-2), ("bfloat16", 0.1), ("E5M2", 1.0)])
+@pytest.mark.parametrize(("name", "tolerance"), [("binary32", 1e-6), ("TF32", 2e-3), ("binary16", 2e-3), ("bfloat16", 0.1), ("E5M2", 0.4)])
 def test_gradients_are_torchs_up_to_the_format(batch, name, tolerance):
     scale = 1.0 if name == "binary32" else 256.0
     found = find_gradients(*batch, Precision(name), scale)
     loss, first, second = torch_gradients(*batch)
     assert found.loss == pytest.approx(loss, rel=tolerance)
     for ours, theirs in zip(found.of_weights, (first, second), strict=True):
-        assert np.abs(ours / scale - theirs).max() < tolerance * np.abs(theirs).max()
+        assert np.linalg.norm(ours / scale - theirs) < tolerance * np.linalg.norm(theirs)
         assert np.array_equal(round_to(ours, name), ours)  # numbers of the format
     assert not found.has_overflow and found.num_lost <= found.num_nonzero
 
@@ -104,13 +104,18 @@ def test_the_same_seed_gives_the_same_run():
     assert np.array_equal(runs[0].losses, runs[1].losses) and not np.array_equal(runs[0].losses, runs[2].losses)
 
 
-def test_digits_can_be_told_apart():
-    pictures, digits = make_digits(500, noise=0, seed=4)
-    assert set(digits) == set(range(10)) and set(np.unique(pictures)) == {0.0, 1.0}
-    looks = {}
-    for picture, digit in zip(pictures, digits, strict=True):
-        assert looks.setdefault(picture.tobytes(), digit) == digit
-    assert len(looks) == 60  # each in 6 places
+def test_parts_are_the_pictures_of_scikit_learn_and_share_none():
+    from sklearn.datasets import load_digits
+
+    theirs = load_digits()
+    parts = split_digits(1000, 500, 297, seed=4)
+    pictures, digits = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    assert pictures.min() == 0 and pictures.max() == 1
+    ours = sorted((tuple(p), d) for p, d in zip((pictures * 16).tolist(), digits.tolist(), strict=True))
+    assert ours == sorted((tuple(p), d) for p, d in zip(theirs.data.tolist(), theirs.target.tolist(), strict=True))
+    again, other = split_digits(1000, 500, seed=4), split_digits(1000, 500, seed=5)
+    assert np.array_equal(again[1][0], parts[1][0]) and not np.array_equal(other[1][0], parts[1][0])
+    assert min(np.bincount(part[1]).min() / len(part[1]) for part in parts) > 0.05  # of every digit
 
 
 def test_small_updates_are_lost_or_kept_on_average():
@@ -143,7 +148,8 @@ def test_an_update_of_a_whole_spacing_is_exact_in_every_mode():
         (lambda: LossScaling(0), "scale is a number from"), (lambda: LossScaling(factor=1), "factor is a number above 1"),
         (lambda: LossScaling(growth_interval=0), "growth_interval"), (lambda: train(num_steps=0), "num_steps is a whole"),
         (lambda: train(learning_rate=0), "learning_rate"), (lambda: train(batch_size=True), "batch_size"),
-        (lambda: make_digits(0), "num_pictures"), (lambda: make_digits(5, noise=-1), "noise is a number"),
+        (lambda: split_digits(5, 0), "sizes are whole"), (lambda: split_digits(1000, 798), "come to 1798"),
+        (lambda: split_digits(), "come to 0"), (lambda: split_digits(5, seed=-1), "seed is a whole"),
         (lambda: apply_updates(0), "num_updates"), (lambda: apply_updates(5, num_weights=0), "num_weights"),
         (lambda: apply_updates(100_000, num_weights=100_000), "more than"), (lambda: apply_updates(5, update=np.nan), "update is a finite"),
         (lambda: apply_updates(5, seed=-1), "seed"), (lambda: apply_updates(5, rounding="odd"), "no rounding mode"),
