@@ -135,7 +135,7 @@ def measure_accuracy(
 
 @dataclass(frozen=True, slots=True)
 class FailureMap:
-    """What the definition makes of ``row + offset`` in several formats.
+    """What a version makes of ``row + offset`` in several formats.
 
     Attributes
     ----------
@@ -143,40 +143,58 @@ class FailureMap:
     offsets : tuple of float
     dtypes : tuple of str
     errors : array (formats, offsets)
-        The largest error of a probability relative to it, of the offset row as the format stores it; inf for NaN.
+        The largest error of a probability relative to it, of the offset row as the format stores it; inf for NaN, and
+        where the format cannot store the row.
+    version : str
     """
 
     row: tuple[float, ...]
     offsets: tuple[float, ...]
     dtypes: tuple[str, ...]
     errors: np.ndarray
+    version: str = "naive"
 
 
 def failure_map(
-    row: Sequence[float], offsets: Sequence[float], dtypes: Sequence[str] = ("float16", "float32", "float64")
-) -> FailureMap:
-    """Where ``exp(x) / sum(exp(x))`` fails when the same number is added to all logits.
+    row: Sequence[float], offsets: Sequence[float], dtypes: Sequence[str] = ("float16", "float32", "float64"), *,
+    version: str = "naive",
+) -> FailureMap:  # fmt: skip
+    """Where a version fails when the same number is added to all logits.
 
-    In exact arithmetic nothing changes. Everything is computed in the format itself, float16 too.
+    In exact arithmetic nothing changes. ``naive`` is ``exp(x) / sum(exp(x))`` computed in the format itself, float16
+    too; the others compute as :func:`.ladder.softmax` does.
 
     Examples
     --------
     >>> found = failure_map([0.0, 1.0], [0.0, 100.0], ["float32", "float64"])
     >>> np.isinf(found.errors).tolist()
     [[False, True], [False, False]]
+    >>> bool(np.isinf(failure_map([0.0, 1.0], [0.0, 1000.0], version="shifted").errors).any())
+    False
     """
-    from labkit.softmax.shifted import softmax_shifted
-
+    forward = _naive_in_format if find_version(version).name == "naive" else find_version(version).forward
     errors = np.empty((len(dtypes), len(offsets)))
     for i, dtype in enumerate(dtypes):
         if np.dtype(dtype) not in FORMATS:
             raise UsageError(f"dtypes: float16, float32, float64, not {dtype!r}: pass these.")
         for k, offset in enumerate(offsets):
             with np.errstate(all="ignore"):
-                x = (np.asarray(row, np.float64) + offset).astype(dtype)
-                e = np.exp(x)
-                found = (e / e.sum(dtype=dtype)).astype(np.float64)
-                exact = softmax_shifted(x.astype(np.float64)[None])[0]
-                error = np.abs(found - exact) / exact
-            errors[i, k] = np.inf if np.isnan(error).any() else error.max()
-    return FailureMap(tuple(map(float, row)), tuple(map(float, offsets)), tuple(map(str, dtypes)), errors)
+                x = (np.asarray(row, np.float64) + offset).astype(dtype)[None]
+                errors[i, k] = _largest_error(forward, x, is_log=find_version(version).is_log)
+    return FailureMap(tuple(map(float, row)), tuple(map(float, offsets)), tuple(map(str, dtypes)), errors, version)
+
+
+def _naive_in_format(x: np.ndarray) -> np.ndarray:
+    e = np.exp(x)
+    return e / e.sum(axis=1, keepdims=True, dtype=x.dtype)
+
+
+def _largest_error(forward, x: np.ndarray, *, is_log: bool) -> float:
+    """Of the probabilities of one row, relative to the exact ones."""
+    if not np.isfinite(x.max()):
+        return np.inf
+    found = forward(x)[0].astype(np.float64)
+    exact = np.array([float(p) for p in exact_softmax(x)[0]])
+    found = np.exp(found) if is_log else found
+    error = np.where(found == exact, 0.0, np.abs(found - exact) / exact)
+    return np.inf if np.isnan(error).any() else float(error.max())

@@ -20,7 +20,7 @@ from labkit.softmax.arguments import count
 from labkit.softmax.ladder import VERSIONS, find_version
 
 DTYPES = ("float16", "float32", "float64")
-LEAST_COLUMNS, MOST_COLUMNS = 2**19, 2**22  # longer than the cache that is modelled, and within the region
+LEAST_ELEMENTS, MOST_ELEMENTS = 2**19, 2**22  # more than the cache that is modelled holds, and within the region
 DEADLINE_S = 110
 
 
@@ -50,9 +50,9 @@ class Passes:
 
 
 def count_passes(
-    versions: Sequence[str] | None = None, *, num_columns: int = 2**20, dtype: str = "float32"
+    versions: Sequence[str] | None = None, *, num_rows: int = 1, num_columns: int = 2**20, dtype: str = "float32"
 ) -> tuple[Passes, ...]:
-    """Count the passes over memory of versions, for one row that fits in no cache.
+    """Count the passes over memory of versions: by default for one row that fits in no cache.
 
     Each version runs on one thread in a process of its own, in memory where touching a page that has not been touched
     lately is noted: 256 pages are remembered, 1 MiB with pages of 4 KiB. One to three seconds; what was counted is kept.
@@ -61,8 +61,8 @@ def count_passes(
     ----------
     versions : names in :data:`.ladder.VERSIONS`, optional
         All that need no GPU by default.
-    num_columns : int
-        2**19 to 2**22.
+    num_rows, num_columns : int
+        2**19 to 2**22 elements together. A row that fits in the cache is read from memory once.
     dtype : str
         ``"float16"``, ``"float32"`` or ``"float64"``.
 
@@ -92,21 +92,21 @@ def count_passes(
             raise UsageError(f"count_passes: {name} runs on a GPU, whose memory is not watched: pass {', '.join(on_cpu)}.")
     if dtype not in DTYPES:
         raise UsageError(f"count_passes: dtype is one of {', '.join(DTYPES)}, not {dtype!r}: pass one of these.")
-    if not LEAST_COLUMNS <= count("num_columns", num_columns) <= MOST_COLUMNS:
+    if not LEAST_ELEMENTS <= count("num_rows", num_rows) * count("num_columns", num_columns) <= MOST_ELEMENTS:
         raise UsageError(
-            f"count_passes: num_columns is {LEAST_COLUMNS} to {MOST_COLUMNS}, not {num_columns}: pass such a number."
+            f"count_passes: {LEAST_ELEMENTS} to {MOST_ELEMENTS} elements, not {num_rows} x {num_columns}: pass as many."
         )
     if sys.platform != "linux" or platform.machine() != "x86_64":
         raise NotAvailableError(
             f"Passes over memory are counted on Linux on x86-64, not on {sys.platform} on {platform.machine()}: "
             f"labkit.softmax.passes.stated_passes() has those of the algorithms."
         )
-    return _counted(names, int(num_columns), dtype)
+    return _counted(names, int(num_rows), int(num_columns), dtype)
 
 
 @functools.lru_cache(maxsize=16)
-def _counted(names: tuple[str, ...], num_columns: int, dtype: str) -> tuple[Passes, ...]:
-    request = json.dumps({"versions": names, "num_columns": num_columns, "dtype": dtype})
+def _counted(names: tuple[str, ...], num_rows: int, num_columns: int, dtype: str) -> tuple[Passes, ...]:
+    request = json.dumps({"versions": names, "num_rows": num_rows, "num_columns": num_columns, "dtype": dtype})
     command = [sys.executable, "-m", "labkit.softmax.passes_child"]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     try:

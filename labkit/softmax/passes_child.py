@@ -4,7 +4,7 @@ All large arrays of NumPy lie in one region that may not be touched. A touch is 
 and counts a read or a write. Only so many pages are in at a time, like lines in a cache: who comes in puts out who has
 been there longest, so the next touch of that one counts again. What runs is the version itself, compiled code and all.
 
-Linux on x86-64; one thread. Reads {"versions", "num_columns", "dtype"} as JSON and prints a list of rows
+Linux on x86-64; one thread. Reads {"versions", "num_rows", "num_columns", "dtype"} as JSON and prints a list of rows
 [version, reads, writes, extra reads, extra writes], in units of the array's size.
 """
 
@@ -205,14 +205,14 @@ def fault_handler(start: int, state: int, reads: int, writes: int, ring: int, he
     return on_fault
 
 
-def count(versions, num_columns: int, dtype: str) -> list[list]:
+def count(versions, num_rows: int, num_columns: int, dtype: str) -> list[list]:
     """The rows that are printed."""
     from labkit.softmax.ladder import find_version
 
     region = Region()
     _kept.append(own_arrays(region))
     counters = Counters(region)
-    values = np.random.default_rng(1).standard_normal((1, num_columns)).astype(dtype)
+    values = np.random.default_rng(1).standard_normal((num_rows, num_columns)).astype(dtype)
     counters.install()
     rows = []
     for name in versions:

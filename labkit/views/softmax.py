@@ -1,9 +1,13 @@
-"""Pictures of softmax: probabilities and temperature, where the definition fails, passes, merges, errors."""
+"""Pictures of softmax: probabilities and temperature, where the definition fails, errors.
+
+Passes over memory are in :mod:`.softmax_passes`, the merges of the online version in :mod:`.merge_tree`, messages in
+:mod:`.vocabulary`, calibration in :mod:`.calibration`.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,86 +16,166 @@ from plotly.subplots import make_subplots
 
 from labkit.errors import UsageError
 from labkit.softmax.accuracy import Accuracy, FailureMap
-from labkit.softmax.ladder import Version
-from labkit.softmax.online import merge_tree, state
-from labkit.softmax.shifted import softmax_shifted
-from labkit.views.theme import ACCENT, INK, KIND_COLOURS, SERIES, base_layout
+from labkit.softmax.arguments import check_targets, share
+from labkit.softmax.options import prepared_logits
+from labkit.softmax.shifted import log_softmax, softmax_shifted
+from labkit.views.merge_tree import merge_tree_figure, merge_tree_layout
+from labkit.views.theme import ACCENT, INK, SERIES, base_layout
 
-READ_COLOUR, WRITE_COLOUR = KIND_COLOURS["send"], KIND_COLOURS["window"]
-MOST_LEAVES = 16
+__all__ = [
+    "accuracy_figure", "failure_digits", "failure_figure", "merge_tree_figure", "merge_tree_layout",
+    "probabilities_figure", "probabilities_layout",
+]
 LEAST_ERROR = 1e-2  # ulp; what is shown of smaller ones
+LEFT_OUT = "rgba(128,128,128,0.35)"
 
 
 @dataclass(frozen=True, slots=True)
 class ProbabilitiesLayout:
-    """Logits, probabilities at 1 and at the temperature, and the entropies of both in bits."""
+    """Logits and what becomes of them.
+
+    Attributes
+    ----------
+    names : tuple of str
+    logits : tuple of float
+    plain : tuple of float
+        Probabilities of all logits at temperature 1.
+    tempered : tuple of float
+        At the temperature, of those that take part; NaN where none does.
+    takes_part : tuple of bool
+    target : tuple of float or None
+        The distribution that the loss asks for.
+    plain_bits, tempered_bits : float
+        Entropies.
+    loss : float or None
+        Cross-entropy of ``tempered`` with the target, in nats; infinite where a class with a share has no probability.
+    """
 
     names: tuple[str, ...]
     logits: tuple[float, ...]
     plain: tuple[float, ...]
     tempered: tuple[float, ...]
+    takes_part: tuple[bool, ...]
+    target: tuple[float, ...] | None
     plain_bits: float
     tempered_bits: float
+    loss: float | None
 
 
 def probabilities_layout(
-    logits: Sequence[float], temperature: float = 1.0, names: Sequence[str] | None = None
+    logits: Sequence[float], temperature: float = 1.0, names: Sequence[str] | None = None, *,
+    mask: Sequence[bool] | None = None, top_k: int | None = None, target: int | None = None,
+    label_smoothing: float = 0.0,
 ) -> ProbabilitiesLayout:
-    """Probabilities of one row of finite logits.
+    """Probabilities of one row of logits.
+
+    Parameters
+    ----------
+    logits : sequence of float
+        At least one.
+    temperature, mask, top_k
+        As in :func:`labkit.softmax.options.masked_softmax`.
+    names : sequence of str, optional
+        Of the classes; their numbers by default.
+    target : int, optional
+        The right class.
+    label_smoothing : float
+        0 to 1: the share of the target that is spread over all classes.
 
     Examples
     --------
     >>> layout = probabilities_layout([0.0, 0.0], 2.0)
     >>> layout.tempered, layout.tempered_bits
     ((0.5, 0.5), 1.0)
+    >>> layout = probabilities_layout([0.0, 0.0, 9.0], mask=[True, True, False], target=0, label_smoothing=0.5)
+    >>> layout.tempered, [round(t, 3) for t in layout.target], layout.loss
+    ((0.5, 0.5, 0.0), [0.667, 0.167, 0.167], inf)
     """
     if not 0 < temperature < math.inf:
         raise UsageError(f"temperature is a finite number more than 0, not {temperature!r}: pass such a number.")
     row = np.asarray(logits, np.float64)[None]
+    if row.ndim != 2 or not row.size:
+        raise UsageError(f"logits are one row of at least one number, not of the shape {row.shape[1:]}: pass such.")
     names = tuple(str(k) for k in range(row.size)) if names is None else tuple(names)
     if len(names) != row.size:
         raise UsageError(f"names: one for each of the {row.size} logits, not {len(names)}: pass as many.")
-    plain, tempered = softmax_shifted(row)[0], softmax_shifted((row - row.max()) / temperature)[0]
+    chosen = {"mask": None if mask is None else np.asarray(mask, bool), "top_k": top_k}
+    takes_part = prepared_logits(row, **chosen)[0] != -np.inf
+    tempered_logits = prepared_logits(row, temperature=temperature, **chosen)
+    plain, tempered = softmax_shifted(row)[0], softmax_shifted(tempered_logits)[0]
+    wanted, loss = None, None
+    if target is not None:
+        smoothing = share("label_smoothing", label_smoothing)
+        wanted = np.full(row.size, smoothing / row.size)
+        wanted[check_targets([target], 1, row.size)[0]] += 1 - smoothing
+        asked = wanted > 0
+        loss = float(-(wanted[asked] * log_softmax(tempered_logits)[0][asked]).sum()) + 0.0
     return ProbabilitiesLayout(
-        names, tuple(row[0].tolist()), tuple(plain.tolist()), tuple(tempered.tolist()), _bits(plain), _bits(tempered)
+        names, tuple(row[0].tolist()), tuple(plain.tolist()), tuple(tempered.tolist()), tuple(takes_part.tolist()),
+        None if wanted is None else tuple(wanted.tolist()), _bits(plain), _bits(tempered), loss,
     )
 
 
 def _bits(p: np.ndarray) -> float:
+    if np.isnan(p).any():
+        return math.nan
     p = p[p > 0]
     return float(-(p * np.log2(p)).sum()) + 0.0
 
 
 def probabilities_figure(
-    logits: Sequence[float], temperature: float = 1.0, names: Sequence[str] | None = None
-) -> go.Figure:
-    """Logits on the left, probabilities on the right: at the temperature, and at 1 as outlines."""
-    layout = probabilities_layout(logits, temperature, names)
+    logits: Sequence[float], temperature: float = 1.0, names: Sequence[str] | None = None, *,
+    mask: Sequence[bool] | None = None, top_k: int | None = None, target: int | None = None,
+    label_smoothing: float = 0.0,
+) -> go.Figure:  # fmt: skip
+    """Logits on the left, probabilities on the right: as asked, those at temperature 1 as outlines, the target.
+
+    Parameters as :func:`probabilities_layout`. Always four traces.
+    """
+    layout = probabilities_layout(
+        logits, temperature, names, mask=mask, top_k=top_k, target=target, label_smoothing=label_smoothing
+    )
     figure = make_subplots(1, 2, horizontal_spacing=0.12, subplot_titles=("logits", "probabilities"))
+    colours = [SERIES[5] if takes_part else LEFT_OUT for takes_part in layout.takes_part]
+    hover = "%{x}: %{y:.4g}<extra></extra>"
     figure.add_trace(
-        go.Bar(name="logits", x=layout.names, y=layout.logits, marker={"color": SERIES[5]}, showlegend=False,
-               hovertemplate="%{x}: %{y:.4g}<extra></extra>"), 1, 1,
+        go.Bar(name="logits", x=layout.names, y=layout.logits, marker={"color": colours}, showlegend=False,
+               hovertemplate=hover), 1, 1,
     )
     figure.add_trace(
         go.Bar(name=f"temperature {temperature:g}", x=layout.names, y=layout.tempered, marker={"color": SERIES[0]},
-               hovertemplate="%{x}: %{y:.4g}<extra></extra>"), 1, 2,
+               hovertemplate=hover), 1, 2,
     )
-    if temperature != 1:
-        figure.add_trace(
-            go.Bar(name="temperature 1", x=layout.names, y=layout.plain,
-                   marker={"color": "rgba(0,0,0,0)", "line": {"color": ACCENT, "width": 2}},
-                   hovertemplate="%{x}: %{y:.4g}<extra></extra>"), 1, 2,
-        )
-    figure.update_layout(base_layout(f"<b>Softmax</b> at temperature {temperature:g}: {_entropy_words(layout)}", 360))
-    figure.update_layout(barmode="overlay", margin={"t": 90}, legend={"x": 1, "xanchor": "right", "y": 1.1})
-    figure.update_xaxes(type="category", title={"text": "class"})
-    figure.update_yaxes(range=[0, 1.02], title={"text": "probability"}, col=2)
+    differs = not np.allclose(layout.plain, layout.tempered, rtol=1e-12, atol=0, equal_nan=True)
+    figure.add_trace(
+        go.Bar(name="all logits, temperature 1", x=layout.names, y=layout.plain if differs else [None] * len(colours),
+               marker={"color": "rgba(0,0,0,0)", "line": {"color": ACCENT, "width": 2}}, showlegend=differs,
+               hovertemplate=hover), 1, 2,
+    )
+    has_target = layout.target is not None
+    figure.add_trace(
+        go.Scatter(name="target", x=layout.names, y=layout.target if has_target else [None] * len(colours),
+                   mode="markers", marker={"symbol": "diamond", "size": 10, "color": SERIES[2]}, showlegend=has_target,
+                   hovertemplate=hover), 1, 2,
+    )
+    figure.update_layout(base_layout(f"<b>Softmax</b> at temperature {temperature:g}: {_words(layout)}", 390))
+    figure.update_layout(
+        barmode="overlay", margin={"t": 80, "b": 80},
+        legend={"x": 1, "xanchor": "right", "y": -0.2, "yanchor": "top"},
+    )
+    figure.update_xaxes(type="category", categoryorder="array", categoryarray=list(layout.names))
+    figure.update_yaxes(range=[0, 1.03], col=2)
     figure.update_annotations(font={"color": INK, "size": 13})
     return figure
 
 
-def _entropy_words(layout: ProbabilitiesLayout) -> str:
-    return f"entropy {layout.tempered_bits:.3g} of at most {math.log2(max(len(layout.names), 1)):.3g} bits"
+def _words(layout: ProbabilitiesLayout) -> str:
+    if math.isnan(layout.tempered_bits):
+        return "there is no distribution"
+    words = f"entropy {layout.tempered_bits:.3g} of at most {math.log2(len(layout.names)):.3g} bits"
+    if layout.loss is not None:
+        words += f"; loss {layout.loss:.4g} nats" if math.isfinite(layout.loss) else "; the loss is infinite"
+    return words
 
 
 def failure_figure(failures: FailureMap) -> go.Figure:
@@ -110,11 +194,19 @@ def failure_figure(failures: FailureMap) -> go.Figure:
                 "ticktext": ["NaN", "4", "8", "12", "16"], "thickness": 14, "tickfont": {"color": INK},
             },
         ),
-        layout=base_layout(f"exp(x) / sum(exp(x)) of {list(failures.row)} plus an offset", 300),
+        layout=base_layout(f"{_formula(failures.version)} of {_row(failures.row)} plus an offset", 300),
     )
     figure.update_xaxes(type="category", title={"text": "offset added to all logits"})
     figure.update_yaxes(type="category", autorange="reversed")
     return figure
+
+
+def _formula(version: str) -> str:
+    return "exp(x) / sum(exp(x))" if version == "naive" else f"Version <b>{version}</b>"
+
+
+def _row(row: Sequence[float]) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in row) + "]"
 
 
 def failure_digits(failures: FailureMap) -> list[list[float]]:
@@ -132,132 +224,6 @@ def failure_digits(failures: FailureMap) -> list[list[float]]:
 
 def _digits_words(value: float) -> str:
     return "NaN: overflow or 0/0" if value < 0 else f"{value:.1f} digits right"
-
-
-def passes_figure(
-    versions: Sequence[Version], *, itemsize: int = 4, bandwidth: float | None = None,
-    times_s: Mapping[str, float] | None = None,
-) -> go.Figure:
-    """How often each version reads and writes an element of memory; with a bandwidth, the least time of that.
-
-    Parameters
-    ----------
-    versions : values of :data:`labkit.softmax.ladder.VERSIONS`
-    itemsize : int
-        Bytes of an element.
-    bandwidth : float, optional
-        Of memory in bytes/s, as :class:`labkit.hardware.roofline.Roofline` has it.
-    times_s : dict, optional
-        Measured seconds an element, by the name of the version; needs the bandwidth.
-    """
-    if times_s and not bandwidth:
-        raise UsageError("times_s are compared with the least times, which need bandwidth=: pass it, in bytes/s.")
-    names = [version.name for version in versions]
-    figure = make_subplots(1, 2 if bandwidth else 1, shared_yaxes=True, horizontal_spacing=0.06)
-    for word, colour, values in (
-        ("reads", READ_COLOUR, [v.num_reads for v in versions]),
-        ("writes", WRITE_COLOUR, [v.num_writes for v in versions]),
-    ):
-        words = [
-            f"{v.name}: {v.idea}<br>{n} {word} of {itemsize} bytes an element"
-            for v, n in zip(versions, values, strict=True)
-        ]
-        figure.add_trace(
-            go.Bar(name=word, y=names, x=values, orientation="h", marker={"color": colour}, hovertext=words,
-                   hoverinfo="text"), 1, 1,
-        )
-    figure.update_layout(base_layout("Passes over memory, of a row that fits in no cache", 110 + 34 * len(names)))
-    figure.update_layout(barmode="stack", margin={"l": 90, "t": 80}, legend={"traceorder": "normal"})
-    figure.update_xaxes(title={"text": "times an element is read or written"}, dtick=1, col=1)
-    figure.update_yaxes(autorange="reversed", type="category")
-    if bandwidth:
-        least = [1e9 * itemsize * (v.num_reads + v.num_writes) / bandwidth for v in versions]
-        figure.add_trace(
-            go.Bar(name="least time", y=names, x=least, orientation="h", marker={"color": SERIES[5]},
-                   hovertemplate="%{y}: at least %{x:.3g} ns an element<extra></extra>"), 1, 2,
-        )
-        times = [(1e9 * times_s[name] if times_s and name in times_s else None) for name in names]
-        figure.add_trace(
-            go.Scatter(name="measured", y=names, x=times, mode="markers",
-                       hovertemplate="%{y}: %{x:.3g} ns<extra></extra>", showlegend=bool(times_s),
-                       marker={"symbol": "diamond", "size": 11, "color": ACCENT}), 1, 2,
-        )
-        known = [t for t in (*least, *times) if t]
-        wide = max(known) > 20 * min(known)
-        figure.update_xaxes(title={"text": "ns an element"}, type="log" if wide else "linear", col=2)
-    return figure
-
-
-@dataclass(frozen=True, slots=True)
-class TreeNode:
-    """A state in the tree: its level from the leaves, its place across, (m, d), and the nodes it was merged from."""
-
-    level: int
-    x: float
-    m: float
-    d: float
-    parts: tuple[int, ...]
-
-
-def merge_tree_layout(logits: Sequence[float]) -> tuple[TreeNode, ...]:
-    """The states of online softmax of 1 to 16 logits, merged in pairs: leaves first, the root last.
-
-    Examples
-    --------
-    >>> [(node.level, node.x, node.parts) for node in merge_tree_layout([1.0, 2.0, 3.0])]
-    [(0, 0.0, ()), (0, 1.0, ()), (0, 2.0, ()), (1, 0.5, (0, 1)), (1, 2.0, (2,)), (2, 1.25, (3, 4))]
-    """
-    if not 1 <= len(logits) <= MOST_LEAVES:
-        raise UsageError(f"the tree shows 1 to {MOST_LEAVES} logits, not {len(logits)}: pass fewer.")
-    nodes: list[TreeNode] = []
-    below: list[int] = []
-    for level, states in enumerate(merge_tree([state([value]) for value in logits])):
-        here = []
-        for k, (m, d) in enumerate(states):
-            parts = tuple(below[2 * k : 2 * k + 2]) if level else ()
-            x = float(np.mean([nodes[p].x for p in parts])) if parts else float(k)
-            here.append(len(nodes))
-            nodes.append(TreeNode(level, x, m, d, parts))
-        below = here
-    return tuple(nodes)
-
-
-def merge_tree_figure(logits: Sequence[float]) -> go.Figure:
-    """The tree of merges: each box is the maximum m and the sum d of exp(x - m) of the leaves below it."""
-    nodes = merge_tree_layout(logits)
-    depth = nodes[-1].level
-    figure = go.Figure(layout=base_layout("<b>Online softmax</b>: states (m, d) merged in pairs", 170 + 75 * depth))
-    lines = [(node, nodes[part]) for node in nodes for part in node.parts]
-    figure.add_trace(
-        go.Scatter(
-            x=[v for a, b in lines for v in (b.x, a.x, None)],
-            y=[v for a, b in lines for v in (b.level, a.level, None)],
-            mode="lines", line={"color": INK, "width": 1.2}, hoverinfo="skip", showlegend=False,
-        )
-    )
-    size = 10 if len(logits) > 10 else 12
-    for node in nodes:
-        scaled = any(nodes[part].m != node.m for part in node.parts)
-        figure.add_annotation(
-            x=node.x, y=node.level, text=f"m {node.m:.4g}<br>d {node.d:.4g}", showarrow=False, align="left",
-            font={"size": size, "color": "#1d1f21"}, bgcolor="#fbe3d2" if scaled else "#dcecf7",
-            bordercolor=WRITE_COLOUR if scaled else READ_COLOUR, borderpad=3,
-            hovertext=_merge_words(node, nodes),
-        )
-    figure.update_xaxes(visible=False, range=[-0.7, len(logits) - 0.3])
-    figure.update_yaxes(visible=False, range=[-0.5, depth + 0.5])
-    figure.add_annotation(
-        x=0, y=-0.02, xref="paper", yref="paper", showarrow=False, xanchor="left", yanchor="top",
-        text="orange: parts had different maxima, the sum of one was scaled", font={"color": INK},
-    )
-    return figure
-
-
-def _merge_words(node: TreeNode, nodes: Sequence[TreeNode]) -> str:
-    if len(node.parts) < 2:
-        return "one logit" if not node.parts else "nothing to merge with"
-    terms = " + ".join(f"{nodes[p].d:.4g} exp({nodes[p].m:.4g} - {node.m:.4g})" for p in node.parts)
-    return f"d = {terms} = {node.d:.6g}"
 
 
 def accuracy_figure(results: Sequence[Accuracy]) -> go.Figure:

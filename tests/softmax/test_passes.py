@@ -43,6 +43,13 @@ def test_a_longer_row_of_other_numbers_is_gone_over_as_often():
             assert getattr(one, name) == pytest.approx(getattr(plain[one.version], name), abs=0.3)
 
 
+@pytest.mark.skipif(not WATCHED, reason="faults are read as Linux on x86-64 has them")
+def test_rows_that_fit_in_the_cache_are_read_once():
+    for one in count_passes(["online", "threaded", "shifted"], num_rows=32, num_columns=2**15):
+        assert one.writes == pytest.approx(1, abs=CLOSE)
+        assert one.reads == pytest.approx(2 if one.version == "shifted" else 1, abs=CLOSE)  # NumPy: whole arrays
+
+
 def test_other_machines_are_told(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
     with pytest.raises(NotAvailableError, match="stated_passes"):
@@ -85,7 +92,7 @@ def test_a_wrong_result_is_not_timed(monkeypatch):
     ("call", "words"),
     [
         (lambda: count_passes(["gpu"]), "runs on a GPU"), (lambda: count_passes(["offline"]), "one of naive"),
-        (lambda: count_passes(num_columns=100), "524288 to"), (lambda: count_passes(dtype="int8"), "one of float16"),
+        (lambda: count_passes(num_columns=100), "524288 to"), (lambda: count_passes(num_rows=0), "num_rows"), (lambda: count_passes(dtype="int8"), "one of float16"),
         (lambda: measure_times(1, 2**28), "at most"), (lambda: measure_times(1, 4, versions=["gpu"]), "leave it out"),
         (lambda: measure_times(0, 4), "num_rows"), (lambda: measure_times(1, 4, dtype="int8"), "float16"),
     ],

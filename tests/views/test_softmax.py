@@ -7,18 +7,20 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.softmax.accuracy import Accuracy, failure_map
-from labkit.softmax.ladder import VERSIONS
+from labkit.softmax.cross_entropy import cross_entropy
 from labkit.softmax.online import state
+from labkit.softmax.options import masked_softmax
+from labkit.softmax.passes import Passes
+from labkit.softmax.times import VersionTime
+from labkit.views.merge_tree import merge_tree_figure, merge_tree_layout, merge_words, merged_at, num_merges
 from labkit.views.softmax import (
     accuracy_figure,
     failure_digits,
     failure_figure,
-    merge_tree_figure,
-    merge_tree_layout,
-    passes_figure,
     probabilities_figure,
     probabilities_layout,
 )
+from labkit.views.softmax_passes import passes_figure, passes_layout
 
 
 def test_probabilities_and_entropy():
@@ -28,7 +30,8 @@ def test_probabilities_and_entropy():
     sharper = probabilities_layout([0.0, 1.0], 1e-3)
     assert sharper.tempered == (0.0, 1.0) and sharper.tempered_bits == 0
     assert np.allclose(probabilities_layout([0.0, 1.0], 1e6).tempered, 0.5, atol=1e-6)
-    assert len(probabilities_figure([1, 2], 1).data) == 2 and len(probabilities_figure([1, 2], 2).data) == 3
+    shown = [probabilities_figure([1, 2], t).data for t in (1, 2)]
+    assert [len(data) for data in shown] == [4, 4] and [data[2].showlegend for data in shown] == [False, True]
     for wrong in (0, -1, math.nan):
         with pytest.raises(UsageError, match="temperature"):
             probabilities_layout([1.0], wrong)
@@ -48,18 +51,51 @@ def test_failures():
     assert "NaN" in heat.hovertext[0][0]
 
 
-def test_passes():
-    versions = list(VERSIONS.values())
-    figure = passes_figure(versions)
-    assert [tuple(trace.x) for trace in figure.data] == [
-        tuple(v.num_reads for v in versions), tuple(v.num_writes for v in versions)
-    ]
-    figure = passes_figure(versions, bandwidth=8e9, times_s={"online": 3e-9})
-    least, measured = figure.data[2], figure.data[3]
-    assert dict(zip(least.y, least.x, strict=True))["shifted"] == pytest.approx(4 * 4 / 8)  # ns
-    assert dict(zip(measured.y, measured.x, strict=True))["online"] == pytest.approx(3)
+def test_masks_top_k_and_targets():
+    x = [2.0, -1.0, 0.5, 2.0, 1.0]
+    mask = [True, True, False, True, True]
+    layout = probabilities_layout(x, 0.5, mask=mask, top_k=2, target=3, label_smoothing=0.0)
+    assert layout.takes_part == (True, False, False, True, False)
+    expected = masked_softmax(np.array([x]), temperature=0.5, mask=mask, top_k=2)[0]
+    assert layout.tempered == pytest.approx(expected) and layout.loss == pytest.approx(math.log(2))
+    assert layout.target == (0, 0, 0, 1, 0)
+    smooth = probabilities_layout(x, 2.0, target=1, label_smoothing=0.3)
+    tempered = np.array([x]) / 2
+    assert smooth.loss == pytest.approx(cross_entropy(tempered, [1], label_smoothing=0.3)[0])
+    assert smooth.target == pytest.approx([0.06, 0.76, 0.06, 0.06, 0.06])
+    assert probabilities_layout(x, mask=mask, target=2).loss == math.inf
+    nothing = probabilities_layout(x, mask=[False] * 5, target=0)
+    assert np.isnan(nothing.tempered).all() and math.isnan(nothing.tempered_bits)
+    assert "no distribution" in probabilities_figure(x, mask=[False] * 5).layout.title.text
+    colours = probabilities_figure(x, mask=mask).data[0].marker.color
+    assert colours[2] != colours[0] == colours[4]
+    for options, words in (({"target": 5}, "from 0 to 4"), ({"top_k": 0}, "top_k"), ({"mask": [True, False]}, "mask")):
+        with pytest.raises(UsageError, match=words):
+            probabilities_layout(x, **options)
+
+
+def test_versions_of_the_map():
+    failures = failure_map([0.0, 1.0], [-800.0, 800.0, 7e4], version="shifted")
+    broken = np.array(failure_digits(failures)) == -1
+    assert broken.tolist() == [[False, False, True], [False] * 3, [False] * 3]  # float16 has no 70000
+    assert "Version <b>shifted</b>" in failure_figure(failures).layout.title.text
+    assert np.isinf(failure_map([0.0, 1.0], [-800.0, 800.0]).errors).all()
+    logarithm = failure_map([0.0, 1.0, -90.0], [0.0], ["float32"], version="log")
+    assert 0 < logarithm.errors[0, 0] < 1e-5
+
+
+def test_passes_and_times():
+    counts = [Passes("naive", 1, 1, 3, 2), Passes("online", 2, 1)]
+    figure = passes_figure(counts)
+    assert [tuple(trace.x) for trace in figure.data] == [(1, 2), (1, 1), (3, 0), (2, 0)]
+    assert len(passes_figure(counts[1:]).data) == 2  # nothing in between: no bars for it
+    times = [VersionTime("online", 3e-3, 10**6, 8, False)]
+    layout = passes_layout(counts, bandwidth=8e9, times=times)
+    assert layout.least_ns == (None, 3.0) and layout.measured_ns == (None, 3.0)
+    figure = passes_figure(counts, bandwidth=8e9, times=times)
+    assert figure.data[4].name == "least time" and tuple(figure.data[5].x) == (None, 3.0)
     with pytest.raises(UsageError, match="bandwidth"):
-        passes_figure(versions, times_s={"online": 1e-9})
+        passes_figure(counts, times=times)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 16])
@@ -88,6 +124,34 @@ def test_tree_has_a_limit():
     for wrong in ([], [0.0] * 17):
         with pytest.raises(UsageError, match="1 to 16"):
             merge_tree_layout(wrong)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 8, 16])
+@pytest.mark.parametrize("order", ["pairs", "one by one"])
+def test_every_step_adds_a_merge(order, size):
+    x = [float(k * 7 % 5) * 30 for k in range(size)]
+    nodes = merge_tree_layout(x, order=order)
+    assert num_merges(nodes) == size - 1
+    assert nodes[-1].m == max(x) and nodes[-1].d == pytest.approx(sum(math.exp(v - max(x)) for v in x), rel=1e-14)
+    before = None
+    for step in range(size):
+        boxes = [a for a in merge_tree_figure(x, step, order=order).layout.annotations if a.text.startswith("m ")]
+        assert len(boxes) == sum(at <= step for at in merged_at(nodes))
+        assert before is None or len(boxes) > before
+        assert sum(box.borderwidth == 2 for box in boxes) == (1 if step else 0)
+        before = len(boxes)
+    assert before == len(nodes)
+    assert all(nodes[p] and p < k for k, node in enumerate(nodes) for p in node.parts)
+    if order == "one by one":
+        assert merged_at(nodes)[-1] == size - 1 and all(len(node.parts) in (0, 2) for node in nodes)
+
+
+def test_words_of_a_merge():
+    nodes = merge_tree_layout([1.0, 3.0, -math.inf], order="one by one")
+    assert merge_words(nodes, 1) == f"m = max(1, 3) = 3; d = 1 exp(1 - 3) + 1 exp(3 - 3) = {1 + math.exp(-2):.6g}"
+    assert merge_words(nodes, 2).endswith(f"+ 0 = {1 + math.exp(-2):.6g}") and "state of its own" in merge_words(nodes, 0)
+    with pytest.raises(UsageError, match="order"):
+        merge_tree_layout([1.0], order="random")
 
 
 def test_errors_and_nan():
