@@ -1,7 +1,7 @@
 """How often each version goes over memory, counted: it runs, and every first touch of a page is noted.
 
-The algorithm of softmax says how often x is read; how often memory is, the program decides. NumPy computes one operation
-after the other, and each writes an array that the next one reads. :mod:`.passes_child` has how it is counted.
+The algorithm of softmax says how often x is read; how often memory is, the program decides. NumPy computes one
+operation after the other, and each writes an array that the next one reads. :mod:`.passes_child` has how it is counted.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def count_passes(
     """Count the passes over memory of versions: by default for one row that fits in no cache.
 
     Each version runs on one thread in a process of its own, in memory where touching a page that has not been touched
-    lately is noted: 256 pages are remembered, 1 MiB with pages of 4 KiB. One to three seconds; what was counted is kept.
+    lately is noted: 256 pages are remembered, 1 MiB with pages of 4 KiB. Some seconds; what was counted is kept.
 
     Parameters
     ----------
@@ -89,7 +89,9 @@ def count_passes(
     names = tuple(on_cpu if versions is None else versions)
     for name in names:
         if find_version(name).needs_gpu:
-            raise UsageError(f"count_passes: {name} runs on a GPU, whose memory is not watched: pass {', '.join(on_cpu)}.")
+            raise UsageError(
+                f"count_passes: {name} runs on a GPU, whose memory is not watched: pass {', '.join(on_cpu)}."
+            )
     if dtype not in DTYPES:
         raise UsageError(f"count_passes: dtype is one of {', '.join(DTYPES)}, not {dtype!r}: pass one of these.")
     if not LEAST_ELEMENTS <= count("num_rows", num_rows) * count("num_columns", num_columns) <= MOST_ELEMENTS:

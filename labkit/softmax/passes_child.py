@@ -110,10 +110,12 @@ def own_arrays(region: Region) -> Handler:
         None, Allocator.MALLOC(malloc), Allocator.CALLOC(calloc), Allocator.REALLOC(realloc), Allocator.FREE(free)
     ))  # fmt: skip
     api = ctypes.pythonapi
-    api.PyCapsule_GetPointer.restype, api.PyCapsule_GetPointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     api.PyCapsule_New.restype = ctypes.py_object
     api.PyCapsule_New.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
-    table = ctypes.cast(api.PyCapsule_GetPointer(np._core._multiarray_umath._ARRAY_API, None), ctypes.POINTER(ctypes.c_void_p))
+    interface = api.PyCapsule_GetPointer(np._core._multiarray_umath._ARRAY_API, None)
+    table = ctypes.cast(interface, ctypes.POINTER(ctypes.c_void_p))
     set_handler = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object)(table[304])  # PyDataMem_SetHandler
     handler.capsule = api.PyCapsule_New(ctypes.addressof(handler), b"mem_handler", None)
     set_handler(handler.capsule)

@@ -147,13 +147,16 @@ def vocabulary_story(
     from labkit.softmax.vocabulary_parallel import columns_of, parallel_cross_entropy
 
     for name, value, most in (
-        ("num_ranks", num_ranks, MOST_RANKS), ("num_rows", num_rows, MOST_ROWS), ("num_columns", num_columns, MOST_COLUMNS),
+        ("num_ranks", num_ranks, MOST_RANKS), ("num_rows", num_rows, MOST_ROWS),
+        ("num_columns", num_columns, MOST_COLUMNS),
     ):
         if count(name, value) > most:
             raise UsageError(f"vocabulary_story: {name} is 1 to {most}, not {value}: pass such a number.")
     known = [a.name for a in family("allreduce") if not a.needs_shared_memory]
     if algorithm not in known:
-        raise UsageError(f"vocabulary_story: algorithm is one of {', '.join(known)}, not {algorithm!r}: pass one of them.")
+        raise UsageError(
+            f"vocabulary_story: algorithm is one of {', '.join(known)}, not {algorithm!r}: pass one of them."
+        )
     function = find(algorithm).function
     rng = np.random.default_rng(count("seed", seed, 0))
     logits = np.round(rng.standard_normal((num_rows, num_columns)) * 3, 1)

@@ -1,4 +1,4 @@
-"""Are probabilities true? Confidence against accuracy, the temperature that mends it, single pictures, loss on a line."""
+"""Are probabilities true? Confidence against accuracy, temperatures, single pictures, loss on a line."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ def reliability_figure(found: Calibration) -> go.Figure:
         gaps = [bar.confidence - bar.accuracy if it else 0 for bar, it in zip(bars, chosen, strict=True)]
         figure.add_trace(
             go.Bar(name=word, y=gaps, base=[bar.accuracy for bar in bars],
-                   marker={"color": inside, "line": {"color": outline, "width": [float(it) for it in chosen]}}, **shared),
+                   marker={"color": inside, "line": {"color": outline, "width": [float(it) for it in chosen]}},
+                   **shared),
             1, 1,
         )
     figure.add_trace(
@@ -75,7 +76,8 @@ def reliability_figure(found: Calibration) -> go.Figure:
                    line={"color": INK, "dash": "dash", "width": 1.3}), 1, 1,
     )
     figure.add_trace(
-        go.Bar(name="rows", y=[bar.count for bar in bars], marker={"color": SERIES[5]}, showlegend=False, **shared), 2, 1
+        go.Bar(name="rows", y=[bar.count for bar in bars], marker={"color": SERIES[5]}, showlegend=False, **shared),
+        2, 1,
     )
     title = (
         f"Temperature {found.temperature:.3g}: {found.mean_confidence:.1%} sure, {found.accuracy:.1%} right; "
@@ -175,7 +177,8 @@ def digit_figure(picture: np.ndarray, logits: np.ndarray, target: int, temperatu
     title = f"{layout.tempered[best]:.1%} sure that this is a {best}, which is {verdict}; loss {layout.loss:.3g} nats"
     figure.update_layout(base_layout(title, 340))
     figure.update_layout(
-        barmode="overlay", margin={"t": 80, "l": 20, "b": 70}, legend={"x": 1, "xanchor": "right", "y": -0.2, "yanchor": "top"}
+        barmode="overlay", margin={"t": 80, "l": 20, "b": 70},
+        legend={"x": 1, "xanchor": "right", "y": -0.2, "yanchor": "top"},
     )
     figure.update_xaxes(type="category", dtick=1)
     figure.update_yaxes(range=[0, 1.03], autorange=False, col=3)

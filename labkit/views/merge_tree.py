@@ -110,7 +110,8 @@ def merge_tree_figure(logits: Sequence[float], step: int | None = None, *, order
     step = last if step is None else max(0, min(step, last))
     done = "all states are one" if step == last else f"{step} of {last} merges done"
     height = 190 + min(75 * depth, MOST_TREE_HEIGHT)
-    figure = go.Figure(layout=base_layout(f"<b>Online softmax</b>, states (m, d) merged {ORDER_WORDS[order]}: {done}", height))
+    title = f"<b>Online softmax</b>, states (m, d) merged {ORDER_WORDS[order]}: {done}"
+    figure = go.Figure(layout=base_layout(title, height))
     shown = [at <= step for at in merged_at(nodes)]
     lines = [(node, nodes[p]) for node, seen in zip(nodes, shown, strict=True) if seen for p in node.parts]
     figure.add_trace(

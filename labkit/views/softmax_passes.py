@@ -20,6 +20,8 @@ KINDS = (
     ("extra_writes", "written, arrays in between", "#f2b98f"),
 )
 
+FAR = 5.0  # times the median: bars are cut off beyond
+
 
 @dataclass(frozen=True, slots=True)
 class PassesLayout:
@@ -38,7 +40,8 @@ def passes_layout(
 
     Examples
     --------
-    >>> layout = passes_layout([Passes("online", 2, 1)], bandwidth=12e9, times=[VersionTime("online", 2e-3, 10**6, 4, False)])
+    >>> times = [VersionTime("online", 2e-3, 10**6, 4, False)]
+    >>> layout = passes_layout([Passes("online", 2, 1)], bandwidth=12e9, times=times)
     >>> layout.passes, layout.least_ns, layout.measured_ns
     (((2, 1, 0.0, 0.0),), (1.0,), (2.0,))
     """
@@ -52,7 +55,8 @@ def passes_layout(
         least.append(round(1e9 * time.least_s(one.total, bandwidth), 9) if time else None)
     return PassesLayout(
         tuple(one.version for one in counts),
-        tuple((one.reads, one.writes, one.extra_reads, one.extra_writes) for one in counts), tuple(least), tuple(measured),
+        tuple((one.reads, one.writes, one.extra_reads, one.extra_writes) for one in counts), tuple(least),
+        tuple(measured),
     )
 
 
@@ -80,6 +84,15 @@ def passes_figure(
                 go.Bar(name=word, y=names, x=values, orientation="h", marker={"color": colour},
                        hovertemplate="%{y}: %{x:.2f} times " + word + "<extra></extra>"), 1, 1,
             )
+    totals = [one.total for one in counts]
+    usual = sorted(totals)[len(totals) // 2] if totals else 1.0
+    limit = 1.2 * max((t for t in totals if t <= FAR * usual), default=1.0)  # one far beyond would flatten the others
+    for name, total in zip(names, totals, strict=True):
+        if total > limit:
+            figure.add_annotation(
+                x=limit, y=name, text=f"<b>{total:.0f} →</b>", showarrow=False, xanchor="right",
+                font={"color": "#1d1f21"}, row=1, col=1,
+            )
     if times:
         title += "; time an element, beside the least that memory allows"
         figure.add_trace(
@@ -102,6 +115,6 @@ def passes_figure(
         barmode="stack", margin={"l": 90, "t": 50, "b": 100},
         legend={"traceorder": "normal", "y": 0, "yref": "container", "yanchor": "bottom"},
     )
-    figure.update_xaxes(title={"text": "times the size of x"}, col=1)
+    figure.update_xaxes(title={"text": "times the size of x"}, range=[0, limit], autorange=False, col=1)
     figure.update_yaxes(autorange="reversed", type="category")
     return figure

@@ -111,7 +111,8 @@ def vocabulary_figure(story: VocabularyStory, step: int, *, row: int = 0) -> go.
     )
     figure.add_trace(
         go.Scatter(x=[layout.target[1]], y=[layout.target[0]], mode="markers", hoverinfo="skip", showlegend=False,
-                   marker={"symbol": "diamond", "size": 11, "color": ACCENT, "line": {"color": "white", "width": 1.5}}), 1, 1,
+                   marker={"symbol": "diamond", "size": 11, "color": ACCENT, "line": {"color": "white", "width": 1.5}}),
+        1, 1,
     )
     xs, ys, sizes, texts = [], [], [], []
     for (x0, y0, x1, y1), hover in zip(layout.lines, layout.hovers, strict=True):
@@ -122,7 +123,8 @@ def vocabulary_figure(story: VocabularyStory, step: int, *, row: int = 0) -> go.
     figure.add_trace(
         go.Scatter(x=xs, y=ys, mode="lines+markers", hovertext=texts, hoverinfo="text", showlegend=False,
                    line={"color": SERIES[4], "width": 1.6},
-                   marker={"symbol": "arrow", "angleref": "previous", "size": sizes, "color": SERIES[4], "opacity": 1}), 1, 2,
+                   marker={"symbol": "arrow", "angleref": "previous", "size": sizes, "color": SERIES[4], "opacity": 1}),
+        1, 2,
     )
     rounds = max((line[2] for line in layout.lines), default=0)
     dots = [(x, rank) for rank in ranks for x in range(rounds + 1)] if rounds else []
@@ -132,8 +134,8 @@ def vocabulary_figure(story: VocabularyStory, step: int, *, row: int = 0) -> go.
     )
     font = {"size": 12 if p <= 10 else 10, "color": INK}
     figure.add_trace(
-        go.Scatter(x=[-0.05 * last] * p, y=ranks, text=layout.before, mode="text", textposition="middle left", textfont=font,
-                   hoverinfo="skip", showlegend=False), 1, 2,
+        go.Scatter(x=[-0.05 * last] * p, y=ranks, text=layout.before, mode="text", textposition="middle left",
+                   textfont=font, hoverinfo="skip", showlegend=False), 1, 2,
     )
     figure.add_trace(
         go.Scatter(x=[rounds + 0.05 * last if rounds else 0.0] * p, y=ranks, text=layout.after, mode="text",

@@ -75,8 +75,8 @@ class SoftmaxExplorer(Explorer):
         super().__init__(
             {
                 "temperature": widgets.SelectionSlider(
-                    options=[(f"{t:.3g}", t) for t in TEMPERATURES], value=start, description="temperature", style=STYLE,
-                    continuous_update=True, layout={"width": "420px"},
+                    options=[(f"{t:.3g}", t) for t in TEMPERATURES], value=start, description="temperature",
+                    style=STYLE, layout={"width": "420px"},
                 ),
                 "top_k": widgets.IntSlider(
                     value=len(row), min=1, max=len(row), description="top-k", style=STYLE, layout={"width": "260px"}
@@ -98,7 +98,8 @@ class SoftmaxExplorer(Explorer):
 
     def _draw(self, temperature, top_k, left_out, target, label_smoothing):
         options = {
-            "mask": [name not in left_out for name in self._names], "top_k": None if top_k == len(self._names) else top_k,
+            "mask": [name not in left_out for name in self._names],
+            "top_k": None if top_k == len(self._names) else top_k,
             "target": target, "label_smoothing": label_smoothing,
         }
         layout = probabilities_layout(self._logits, temperature, self._names, **options)
@@ -153,7 +154,9 @@ class FailureExplorer(Explorer):
 
     def __init__(self, version: str = "naive"):
         if version not in ON_CPU:
-            raise UsageError(f"FailureExplorer: version is one of {', '.join(ON_CPU)}, not {version!r}: pass one of them.")
+            raise UsageError(
+                f"FailureExplorer: version is one of {', '.join(ON_CPU)}, not {version!r}: pass one of them."
+            )
         super().__init__(
             {
                 "version": widgets.Dropdown(options=ON_CPU, value=version, description="version", style=STYLE),
@@ -181,12 +184,16 @@ def _finite_row(logits) -> list[float]:
     except (TypeError, ValueError):
         row = []
     if not 1 <= len(row) <= MOST_CLASSES or not all(map(math.isfinite, row)):
-        raise UsageError(f"SoftmaxExplorer: logits are 1 to {MOST_CLASSES} finite numbers, not {logits!r:.80}: pass such.")
+        raise UsageError(
+            f"SoftmaxExplorer: logits are 1 to {MOST_CLASSES} finite numbers, not {logits!r:.80}: pass such."
+        )
     return row
 
 
 def _nearest(name: str, value, options: Sequence[float]) -> float:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0.99 * options[0] <= value <= 1.01 * options[-1]:
-        raise UsageError(f"{name} is a number from {options[0]:g} to {options[-1]:g}, not {value!r}: pass such a number.")
+        raise UsageError(
+            f"{name} is a number from {options[0]:g} to {options[-1]:g}, not {value!r}: pass such a number."
+        )
     return min(options, key=lambda option: abs(math.log(option / value)))

@@ -55,8 +55,8 @@ class CalibrationExplorer(Explorer):
         super().__init__(
             {
                 "temperature": widgets.SelectionSlider(
-                    options=[(f"{t:.3g}", t) for t in TEMPERATURES], value=start, description="temperature", style=STYLE,
-                    layout={"width": "420px"},
+                    options=[(f"{t:.3g}", t) for t in TEMPERATURES], value=start, description="temperature",
+                    style=STYLE, layout={"width": "420px"},
                 ),
                 "num_bins": widgets.IntSlider(value=15, min=2, max=30, description="bins", style=STYLE),
                 "bins": widgets.Dropdown(
@@ -67,8 +67,8 @@ class CalibrationExplorer(Explorer):
                     options=list(PARTS.items()), description="pictures", style=STYLE, layout={"width": "230px"}
                 ),
                 "label_smoothing": widgets.Dropdown(
-                    options=smoothings, description="trained with label smoothing", style=STYLE, disabled=study is not None,
-                    layout={"width": "270px"},
+                    options=smoothings, description="trained with label smoothing", style=STYLE,
+                    disabled=study is not None, layout={"width": "270px"},
                 ),
             },
             self._draw,
@@ -83,8 +83,8 @@ class CalibrationExplorer(Explorer):
         found = getattr(self.study, part).calibration(temperature, num_bins=num_bins, bins=bins)
         fit = self.study.temperature
         return reliability_figure(found), (
-            f"Negative log-likelihood <b>{found.loss:.4g}</b> nats, accuracy {found.accuracy:.2%} at every temperature: "
-            f"the largest logit stays the largest. Fitted on pictures held out: temperature "
+            f"Negative log-likelihood <b>{found.loss:.4g}</b> nats, accuracy {found.accuracy:.2%} at every "
+            f"temperature: the largest logit stays the largest. Fitted on pictures held out: temperature "
             f"<b>{fit.temperature:.3g}</b>, there {fit.loss_before:.3g} nats became {fit.loss_after:.3g}."
         )
 
@@ -153,12 +153,16 @@ def _orders(study: Study) -> dict[str, np.ndarray]:
 
 def _check_study(name: str, study) -> None:
     if study is not None and not isinstance(study, Study):
-        raise UsageError(f"{name}: study is what digits_study() returns, or None, not {study!r:.60}: pass one of these.")
+        raise UsageError(
+            f"{name}: study is what digits_study() returns, or None, not {study!r:.60}: pass one of these."
+        )
 
 
 def _nearest(temperature) -> float:
     is_number = isinstance(temperature, (int, float)) and not isinstance(temperature, bool)
     least, most = TEMPERATURES[0], TEMPERATURES[-1]
     if not is_number or not least <= temperature <= most:
-        raise UsageError(f"temperature is a number from {least:g} to {most:g}, not {temperature!r}: pass such a number.")
+        raise UsageError(
+            f"temperature is a number from {least:g} to {most:g}, not {temperature!r}: pass such a number."
+        )
     return min(TEMPERATURES, key=lambda t: abs(np.log(t / temperature)))

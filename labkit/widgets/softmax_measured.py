@@ -68,7 +68,7 @@ class PassesExplorer(Experiment):
     """
 
     def __init__(self):
-        self.shape = widgets.Dropdown(options=list(SHAPES), value="1 x 16777216", description="rows x columns", style=STYLE)
+        self.shape = widgets.Dropdown(options=list(SHAPES), description="rows x columns", style=STYLE)
         self.dtype = widgets.Dropdown(options=DTYPES, value="float32", description="type", style=STYLE)
         super().__init__(
             [self.shape, self.dtype], self._measure_costs,
@@ -100,7 +100,7 @@ def _words(costs: MemoryCosts) -> str:
         f"{1e9 * fastest.element_s:.3g} ns an element: {share:.0%} of the speed that memory allows."
     )
     if 2 * fastest.num_elements * fastest.itemsize <= costs.cache_bytes:
-        words += f" But x and result fit in the last cache, {bytes_text(costs.cache_bytes)}, which is faster than memory."
+        words += f" But x and result fit in the last cache, {bytes_text(costs.cache_bytes)}, faster than memory."
     if not costs.is_counted:
         words += " Passes are those of the algorithms: they can be counted on Linux on x86-64 only."
     return words + (" Others used this machine meanwhile: measure again." if fastest.busy else "")

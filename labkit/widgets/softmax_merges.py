@@ -61,17 +61,23 @@ class MergeTreeExplorer(widgets.VBox):
         self._rows = dict(TREES)
         start, number = "mixed", 8
         if logits is not None:
-            row = [float(value) for value in logits]
+            try:
+                row = [float(value) for value in logits]
+            except (TypeError, ValueError):
+                row = []
             if not 1 <= len(row) <= MOST_LEAVES or any(math.isnan(v) or v == math.inf for v in row):
                 raise UsageError(
-                    f"MergeTreeExplorer: logits are 1 to {MOST_LEAVES} numbers or -inf, not {list(logits)!r:.80}: pass such."
+                    f"MergeTreeExplorer: logits are 1 to {MOST_LEAVES} numbers or -inf, not {logits!r:.80}: pass such."
                 )
             self._rows, start, number = {"yours": row} | self._rows, "yours", len(row)
         if order not in ORDERS:
-            raise UsageError(f"MergeTreeExplorer: order is one of {', '.join(ORDERS)}, not {order!r}: pass one of these.")
+            raise UsageError(
+                f"MergeTreeExplorer: order is one of {', '.join(ORDERS)}, not {order!r}: pass one of these."
+            )
         self.row = widgets.Dropdown(options=list(self._rows), value=start, description="logits", style=STYLE)
         self.num_logits = widgets.IntSlider(
-            value=number, min=1, max=len(self._rows[start]), description="how many", style=STYLE, continuous_update=False
+            value=number, min=1, max=len(self._rows[start]), description="how many", style=STYLE,
+            continuous_update=False,
         )
         self.order = widgets.Dropdown(options=ORDERS, value=order, description="merged", style=STYLE)
         self.step = widgets.IntSlider(value=0, min=0, max=max(number - 1, 0), description="merges", style=STYLE)

@@ -56,7 +56,9 @@ class VocabularyExplorer(widgets.VBox):
 
     def __init__(self, num_ranks: int = 4, *, algorithm: str = "allreduce_recursive_doubling"):
         if isinstance(num_ranks, bool) or num_ranks not in range(1, MOST_RANKS + 1):
-            raise UsageError(f"VocabularyExplorer: num_ranks is 1 to {MOST_RANKS}, not {num_ranks!r}: pass one of them.")
+            raise UsageError(
+                f"VocabularyExplorer: num_ranks is 1 to {MOST_RANKS}, not {num_ranks!r}: pass one of them."
+            )
         if algorithm not in ALGORITHMS:
             raise UsageError(
                 f"VocabularyExplorer: algorithm is one of {', '.join(ALGORITHMS)}, not {algorithm!r}: pass one of them."
@@ -70,7 +72,8 @@ class VocabularyExplorer(widgets.VBox):
         self.step = widgets.IntSlider(value=0, min=0, max=NUM_STEPS - 1, description="step", style=STYLE)
         widgets.jslink((self.play, "value"), (self.step, "value"))
         self.controls = {
-            "num_ranks": self.num_ranks, "algorithm": self.algorithm, "row": self.row, "step": self.step, "play": self.play,
+            "num_ranks": self.num_ranks, "algorithm": self.algorithm, "row": self.row, "step": self.step,
+            "play": self.play,
         }
         self.story = self._tell()
         self.sentence = widgets.HTML(self._words())

@@ -89,6 +89,9 @@ def test_passes_and_times():
     figure = passes_figure(counts)
     assert [tuple(trace.x) for trace in figure.data] == [(1, 2), (1, 1), (3, 0), (2, 0)]
     assert len(passes_figure(counts[1:]).data) == 2  # nothing in between: no bars for it
+    assert not figure.layout.annotations and figure.layout.xaxis.range[1] > 7
+    far = passes_figure([*counts, Passes("two_pass", 4, 1, 100, 80)])  # does not flatten the others
+    assert far.layout.xaxis.range[1] < 10 and [(a.y, a.text) for a in far.layout.annotations] == [("two_pass", "<b>185 →</b>")]
     times = [VersionTime("online", 3e-3, 10**6, 8, False)]
     layout = passes_layout(counts, bandwidth=8e9, times=times)
     assert layout.least_ns == (None, 3.0) and layout.measured_ns == (None, 3.0)

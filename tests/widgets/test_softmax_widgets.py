@@ -159,7 +159,7 @@ def test_errors_are_measured():
         (lambda: SoftmaxExplorer("ab"), "finite"), (lambda: SoftmaxExplorer([1.0, 2.0], ["a", "a"]), "different ones"),
         (lambda: SoftmaxExplorer(names=["a"]), "missing"), (lambda: SoftmaxExplorer(temperature=0), "from 0.031"),
         (lambda: FailureExplorer("gpu"), "one of naive"), (lambda: MergeTreeExplorer([math.nan]), "1 to 16"),
-        (lambda: MergeTreeExplorer([1.0] * 17), "1 to 16"), (lambda: MergeTreeExplorer(order="x"), "pairs, one by one"),
+        (lambda: MergeTreeExplorer([1.0] * 17), "1 to 16"), (lambda: MergeTreeExplorer(5), "not 5"), (lambda: MergeTreeExplorer(order="x"), "pairs, one by one"),
         (lambda: VocabularyExplorer(17), "1 to 16"), (lambda: VocabularyExplorer(2.5), "1 to 16"),
         (lambda: VocabularyExplorer(algorithm="x"), "algorithm"), (lambda: CalibrationExplorer("x"), "digits_study"),
         (lambda: CalibrationExplorer(temperature=9), "0.25 to 8"), (lambda: DigitExplorer(3), "digits_study"),
