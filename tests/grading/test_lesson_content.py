@@ -1,5 +1,6 @@
 """The questions, cards and summaries of the lessons: complete, and what they claim is so."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,10 @@ from labkit.openmp.schedule import chunks
 from labkit.openmp.simulate import simulate_schedule
 from labkit.openmp.simulated_team.constructs import barrier, static_block, thread_num
 from labkit.openmp.simulated_team.team import SimulatedTeam
+from labkit.softmax.ladder import find_version, softmax
+from labkit.softmax.online import merge
+from labkit.softmax.options import masked_softmax
+from labkit.softmax.vocabulary_parallel import NUM_ALLREDUCES, columns_of
 
 WRITTEN = [lesson.name for lesson in LESSONS if lesson.exists]
 
@@ -117,9 +122,28 @@ def price_of_chunks():
     return times[0] / times[1]
 
 
+def merged_sum():
+    """Of a row of three logits 2 and one logit 5, by its definition."""
+    return sum(math.exp(x - 5) for x in (2, 2, 2, 5))
+
+
+def safe_softmax_ms():
+    version = find_version("shifted")
+    return (version.num_reads + version.num_writes) * np.dtype(np.float32).itemsize * 10**6 / 10e9 * 1e3
+
+
+def logits_for_each_number():
+    mine = columns_of(131072, 8, 3)
+    return (mine.stop - mine.start) / NUM_ALLREDUCES
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
+    ("02_softmax", "two-logits"): lambda: masked_softmax(np.array([[1.0, 3.0]]), temperature=2, version="shifted")[0, 1],
+    ("02_softmax", "merge-two"): merged_sum,
+    ("02_softmax", "four-accesses"): safe_softmax_ms,
+    ("02_softmax", "logits-for-each-number"): logits_for_each_number,
     ("03_threads", "triangle-static"): lambda: simulate_schedule("static", np.arange(1.0, 101.0), 4).load_imbalance,
     ("03_threads", "price-of-chunks"): price_of_chunks,
     ("03_threads", "guided-count"): lambda: len(chunks("guided", 20, 2)),
@@ -154,6 +178,27 @@ def test_numbers_in_the_explanations_are_so():
 
 
 # -- what the choices claim -------------------------------------------------------------------------
+
+
+def test_what_softmax_makes_of_odd_rows():
+    hundreds = np.full((1, 3), 100.0, np.float32)
+    assert np.isnan(softmax(hundreds, version="naive")).all()
+    np.testing.assert_allclose(softmax(hundreds.astype(np.float64), version="naive"), 1 / 3)
+    far = np.array([[0.0, -2000.0]], np.float32)
+    with np.errstate(divide="ignore"):
+        assert np.log(softmax(far, version="shifted"))[0, 1] == -np.inf
+    assert softmax(far, version="log")[0, 1] == -2000
+    nothing = np.full((1, 3), -np.inf)
+    assert np.isnan(softmax(nothing, version="shifted")).all()
+    assert not masked_softmax(nothing, empty_rows="zeros", version="shifted").any()
+    np.testing.assert_allclose(softmax(far + 5, version="shifted"), softmax(far, version="shifted"))
+    assert merge((2.0, 3.0), (5.0, 1.0)) == (5.0, pytest.approx(1.149, abs=5e-4))
+
+
+def test_a_higher_temperature_makes_less_sure_and_decides_alike():
+    logits = 4 * np.random.default_rng(1).standard_normal((50, 10))
+    plain, hot = (masked_softmax(logits, temperature=t, version="shifted") for t in (1.0, 3.0))
+    assert (hot.max(axis=1) < plain.max(axis=1)).all() and (hot.argmax(axis=1) == plain.argmax(axis=1)).all()
 
 
 def test_lost_updates_leave_anything_from_two_to_all():

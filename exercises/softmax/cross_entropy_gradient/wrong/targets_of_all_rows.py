@@ -1,0 +1,15 @@
+"""Whole columns are changed.
+
+status: incorrect
+feedback: [np.arange(n), targets]
+"""
+
+import numpy as np
+
+
+def cross_entropy_gradient(x, targets, label_smoothing):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    p = e / e.sum(axis=1, keepdims=True)
+    t = np.full_like(p, label_smoothing / x.shape[1])
+    t[:, targets] += 1 - label_smoothing
+    return (p - t) / max(len(x), 1)

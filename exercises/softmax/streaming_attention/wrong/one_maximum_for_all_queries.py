@@ -1,0 +1,19 @@
+"""One maximum for all queries.
+
+status: incorrect
+feedback: each query has its own m
+"""
+
+import numpy as np
+
+
+def attention(q, k, v):
+    m, d, total = -np.inf, 0.0, 0.0
+    for start in range(0, len(k), 256):
+        logits = q @ k[start : start + 256].T / np.sqrt(q.shape[1])
+        new = np.maximum(m, logits.max())
+        e, factor = np.exp(logits - new), np.exp(m - new)
+        d = d * factor + e.sum(axis=1, keepdims=True)
+        total = total * factor + e @ v[start : start + 256]
+        m = new
+    return total / d

@@ -1,0 +1,24 @@
+"""Columns of other ranks count from the end, or do not exist.
+
+status: crashed
+feedback: whose it is
+"""
+
+import numpy as np
+from mpi4py import MPI
+
+
+def parallel_cross_entropy(comm, x, targets, first):
+    rows = np.arange(len(x))
+    maxima, sums, logits = (np.empty(len(x)) for _ in range(3))
+    with np.errstate(all="ignore"):
+        comm.Allreduce(x.max(axis=1, initial=-np.inf), maxima, op=MPI.MAX)
+        shifted = x - maxima[:, None]
+        exponentials = np.exp(shifted)
+        comm.Allreduce(exponentials.sum(axis=1), sums, op=MPI.SUM)
+        here = rows
+        own = shifted[rows, targets - first]
+        comm.Allreduce(own, logits, op=MPI.SUM)
+        gradient = exponentials / sums[:, None]
+        gradient[here, targets[here] - first] -= 1
+        return np.log(sums) - logits, gradient / len(x)

@@ -1,0 +1,24 @@
+"""Nothing is subtracted.
+
+status: incorrect
+feedback: exp overflows
+"""
+
+import numpy as np
+from mpi4py import MPI
+
+
+def parallel_cross_entropy(comm, x, targets, first):
+    rows = np.arange(len(x))
+    sums, logits = np.empty(len(x)), np.empty(len(x))
+    with np.errstate(all="ignore"):
+        shifted = x
+        exponentials = np.exp(shifted)
+        comm.Allreduce(exponentials.sum(axis=1), sums, op=MPI.SUM)
+        here = rows[(targets >= first) & (targets < first + x.shape[1])]
+        own = np.zeros(len(x))
+        own[here] = shifted[here, targets[here] - first]
+        comm.Allreduce(own, logits, op=MPI.SUM)
+        gradient = exponentials / sums[:, None]
+        gradient[here, targets[here] - first] -= 1
+        return np.log(sums) - logits, gradient / len(x)

@@ -1,0 +1,25 @@
+"""Lower-case all-reduces.
+
+status: over budget
+feedback: with a capital A
+"""
+
+import numpy as np
+from mpi4py import MPI
+
+
+def parallel_cross_entropy(comm, x, targets, first):
+    rows = np.arange(len(x))
+    maxima, sums, logits = (np.empty(len(x)) for _ in range(3))
+    with np.errstate(all="ignore"):
+        comm.Allreduce(x.max(axis=1, initial=-np.inf), maxima, op=MPI.MAX)
+        shifted = x - maxima[:, None]
+        exponentials = np.exp(shifted)
+        sums = comm.allreduce(exponentials.sum(axis=1), op=MPI.SUM)
+        here = rows[(targets >= first) & (targets < first + x.shape[1])]
+        own = np.zeros(len(x))
+        own[here] = shifted[here, targets[here] - first]
+        logits = comm.allreduce(own, op=MPI.SUM)
+        gradient = exponentials / sums[:, None]
+        gradient[here, targets[here] - first] -= 1
+        return np.log(sums) - logits, gradient / len(x)
