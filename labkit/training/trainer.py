@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -136,8 +137,12 @@ class Trainer:
             shuffle=options.shuffle,
         )
         make = optimizer or (lambda parameters: make_optimizer(parameters, options))
-        self.strategy.attach(comm, model, make, options, self.recorder)
         self.is_attached = True
+        try:
+            self.strategy.attach(comm, model, make, options, self.recorder)
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, num_steps: int | None = None) -> TrainingReport:
         """Train until ``options.num_steps`` steps are done, or ``num_steps`` more. Collective."""
@@ -288,9 +293,7 @@ class Trainer:
 def _precision(options: TrainingOptions, device) -> Precision:
     if options.precision == "fp32":
         return Precision()
-    from labkit.training.mixed import make_precision
-
-    return make_precision(options, device)
+    return importlib.import_module("labkit.training.mixed").make_precision(options, device)
 
 
 def _clock_offset_ns(comm) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -92,3 +93,29 @@ def find_allreduce(algorithm: str) -> Callable:
 def make_reducer(algorithm: str | Reducer) -> Reducer:
     """An exact one by its name, or the one that is given."""
     return AllReduce(algorithm) if isinstance(algorithm, str) else algorithm
+
+
+class Delayed:
+    """Another reducer behind a slow link: every call sleeps first.
+
+    The delay takes no core, so it shows what can be hidden behind a backward pass, on any machine.
+
+    Parameters
+    ----------
+    reducer : Reducer
+    delay_s : float
+        Before each vector.
+    delay_s_per_byte : float
+        And for its length.
+    """
+
+    def __init__(self, reducer: Reducer, delay_s: float, *, delay_s_per_byte: float = 0.0):
+        self.reducer, self.delay_s, self.delay_s_per_byte = reducer, delay_s, delay_s_per_byte
+        self.name = f"{reducer.name}, delayed"
+
+    def reduce(self, comm, vector, key):
+        time.sleep(self.delay_s + self.delay_s_per_byte * vector.numel() * vector.element_size())
+        self.reducer.reduce(comm, vector, key)
+
+    def __getattr__(self, name: str):
+        return getattr(self.reducer, name)
