@@ -101,5 +101,5 @@ def check_threads() -> None:
     if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
         raise NotAvailableError(
             "this MPI was not started with THREAD_MULTIPLE, so a thread cannot communicate beside the main one: use "
-            "progress='hooks' or the strategy 'bucketed', or an MPI library with threads."
+            "driver='hooks' or the strategy 'bucketed', or an MPI library with threads."
         )

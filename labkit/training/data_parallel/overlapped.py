@@ -12,7 +12,7 @@ from labkit.training.data_parallel.sparse import TopK
 from labkit.training.recording import COMMUNICATION, MAIN, Traffic, is_simulated
 
 FIRST_BUCKET_BYTES = 1 << 18
-PROGRESS = ("thread", "hooks")
+DRIVERS = ("thread", "hooks")
 
 
 class Overlapped(Bucketed):
@@ -23,7 +23,7 @@ class Overlapped(Bucketed):
 
     Parameters
     ----------
-    progress : str
+    driver : str
         ``"thread"``: a thread communicates (see :mod:`.comm_thread`). ``"hooks"``: the library's nonblocking all-reduce,
         which moves on only when a hook or the wait at the end looks after it; for comparison, and for MPI libraries
         without threads.
@@ -38,16 +38,16 @@ class Overlapped(Bucketed):
 
     name = "overlapped"
 
-    def __init__(self, *, progress: str = "thread", first_bucket_bytes: float | None = FIRST_BUCKET_BYTES, **settings):
+    def __init__(self, *, driver: str = "thread", first_bucket_bytes: float | None = FIRST_BUCKET_BYTES, **settings):
         super().__init__(first_bucket_bytes=first_bucket_bytes, **settings)
-        if progress not in PROGRESS:
-            raise UsageError(f"progress is one of {', '.join(PROGRESS)}, not {progress!r}: pass one of these.")
-        if progress == "hooks" and self.reducer.name != "library":
+        if driver not in DRIVERS:
+            raise UsageError(f"driver is one of {', '.join(DRIVERS)}, not {driver!r}: pass one of these.")
+        if driver == "hooks" and self.reducer.name != "library":
             raise UsageError(
-                f"progress='hooks' uses the library's nonblocking all-reduce, and cannot run {self.reducer.name!r}: "
-                "leave progress at 'thread'."
+                f"driver='hooks' uses the library's nonblocking all-reduce, and cannot run {self.reducer.name!r}: "
+                "leave driver at 'thread'."
             )
-        self.progress, self.thread, self.hooks, self.requests = progress, None, [], []
+        self.driver, self.thread, self.hooks, self.requests = driver, None, [], []
 
     def attach(self, comm, model, optimizer_factory, options, recorder) -> None:
         super().attach(comm, model, optimizer_factory, options, recorder)
@@ -55,7 +55,7 @@ class Overlapped(Bucketed):
         self.next_bucket, self.missing = 0, []
         if not self.starts_early:
             return
-        if self.progress == "thread":
+        if self.driver == "thread":
             all_or_none(comm, check_threads)
             self.thread = CommThread(comm)
             self.thread_comm = CountingComm(self.thread.comm)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import traceback
 from datetime import timedelta
 
 import torch.distributed as dist
@@ -93,8 +95,16 @@ class TorchDDP(StrategyBase):
         self.launched = []
 
     def abort(self) -> None:
-        """DDP has no way to finish a step without backward: leave the group, and the others' all-reduce fails."""
-        self._leave()
+        """Close the connections, and the others' all-reduce fails: DDP has no way to finish a step without backward.
+
+        They close with the last reference to the group; DDP has one, and so have the frames of what was raised.
+        """
+        if self.failure is not None:
+            traceback.clear_frames(self.failure.__traceback__)
+        self.module = self.ddp = self.failure = None
+        if dist.is_initialized():
+            dist.destroy_process_group()
+        gc.collect()
 
     def traffic(self) -> Traffic:
         """As if by rings; DDP's own books say how many buckets there are."""
@@ -111,9 +121,9 @@ class TorchDDP(StrategyBase):
         self._leave()
 
     def _leave(self) -> None:
-        if self.owns_group:
-            self.owns_group = False
+        if self.owns_group and dist.is_initialized():
             dist.destroy_process_group()
+        self.owns_group = False
 
 
 def open_process_group(comm, timeout_s: float = TIMEOUT_S, backend: str = "gloo") -> bool:

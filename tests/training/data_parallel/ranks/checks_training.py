@@ -12,8 +12,8 @@ import cases  # noqa: E402
 
 from labkit.errors import LabkitError, NonFiniteError, TrainingError, UsageError  # noqa: E402
 from labkit.training.data import DataSet, make_data  # noqa: E402
+from labkit.training.data_parallel import equivalence  # noqa: E402
 from labkit.training.data_parallel.compressed import Compressed  # noqa: E402
-from labkit.training.data_parallel.equivalence import check_equivalence, run_alone  # noqa: E402
 from labkit.training.data_parallel.overlapped import Overlapped  # noqa: E402
 from labkit.training.data_parallel.reducers import AllReduce, Delayed  # noqa: E402
 from labkit.training.hooks import TrainingHook  # noqa: E402
@@ -22,7 +22,7 @@ from labkit.training.trainer import Trainer, train  # noqa: E402
 STRATEGIES = (
     ("naive", {}), ("flat", {"algorithm": "rabenseifner"}), ("bucketed", {"bucket_bytes": 2000}),
     ("overlapped", {"bucket_bytes": 2000, "first_bucket_bytes": 500}),
-    ("overlapped", {"bucket_bytes": 2000, "algorithm": "ring"}), ("overlapped", {"bucket_bytes": 2000, "progress": "hooks"}),
+    ("overlapped", {"bucket_bytes": 2000, "algorithm": "ring"}), ("overlapped", {"bucket_bytes": 2000, "driver": "hooks"}),
     ("overlapped", {"bucket_bytes": 2000, "sync_every_micro_batch": True}),
 )
 ADAM = cases.OPTIONS.replace(optimizer="adam", learning_rate=0.003, num_micro_batches=2, max_gradient_norm=0.5)
@@ -34,20 +34,20 @@ def is_cell(comm):
 
 def check_every_strategy_equals_one_process(comm):
     for make, data, options in ((cases.mlp, cases.DIGITS, cases.OPTIONS), (cases.Odd, cases.DIGITS, ADAM)):
-        expected = run_alone(make, data, options)
+        expected = equivalence.run_alone(make, data, options)
         for name, settings in STRATEGIES:
-            found = check_equivalence(comm, make, data, options, name, expected=expected, **settings)
+            found = equivalence.check_equivalence(comm, make, data, options, name, expected=expected, **settings)
             assert found.is_right, f"{settings} {found}"
-    found = check_equivalence(comm, cases.transformer, cases.REVIEWS, ADAM, "overlapped", bucket_bytes=500)
+    found = equivalence.check_equivalence(comm, cases.transformer, cases.REVIEWS, ADAM, "overlapped", bucket_bytes=500)
     assert found.is_right, str(found)
 
 
 def check_bitwise_where_the_order_is_fixed(comm):
     """Also while a thread adds up: buckets go in one order, and each is complete when it goes."""
-    expected = run_alone(cases.Odd, cases.DIGITS, cases.OPTIONS, num_parts=comm.size)
+    expected = equivalence.run_alone(cases.Odd, cases.DIGITS, cases.OPTIONS, num_parts=comm.size)
     for name in ("flat", "overlapped"):
         for settings in ({}, {"bucket_bytes": 1}) if name == "overlapped" else ({},):
-            found = check_equivalence(
+            found = equivalence.check_equivalence(
                 comm, cases.Odd, cases.DIGITS, cases.OPTIONS, name, expected=expected, algorithm="all_pairs", **settings
             )
             assert found.is_bitwise and found.is_right, str(found)
@@ -60,15 +60,15 @@ def check_torch_ddp_equals_one_process(comm):
         (cases.mlp, cases.OPTIONS, {}), (cases.mlp, ADAM, {"measure": True}),
         (cases.Odd, cases.OPTIONS, {"find_unused_parameters": True}),
     ):
-        found = check_equivalence(comm, make, cases.DIGITS, options, "torch_ddp", **settings)
+        found = equivalence.check_equivalence(comm, make, cases.DIGITS, options, "torch_ddp", **settings)
         assert found.is_right, f"{settings} {found}"
 
 
 def check_compressed_replicas_are_equal_and_near(comm):
     """The first gradient is off by the rounding of the format, twice: of the values, and of their sum."""
-    expected = run_alone(cases.mlp, cases.DIGITS, cases.OPTIONS)
+    expected = equivalence.run_alone(cases.mlp, cases.DIGITS, cases.OPTIONS)
     for name, settings, tolerance in (("fp16_compressed", {}, 2**-10), ("bf16_compressed", {}, 2**-7), ("top_k", {"share": 1.0}, 1e-5)):
-        found = check_equivalence(comm, cases.mlp, cases.DIGITS, cases.OPTIONS, name, expected=expected, tolerance=16 * tolerance, **settings)
+        found = equivalence.check_equivalence(comm, cases.mlp, cases.DIGITS, cases.OPTIONS, name, expected=expected, tolerance=16 * tolerance, **settings)
         assert found.is_right and found.replicas_are_equal, str(found)
         if comm.size > 1 and name != "top_k":
             assert found.gradient_difference > 1e-6
@@ -124,7 +124,7 @@ def check_delays_are_hidden_behind_backward(comm):
 
         time.sleep(seconds)
 
-    data = make_data(torch.rand(20, 10), torch.arange(20) % 10, num_classes=10, test_share=0)
+    data = make_data(torch.linspace(0, 1, 200).view(20, 10), torch.arange(20) % 10, num_classes=10, test_share=0)
     options = cases.OPTIONS.replace(num_steps=3, batch_size=8, learning_rate=1e-3)
     overlap = {}
     for name in ("bucketed", "overlapped"):
