@@ -60,6 +60,8 @@ class Compressed:
     (0.66796875, 0.6667)
     """
 
+    takes_gpu_tensors = False
+
     def __init__(self, form: str = "fp16", *, error_feedback: bool = True):
         if form not in FORMATS:
             raise UsageError(f"Compressed: form is one of {', '.join(FORMATS)}, not {form!r}: pass one of these.")

@@ -21,12 +21,13 @@ class Reducer(Protocol):
     """Replaces a vector by its sum over the ranks, exactly or nearly. Collective; the ranks end with equal bits."""
 
     name: str
+    takes_gpu_tensors: bool  # with a communicator that carries them
 
     def prepare(self, comm, sizes: list[int]) -> None:
         """The lengths of the vectors that will come; number k of them is the ``key`` of a call."""
 
     def reduce(self, comm, vector: torch.Tensor, key: int) -> None:
-        """``vector`` is a flat CPU tensor of float32 or float64."""
+        """``vector`` is a flat tensor of float32 or float64; on the CPU, unless ``takes_gpu_tensors``."""
 
     def memory_bytes(self) -> int: ...
     def state_dict(self) -> dict: ...
@@ -48,6 +49,8 @@ class AllReduce:
         No such algorithm.
     """
 
+    takes_gpu_tensors = True
+
     def __init__(self, algorithm: str = "library"):
         self.name, self.function = algorithm, find_allreduce(algorithm)
 
@@ -55,7 +58,7 @@ class AllReduce:
         pass
 
     def reduce(self, comm, vector, key):
-        self.function(comm, vector.numpy())
+        self.function(comm, vector.numpy() if vector.device.type == "cpu" else vector)
 
     def memory_bytes(self):
         return 0

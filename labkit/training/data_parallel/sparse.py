@@ -44,6 +44,8 @@ class TopK:
     0 [0.0, 8.0, 0.0, 0.0]
     """
 
+    takes_gpu_tensors = False
+
     def __init__(self, share: float = 0.01, *, error_feedback: bool = True):
         if isinstance(share, bool) or not isinstance(share, (int, float)) or not 0 < share <= 1:
             raise UsageError(f"TopK: share is above 0 and at most 1, not {share!r}: pass 0.01, for example.")
