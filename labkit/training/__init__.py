@@ -14,6 +14,7 @@ data_parallel/     gradients averaged over ranks, from one all-reduce a paramete
 batch_scaling.py   large batches, with and without warm-up: an experiment
 step.py            one step, shared by all strategies
 trainer.py         the loop of steps: ``train(comm, model, data, options, strategy="overlapped")``
+collect.py         the end of a run: accuracy, and all ranks' books in one report
 serial.py          one process: the oracle
 hooks.py           what is called between steps
 agreement.py       the ranks agree on model, data and options, or all raise

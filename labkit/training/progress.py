@@ -17,9 +17,9 @@ class Progress:
     ----------
     num_steps : int
     show : bool or callable, optional
-        A callable is given the texts. True: on stderr. None: under the cell of a notebook; in a ``%%mpi`` cell a line of
-        its output every two seconds; on stderr if that is a terminal; nowhere if it is a pipe, so that logs and graded
-        cells stay clean. False: nowhere.
+        A callable is given the texts. True: on stderr. None: under the cell of a notebook; in a ``%%mpi`` cell a line
+        of its output every two seconds; on stderr if that is a terminal; nowhere if it is a pipe, so that logs and
+        graded cells stay clean. False: nowhere.
     """
 
     def __init__(self, num_steps: int, show=None):

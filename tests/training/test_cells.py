@@ -36,10 +36,14 @@ def test_cell_of_real_ranks(engines):
     printed = []
 
     def run(source):
-        return run_cell(engines, source, listener=Listener(text=lambda rank, stream, text: printed.append((rank, text))))
+        return run_cell(
+            engines, source, listener=Listener(text=lambda rank, stream, text: printed.append((rank, text)))
+        )
 
     run(START)
-    outcome = run("report = train(comm, model, data, options)\nreport.num_ranks, report.num_steps, report.replicas_are_equal")
+    outcome = run(
+        "report = train(comm, model, data, options)\nreport.num_ranks, report.num_steps, report.replicas_are_equal"
+    )
     assert [bundle["data"]["text/plain"] for bundle in outcome.results.values()] == ["(3, 8, True)"] * 3
     assert printed == []  # too short for a line of progress
     with pytest.raises(RankFailedError, match="different models"):
@@ -50,7 +54,9 @@ def test_cell_of_real_ranks(engines):
         run("train(comm, make_model('mlp', data), data, options.replace(num_steps=10**7))")
     timer.join()
     assert [rank for rank, text in printed if "loss" in text and f"of {10**7}" in text].count(0) == len(printed) >= 1
-    outcome = run("sum(t.name == 'labkit communication' for t in __import__('threading').enumerate()), comm.allreduce(1)")
+    outcome = run(
+        "sum(t.name == 'labkit communication' for t in __import__('threading').enumerate()), comm.allreduce(1)"
+    )
     assert [bundle["data"]["text/plain"] for bundle in outcome.results.values()] == ["(0, 3)"] * 3
 
 
@@ -69,7 +75,9 @@ def test_notebook_and_simulated_cell(tmp_path):
         "bool(report.times.communication_s.sum() > 0))",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=90, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=90, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     outputs = [cell.outputs for cell in notebook.cells]
     shown = [o for o in outputs[1] if o.output_type == "display_data"]
     assert [o.data["text/plain"] for o in shown][-1].startswith("[" + "#" * 24 + "] step 8 of 8")  # one line, replaced
@@ -99,8 +107,12 @@ def test_torchrun(tmp_path, monkeypatch):
     program.write_text(TORCHRUN)
     torchrun = Path(sys.executable).with_name("torchrun")
     done = subprocess.run(
-        [str(torchrun), "--standalone", "--nproc-per-node", "2", str(program)], capture_output=True, text=True, timeout=100,
-        cwd=Path(__file__).parents[2], env=None,
+        [str(torchrun), "--standalone", "--nproc-per-node", "2", str(program)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        cwd=Path(__file__).parents[2],
+        env=None,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.splitlines() == ["2 True"] * 3

@@ -1,7 +1,7 @@
 """A catalogue of known slips of data parallelism: what each does, and a strategy that makes it.
 
-Each trains without an error message, most of them with falling losses. :func:`.equivalence.check_equivalence` finds them
-all, if the model and the options reach them (``needs``).
+Each trains without an error message, most of them with falling losses. :func:`.equivalence.check_equivalence` finds
+them all, if the model and the options reach them (``needs``).
 """
 
 from __future__ import annotations
@@ -188,7 +188,12 @@ BUGS = {
         Bug("missing_last_bucket", MissingLastBucket.__doc__, MissingLastBucket),
         Bug("stale_buffer", StaleBuffer.__doc__, StaleBuffer),
         Bug("wrong_shard", "All ranks train on the shard of rank 0.", Flat, lambda: (_SameShard(),)),
-        Bug("own_order", "Each rank shuffles with a seed of its own: some samples come twice, others never.", Flat, lambda: (_OwnOrder(),)),
+        Bug(
+            "own_order",
+            "Each rank shuffles with a seed of its own: some samples come twice, others never.",
+            Flat,
+            lambda: (_OwnOrder(),),
+        ),
         Bug("unsynchronised_buffers", UnsynchronisedBuffers.__doc__, UnsynchronisedBuffers, needs="batch norm"),
         Bug("never_zeroed", NeverZeroed.__doc__, NeverZeroed),
         Bug("first_micro_batch_only", FirstMicroBatchOnly.__doc__, FirstMicroBatchOnly, needs="micro-batches"),

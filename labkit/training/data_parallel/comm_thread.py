@@ -1,8 +1,8 @@
 """A thread that communicates while the main thread computes.
 
-A nonblocking collective of MPI moves little unless somebody calls MPI again and again. This thread sits inside a blocking
-call instead, which moves all the time and does not hold Python's lock. It has a communicator of its own, so that its
-messages never meet those of the main thread.
+A nonblocking collective of MPI moves little unless somebody calls MPI again and again. This thread sits inside a
+blocking call instead, which moves all the time and does not hold Python's lock. It has a communicator of its own, so
+that its messages never meet those of the main thread.
 """
 
 from __future__ import annotations

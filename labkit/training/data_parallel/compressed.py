@@ -19,8 +19,8 @@ MOST_EXPONENT = 120
 class Compressed:
     """Values are rounded to 16 bits, sent, and added up in 32 bits in the order of the ranks.
 
-    Rank r adds up block r of all ranks, rounds the sum, and sends it to all: half the bytes of an exact ring. MPI has no
-    sums of fp16 or bf16, and adding up in 16 bits would round at every addition.
+    Rank r adds up block r of all ranks, rounds the sum, and sends it to all: half the bytes of an exact ring. MPI has
+    no sums of fp16 or bf16, and adding up in 16 bits would round at every addition.
 
     With *error feedback* each rank keeps what the rounding took away from its values and adds it to those of the next
     step; the owner of a block does the same with the sum. So errors do not pile up: over many steps what was sent tends
@@ -35,8 +35,8 @@ class Compressed:
 
     Notes
     -----
-    2 (p - 1) messages, 2 n (p - 1) / p bytes and 4 (p - 1) more, for n bytes of 16-bit values. Bitwise equal on all ranks:
-    each block is rounded once, by its owner.
+    2 (p - 1) messages, 2 n (p - 1) / p bytes and 4 (p - 1) more, for n bytes of 16-bit values. Bitwise equal on all
+    ranks: each block is rounded once, by its owner.
 
     References
     ----------
@@ -84,10 +84,14 @@ class Compressed:
         values = vector.float() + self.residuals[key] if self.error_feedback else vector.float()
         exponent, words = self._encode(values, self.residuals, key)
         # Each block goes to its owner, behind the exponent of its sender.
-        outgoing = np.concatenate([part for size, end in zip(sizes, ends[1:], strict=True) for part in (exponent, words[end - size : end])])
+        outgoing = np.concatenate(
+            [part for size, end in zip(sizes, ends[1:], strict=True) for part in (exponent, words[end - size : end])]
+        )
         arrived = np.empty((comm.size, sizes[comm.rank] + 1), np.int16)
         counts, room = [size + 1 for size in sizes], [arrived.shape[1]] * comm.size
-        comm.Alltoallv([outgoing, counts, _starts(counts), MPI.SHORT], [arrived.reshape(-1), room, _starts(room), MPI.SHORT])
+        comm.Alltoallv(
+            [outgoing, counts, _starts(counts), MPI.SHORT], [arrived.reshape(-1), room, _starts(room), MPI.SHORT]
+        )
         total = torch.zeros(sizes[comm.rank])
         for row in arrived:  # in the order of the ranks
             total += self._decode(row)
@@ -126,7 +130,11 @@ class Compressed:
         for name in ("residuals", "sum_residuals"):
             mine, theirs = getattr(self, name), state.get(name, [])
             fits = [len(tensor) for tensor in mine] == [len(tensor) for tensor in theirs]
-            setattr(self, name, [tensor.clone() for tensor in theirs] if fits else [torch.zeros_like(tensor) for tensor in mine])
+            setattr(
+                self,
+                name,
+                [tensor.clone() for tensor in theirs] if fits else [torch.zeros_like(tensor) for tensor in mine],
+            )
 
 
 def _starts(counts: list[int]) -> list[int]:

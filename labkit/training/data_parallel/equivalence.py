@@ -1,7 +1,7 @@
 """Does a strategy compute what one process computes? The check, for right strategies and for wrong ones.
 
-Three things are compared after some steps: the gradients of the first step and the weights of the last with those of one
-process, the losses of all steps, and the ranks with each other, bit by bit.
+Three things are compared after some steps: the gradients of the first step and the weights of the last with those of
+one process, the losses of all steps, and the ranks with each other, bit by bit.
 
 Where the tolerance comes from: a gradient is a sum over samples. One process adds all of them within its products of
 matrices; p ranks add their own and then the p partial sums, so the additions are the same in another order, and each
@@ -79,20 +79,41 @@ class Equivalence:
         )
 
 
-def run_alone(make_model: Callable[[], nn.Module], data: DataSet, options: TrainingOptions, *, num_parts: int = 1, **settings) -> Outcome:
+def run_alone(
+    make_model: Callable[[], nn.Module], data: DataSet, options: TrainingOptions, *, num_parts: int = 1, **settings
+) -> Outcome:
     """One process: the oracle. With ``num_parts=p`` it adds the gradients of p shards up, in their order."""
     options = options.replace(num_micro_batches=num_parts * options.num_micro_batches, shares=None)
     return run_strategy(Alone(), make_model, data, options, "serial", **settings)
 
 
-def run_strategy(comm, make_model: Callable[[], nn.Module], data: DataSet, options: TrainingOptions, strategy, *, hooks=(), **settings) -> Outcome:
+def run_strategy(
+    comm,
+    make_model: Callable[[], nn.Module],
+    data: DataSet,
+    options: TrainingOptions,
+    strategy,
+    *,
+    hooks=(),
+    **settings,
+) -> Outcome:
     """Train on all ranks of ``comm`` and keep what is compared. Collective."""
     model, look = make_model(), _FirstGradients()
     first = _copies(model)
-    with Trainer(comm, model, data, options, strategy=strategy, hooks=[*hooks, look], progress=False, timeline=False, **settings) as trainer:
+    with Trainer(
+        comm, model, data, options, strategy=strategy, hooks=[*hooks, look], progress=False, timeline=False, **settings
+    ) as trainer:
         report = trainer.run()
-        weights = {name: t.detach().clone() for name, t in trainer.strategy.model_state_dict().items() if torch.is_tensor(t)}
-    return Outcome(report.losses, look.gradients, first, {**_copies(model), **weights} if weights.keys() >= first.keys() else _copies(model), report.digests)
+        weights = {
+            name: t.detach().clone() for name, t in trainer.strategy.model_state_dict().items() if torch.is_tensor(t)
+        }
+    return Outcome(
+        report.losses,
+        look.gradients,
+        first,
+        {**_copies(model), **weights} if weights.keys() >= first.keys() else _copies(model),
+        report.digests,
+    )
 
 
 def check_equivalence(
@@ -142,33 +163,49 @@ def check_equivalence(
     if not equal:
         other = next(rank for rank, digest in enumerate(found.digests) if digest != found.digests[0])
         problems.append(f"the replicas of ranks 0 and {other} differ")
-    return Equivalence(name, comm.size, gradient, weight, loss, all(rank[3] for rank in everyone), equal, tuple(problems))
+    return Equivalence(
+        name, comm.size, gradient, weight, loss, all(rank[3] for rank in everyone), equal, tuple(problems)
+    )
 
 
-def compare(found: Outcome, expected: Outcome, tolerance: float | None = None) -> tuple[float, float, float, bool, tuple[str, ...]]:
+def compare(
+    found: Outcome, expected: Outcome, tolerance: float | None = None
+) -> tuple[float, float, float, bool, tuple[str, ...]]:
     """(Largest differences of gradients, weights and losses, whether all bits are equal, problems in words)."""
     names = list(expected.gradients)
     roundoff = torch.finfo(expected.weights[names[0]].dtype).eps / 2
     limit = tolerance if tolerance is not None else WEIGHT_ROUNDOFFS * roundoff
     gradient_limit = limit * GRADIENT_ROUNDOFFS / WEIGHT_ROUNDOFFS
     gradients = {
-        name: _relative(found.gradients[name], expected.gradients[name], expected.gradients[name]) for name in names if name in found.gradients
+        name: _relative(found.gradients[name], expected.gradients[name], expected.gradients[name])
+        for name in names
+        if name in found.gradients
     }
     weights = {
-        name: _relative(found.weights[name], expected.weights[name], expected.weights[name] - expected.first_weights[name]) for name in names
+        name: _relative(
+            found.weights[name], expected.weights[name], expected.weights[name] - expected.first_weights[name]
+        )
+        for name in names
     }
     losses = [abs(a - b) / max(abs(b), 1e-30) for a, b in zip(found.losses, expected.losses, strict=True)]
     problems = []
-    for what, differences, allowed in (("gradient of the first step", gradients, gradient_limit), ("weights at the end", weights, limit)):
+    for what, differences, allowed in (
+        ("gradient of the first step", gradients, gradient_limit),
+        ("weights at the end", weights, limit),
+    ):
         worst = max(differences, key=lambda name: _rank(differences[name]), default=None)
         if worst is not None and not differences[worst] <= allowed:
-            problems.append(f"{what}: {worst} differs by {differences[worst]:.1e} of its norm, {allowed:.1e} is allowed")
+            problems.append(
+                f"{what}: {worst} differs by {differences[worst]:.1e} of its norm, {allowed:.1e} is allowed"
+            )
     if losses and not max(losses, key=_rank) <= limit:
         step = max(range(len(losses)), key=lambda k: _rank(losses[k]))
         problems.append(f"the loss of step {step} is {found.losses[step]:.6g} instead of {expected.losses[step]:.6g}")
     bitwise = found.losses == expected.losses and all(
-        torch.equal(mine[name], theirs[name]) for mine, theirs in ((found.gradients, expected.gradients), (found.weights, expected.weights))
-        for name in names if name in mine
+        torch.equal(mine[name], theirs[name])
+        for mine, theirs in ((found.gradients, expected.gradients), (found.weights, expected.weights))
+        for name in names
+        if name in mine
     )
     largest = (max(values, key=_rank, default=0.0) for values in (gradients.values(), weights.values(), losses))
     return (*largest, bitwise, tuple(problems))
@@ -183,8 +220,9 @@ class _FirstGradients(TrainingHook):
     def after_step(self, trainer, record) -> None:
         if trainer.num_done == 1:
             self.gradients = {
-                name: p.grad.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad and p.grad is not None
-                and p.grad.shape == p.shape
+                name: p.grad.detach().clone()
+                for name, p in trainer.model.named_parameters()
+                if p.requires_grad and p.grad is not None and p.grad.shape == p.shape
             }
 
 
@@ -193,7 +231,9 @@ def _copies(model: nn.Module) -> dict[str, torch.Tensor]:
 
 
 def _relative(found: torch.Tensor, expected: torch.Tensor, measure: torch.Tensor) -> float:
-    difference, norm = (float(torch.linalg.vector_norm(t.double())) for t in (found.double() - expected.double(), measure))
+    difference, norm = (
+        float(torch.linalg.vector_norm(t.double())) for t in (found.double() - expected.double(), measure)
+    )
     if difference == 0:
         return 0.0
     return difference / norm if norm else math.inf

@@ -24,16 +24,16 @@ class Overlapped(Bucketed):
     Parameters
     ----------
     driver : str
-        ``"thread"``: a thread communicates (see :mod:`.comm_thread`). ``"hooks"``: the library's nonblocking all-reduce,
-        which moves on only when a hook or the wait at the end looks after it; for comparison, and for MPI libraries
-        without threads.
+        ``"thread"``: a thread communicates (see :mod:`.comm_thread`). ``"hooks"``: the library's nonblocking
+        all-reduce, which moves on only when a hook or the wait at the end looks after it; for comparison, and for MPI
+        libraries without threads.
     settings
         As for :class:`.bucketed.Bucketed`; the first bucket is small unless ``first_bucket_bytes`` says otherwise.
 
     Notes
     -----
-    On simulated ranks the buckets start after the backward pass: time passes there in messages only, and a rank must not
-    be left in the middle of it.
+    On simulated ranks the buckets start after the backward pass: time passes there in messages only, and a rank must
+    not be left in the middle of it.
     """
 
     name = "overlapped"
@@ -62,7 +62,9 @@ class Overlapped(Bucketed):
         bucket_of = {id(self.parameters[m]): bucket.number for bucket in self.buckets for m in bucket.members}
         for parameter in self.parameters:
             number = bucket_of[id(parameter)]
-            hook = parameter.register_post_accumulate_grad_hook(lambda _, number=number: self._gradient_is_there(number))
+            hook = parameter.register_post_accumulate_grad_hook(
+                lambda _, number=number: self._gradient_is_there(number)
+            )
             self.hooks.append(hook)
 
     def start_step(self) -> None:
@@ -81,7 +83,8 @@ class Overlapped(Bucketed):
         self.missing[number] -= 1
         if self.missing[number] < 0 and number < self.next_bucket:
             raise TrainingError(
-                "a gradient was added to after its bucket had been sent: a parameter got gradients twice in one backward "
+                "a gradient was added to after its bucket had been sent: a parameter got gradients twice in one "
+                "backward "
                 "pass, as with re-entrant checkpointing. Use use_reentrant=False, or the strategy 'bucketed'."
             )
         while self.next_bucket < len(self.buckets) and self.missing[self.next_bucket] <= 0:
@@ -143,7 +146,9 @@ class Overlapped(Bucketed):
                 return
             if host is not bucket.flat:
                 bucket.flat.copy_(host)
-            self.recorder.spans.append((COMMUNICATION, name, "collective", started, self.recorder.now(), bucket.num_bytes))
+            self.recorder.spans.append(
+                (COMMUNICATION, name, "collective", started, self.recorder.now(), bucket.num_bytes)
+            )
             self.requests.pop(0)
 
     # -- books and the end ---------------------------------------------------------------------------
@@ -175,12 +180,16 @@ def _gpu_event(tensor):
 
 def fp16_compressed(*, error_feedback: bool = True, **settings) -> Overlapped:
     """Overlapped, with gradients sent as fp16."""
-    return _named("fp16_compressed", Overlapped(algorithm=Compressed("fp16", error_feedback=error_feedback), **settings))
+    return _named(
+        "fp16_compressed", Overlapped(algorithm=Compressed("fp16", error_feedback=error_feedback), **settings)
+    )
 
 
 def bf16_compressed(*, error_feedback: bool = True, **settings) -> Overlapped:
     """Overlapped, with gradients sent as bf16."""
-    return _named("bf16_compressed", Overlapped(algorithm=Compressed("bf16", error_feedback=error_feedback), **settings))
+    return _named(
+        "bf16_compressed", Overlapped(algorithm=Compressed("bf16", error_feedback=error_feedback), **settings)
+    )
 
 
 def top_k(*, share: float = 0.01, error_feedback: bool = True, **settings) -> Overlapped:

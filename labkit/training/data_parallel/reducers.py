@@ -88,7 +88,9 @@ def find_allreduce(algorithm: str) -> Callable:
 
     found = ALGORITHMS.get(SHORT_NAMES.get(algorithm, algorithm))
     if found is None or found.operation != "allreduce":
-        names = [name for name, a in ALGORITHMS.items() if a.operation == "allreduce" and name not in SHORT_NAMES.values()]
+        names = [
+            name for name, a in ALGORITHMS.items() if a.operation == "allreduce" and name not in SHORT_NAMES.values()
+        ]
         raise UsageError(f"there is no all-reduce {algorithm!r}: take {', '.join(['library', *SHORT_NAMES, *names])}.")
     return lambda comm, array: found.function(comm, MPI.IN_PLACE, array)
 

@@ -52,7 +52,9 @@ class Replicated(StrategyBase):
             return
         with self.recorder.span(name, "collective", lane, tensor.numel() * tensor.element_size()):
             comm.add(1, 0, 0)
-            if tensor.device.type == "cpu" or (self.reducer.takes_gpu_tensors and getattr(comm, "carries_tensors", False)):
+            if tensor.device.type == "cpu" or (
+                self.reducer.takes_gpu_tensors and getattr(comm, "carries_tensors", False)
+            ):
                 self.reducer.reduce(comm, tensor, key)
             else:
                 host = tensor.cpu()

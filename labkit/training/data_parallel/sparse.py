@@ -22,8 +22,9 @@ class TopK:
 
     Notes
     -----
-    8 k (p - 1) bytes a rank: the places differ, so this is an all-gather, and with many ranks its bytes grow with p, where
-    those of an all-reduce do not. Bitwise equal on all ranks: everybody adds up the same values in the order of the ranks.
+    8 k (p - 1) bytes a rank: the places differ, so this is an all-gather, and with many ranks its bytes grow with p,
+    where those of an all-reduce do not. Bitwise equal on all ranks: everybody adds up the same values in the order of
+    the ranks.
 
     References
     ----------

@@ -25,8 +25,8 @@ class TorchDDP(StrategyBase):
     Parameters
     ----------
     measure : bool
-        Add buckets up in a hook in Python that notes when: the report then knows communication and overlap. Without, all of
-        backward counts as computing, and DDP runs as it does elsewhere.
+        Add buckets up in a hook in Python that notes when: the report then knows communication and overlap. Without,
+        all of backward counts as computing, and DDP runs as it does elsewhere.
     find_unused_parameters : bool
         DDP needs to be told that parameters may get no gradient.
     timeout_s : float
@@ -60,13 +60,17 @@ class TorchDDP(StrategyBase):
 
     def _check(self, comm) -> None:
         if is_simulated(comm):
-            raise UsageError("simulated ranks share a process, and torch's DDP needs processes: run torch_ddp on real ranks.")
+            raise UsageError(
+                "simulated ranks share a process, and torch's DDP needs processes: run torch_ddp on real ranks."
+            )
         if not dist.is_available():
             raise NotAvailableError("this torch was built without torch.distributed: install one that has it.")
         if dist.is_initialized() and (dist.get_rank(), dist.get_world_size()) != (comm.rank, comm.size):
             raise UsageError(
-                f"torch.distributed knows this process as rank {dist.get_rank()} of {dist.get_world_size()}, the communicator as "
-                f"rank {comm.rank} of {comm.size}: pass the whole world, or call torch.distributed.destroy_process_group() before."
+                f"torch.distributed knows this process as rank {dist.get_rank()} of {dist.get_world_size()}, the "
+                f"communicator as "
+                f"rank {comm.rank} of {comm.size}: pass the whole world, or call "
+                f"torch.distributed.destroy_process_group() before."
             )
 
     def _add_up(self, state, bucket):  # DDP compares annotations, and would not know them as texts
@@ -111,9 +115,13 @@ class TorchDDP(StrategyBase):
         size, num_bytes = self.comm.size, sum(p.numel() * p.element_size() for p in self.parameters)
         steps, buckets = 2 * (size - 1), 1
         if self.ddp is not None and self.num_syncs:
-            sizes = self.ddp._get_ddp_logging_data().get("rebuilt_bucket_sizes") or self.ddp._get_ddp_logging_data().get("bucket_sizes")
+            sizes = self.ddp._get_ddp_logging_data().get(
+                "rebuilt_bucket_sizes"
+            ) or self.ddp._get_ddp_logging_data().get("bucket_sizes")
             buckets = len(str(sizes).split(",")) if sizes else 1
-        return Traffic(self.num_syncs * buckets, self.num_syncs * buckets * steps, self.num_syncs * (num_bytes * steps // size))
+        return Traffic(
+            self.num_syncs * buckets, self.num_syncs * buckets * steps, self.num_syncs * (num_bytes * steps // size)
+        )
 
     def detach(self) -> None:
         self.module = self.ddp = None

@@ -15,7 +15,13 @@ spec = importlib.util.spec_from_file_location("training_cases", Path(__file__).w
 cases = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(cases)
 
-ADAM = {"optimizer": "adam", "learning_rate": 0.003, "weight_decay": 0.1, "num_micro_batches": 2, "max_gradient_norm": 0.5}
+ADAM = {
+    "optimizer": "adam",
+    "learning_rate": 0.003,
+    "weight_decay": 0.1,
+    "num_micro_batches": 2,
+    "max_gradient_norm": 0.5,
+}
 MODELS = {
     "mlp": (cases.mlp, cases.DIGITS, {}),
     "double": (cases.exact_mlp, cases.DIGITS, ADAM),
@@ -73,7 +79,15 @@ def test_bitwise_whatever_the_buckets_if_all_elements_have_one_order():
         from labkit.training.trainer import train
 
         def program(comm, strategy=strategy, settings=settings):
-            return train(comm, cases.mlp(), cases.DIGITS, cases.OPTIONS, strategy=strategy, algorithm="recursive_doubling", **settings)
+            return train(
+                comm,
+                cases.mlp(),
+                cases.DIGITS,
+                cases.OPTIONS,
+                strategy=strategy,
+                algorithm="recursive_doubling",
+                **settings,
+            )
 
         digests |= set(simulate(4, program).results[0].digests)
     assert len(digests) == 1
@@ -84,7 +98,10 @@ def test_uneven_and_empty_shards(shares):
     options = cases.OPTIONS.replace(shares=shares)
     for strategy in ("naive", "overlapped"):
         found = simulate(
-            3, lambda comm, s=strategy: check_equivalence(comm, cases.mlp, cases.DIGITS, options, s, expected=expected("mlp"))
+            3,
+            lambda comm, s=strategy: check_equivalence(
+                comm, cases.mlp, cases.DIGITS, options, s, expected=expected("mlp")
+            ),
         ).results[0]
         assert found.is_right, str(found)
 
@@ -100,7 +117,10 @@ def test_every_bug_is_found(name):
     make = cases.cnn if bug.needs == "batch norm" else cases.mlp
     against = bug.needs != "batch norm"
     found = simulate(
-        3, lambda comm: check_equivalence(comm, make, cases.DIGITS, options, bug.strategy(), hooks=bug.hooks(), against_serial=against)
+        3,
+        lambda comm: check_equivalence(
+            comm, make, cases.DIGITS, options, bug.strategy(), hooks=bug.hooks(), against_serial=against
+        ),
     ).results[0]
     assert not found.is_right and found.problems
     fine = simulate(

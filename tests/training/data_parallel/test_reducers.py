@@ -18,7 +18,10 @@ from labkit.training.data_parallel.sparse import TopK
 
 def vectors(p, n, seed=0, scale=1.0):
     rng = np.random.default_rng(seed)
-    return [torch.from_numpy((rng.standard_normal(n) * scale * 10.0 ** rng.integers(-3, 3, n)).astype(np.float32)) for _ in range(p)]
+    return [
+        torch.from_numpy((rng.standard_normal(n) * scale * 10.0 ** rng.integers(-3, 3, n)).astype(np.float32))
+        for _ in range(p)
+    ]
 
 
 def reduce_all(make, inputs, num_rounds=1):
@@ -72,8 +75,14 @@ def test_compressed_is_within_two_roundings(form, roundoff, n, p):
     assert all(t.sent_bytes <= 2 * (2 * n * (p - 1) / p + 2 * (p - 1)) + 4 * p for t in traffic)
 
 
-@pytest.mark.parametrize("make", [lambda f: Compressed("bf16", error_feedback=f), lambda f: Compressed("fp16", error_feedback=f),
-                                  lambda f: TopK(0.1, error_feedback=f)])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda f: Compressed("bf16", error_feedback=f),
+        lambda f: Compressed("fp16", error_feedback=f),
+        lambda f: TopK(0.1, error_feedback=f),
+    ],
+)
 def test_error_feedback_sends_all_of_it_in_the_end(make):
     inputs, rounds = vectors(3, 40, seed=4), 60
     exact = sum(v.double() for v in inputs)
@@ -117,9 +126,17 @@ def test_top_k_takes_the_largest_of_each_rank():
     inputs = [torch.tensor([5.0, 1.0, -6.0, 0.5]), torch.tensor([0.1, -9.0, 3.0, 0.2])]
     found, traffic, reducers = reduce_all(lambda: TopK(0.5), inputs)
     assert found[0][0].tolist() == [5.0, -9.0, -3.0, 0.0] == found[1][0].tolist()
-    assert [r.residuals[0].tolist() for r in reducers] == [[0.0, 1.0, 0.0, 0.5], [pytest.approx(0.1), 0.0, 0.0, pytest.approx(0.2)]]
+    assert [r.residuals[0].tolist() for r in reducers] == [
+        [0.0, 1.0, 0.0, 0.5],
+        [pytest.approx(0.1), 0.0, 0.0, pytest.approx(0.2)],
+    ]
     assert [t.sent_bytes for t in traffic] == [2 * 8] * 2
-    assert TopK(1e-9).num_kept(10) == 1 and TopK(1.0).num_kept(10) == 10 and TopK(0.25).num_kept(10) == 3 and TopK().num_kept(0) == 0
+    assert (
+        TopK(1e-9).num_kept(10) == 1
+        and TopK(1.0).num_kept(10) == 10
+        and TopK(0.25).num_kept(10) == 3
+        and TopK().num_kept(0) == 0
+    )
 
 
 def test_state_of_another_number_of_ranks_is_dropped():
@@ -141,7 +158,13 @@ def test_state_of_another_number_of_ranks_is_dropped():
 
 
 def test_bad_input():
-    for make in (lambda: Compressed("fp8"), lambda: TopK(0), lambda: TopK(1.5), lambda: TopK(True), lambda: plan_buckets([1], -1)):
+    for make in (
+        lambda: Compressed("fp8"),
+        lambda: TopK(0),
+        lambda: TopK(1.5),
+        lambda: TopK(True),
+        lambda: plan_buckets([1], -1),
+    ):
         with pytest.raises(UsageError):
             make()
 

@@ -20,9 +20,12 @@ from labkit.training.hooks import TrainingHook  # noqa: E402
 from labkit.training.trainer import Trainer, train  # noqa: E402
 
 STRATEGIES = (
-    ("naive", {}), ("flat", {"algorithm": "rabenseifner"}), ("bucketed", {"bucket_bytes": 2000}),
+    ("naive", {}),
+    ("flat", {"algorithm": "rabenseifner"}),
+    ("bucketed", {"bucket_bytes": 2000}),
     ("overlapped", {"bucket_bytes": 2000, "first_bucket_bytes": 500}),
-    ("overlapped", {"bucket_bytes": 2000, "algorithm": "ring"}), ("overlapped", {"bucket_bytes": 2000, "driver": "hooks"}),
+    ("overlapped", {"bucket_bytes": 2000, "algorithm": "ring"}),
+    ("overlapped", {"bucket_bytes": 2000, "driver": "hooks"}),
     ("overlapped", {"bucket_bytes": 2000, "sync_every_micro_batch": True}),
 )
 ADAM = cases.OPTIONS.replace(optimizer="adam", learning_rate=0.003, num_micro_batches=2, max_gradient_norm=0.5)
@@ -67,8 +70,14 @@ def check_torch_ddp_equals_one_process(comm):
 def check_compressed_replicas_are_equal_and_near(comm):
     """The first gradient is off by the rounding of the format, twice: of the values, and of their sum."""
     expected = equivalence.run_alone(cases.mlp, cases.DIGITS, cases.OPTIONS)
-    for name, settings, tolerance in (("fp16_compressed", {}, 2**-10), ("bf16_compressed", {}, 2**-7), ("top_k", {"share": 1.0}, 1e-5)):
-        found = equivalence.check_equivalence(comm, cases.mlp, cases.DIGITS, cases.OPTIONS, name, expected=expected, tolerance=16 * tolerance, **settings)
+    for name, settings, tolerance in (
+        ("fp16_compressed", {}, 2**-10),
+        ("bf16_compressed", {}, 2**-7),
+        ("top_k", {"share": 1.0}, 1e-5),
+    ):
+        found = equivalence.check_equivalence(
+            comm, cases.mlp, cases.DIGITS, cases.OPTIONS, name, expected=expected, tolerance=16 * tolerance, **settings
+        )
         assert found.is_right and found.replicas_are_equal, str(found)
         if comm.size > 1 and name != "top_k":
             assert found.gradient_difference > 1e-6
@@ -128,10 +137,14 @@ def check_delays_are_hidden_behind_backward(comm):
     options = cases.OPTIONS.replace(num_steps=3, batch_size=8, learning_rate=1e-3)
     overlap = {}
     for name in ("bucketed", "overlapped"):
-        report = train(comm, Slow(), data, options, strategy=name, algorithm=Delayed(AllReduce(), 0.02), bucket_bytes=440)
+        report = train(
+            comm, Slow(), data, options, strategy=name, algorithm=Delayed(AllReduce(), 0.02), bucket_bytes=440
+        )
         assert report.traffic[0].num_calls == 12
         overlap[name] = report.times.overlap_s[:, 1:].mean() / report.times.communication_s[:, 1:].mean()
-    assert overlap["bucketed"] == 0 and overlap["overlapped"] > 0.3, overlap  # 3 of 4 buckets can hide; others use this machine
+    assert overlap["bucketed"] == 0 and overlap["overlapped"] > 0.3, (
+        overlap
+    )  # 3 of 4 buckets can hide; others use this machine
 
 
 class Note(TrainingHook):
@@ -179,15 +192,25 @@ def check_a_rank_that_fails_stops_all(comm):
         for where, words in (("forward", ("bad luck",)), ("backward", ("ZeroDivisionError",))):
             hook, model = Note(), Fails(comm, where, last, 3)
             error = expect(
-                TrainingError, ("step 2", f"rank {last} raised" if strategy != "torch_ddp" else "raised", *(words if strategy != "torch_ddp" else ())),
-                lambda: train(comm, model, cases.DIGITS, cases.OPTIONS, strategy=strategy, hooks=[hook], **settings), step=2,  # noqa: B023
+                TrainingError,
+                (
+                    "step 2",
+                    f"rank {last} raised" if strategy != "torch_ddp" else "raised",
+                    *(words if strategy != "torch_ddp" else ()),
+                ),
+                lambda: train(comm, model, cases.DIGITS, cases.OPTIONS, strategy=strategy, hooks=[hook], **settings),
+                step=2,  # noqa: B023
             )
             assert hook.stopped == (2, "TrainingError")
             assert (error.__cause__ is not None) == (comm.rank == last) or strategy == "torch_ddp"
     options = cases.OPTIONS.replace(num_micro_batches=3)
     for settings in ({}, {"sync_every_micro_batch": True}):  # in the middle of a step
-        expect(TrainingError, ("step 1", "bad luck"), lambda: train(
-            comm, Fails(comm, "forward", 0, 5), cases.DIGITS, options, strategy="overlapped", **settings), step=1)  # noqa: B023
+        expect(
+            TrainingError,
+            ("step 1", "bad luck"),
+            lambda: train(comm, Fails(comm, "forward", 0, 5), cases.DIGITS, options, strategy="overlapped", **settings),
+            step=1,
+        )  # noqa: B023
     train(comm, cases.mlp(), cases.DIGITS, cases.OPTIONS.replace(num_steps=1))  # the communicator is still good
 
 
@@ -201,8 +224,11 @@ def check_nan_names_step_and_rank(comm):
         model, hook = cases.mlp(), Note()
         options = cases.OPTIONS.replace(shuffle=False)
         expect(
-            NonFiniteError, ("step 3", f"nan on rank {culprit}"),
-            lambda: train(comm, model, data, options, strategy=strategy, hooks=[hook]), step=3, ranks=(culprit,),  # noqa: B023
+            NonFiniteError,
+            ("step 3", f"nan on rank {culprit}"),
+            lambda: train(comm, model, data, options, strategy=strategy, hooks=[hook]),
+            step=3,
+            ranks=(culprit,),  # noqa: B023
         )
         assert hook.stopped == (3, "NonFiniteError")
         same = cases.mlp()
@@ -255,7 +281,9 @@ def check_ranks_that_do_not_agree(comm):
     expect(UsageError, (), run(strategy="best" if last else "flat"))
     expect(UsageError, ("no all-reduce 'star'",), run(algorithm="star"))
     expect(UsageError, ("bucket_bytes",), run(bucket_bytes=0))
-    expect(UsageError, ("batch_size", f"{comm.size} ranks"), run(options=cases.OPTIONS.replace(batch_size=comm.size - 1)))
+    expect(
+        UsageError, ("batch_size", f"{comm.size} ranks"), run(options=cases.OPTIONS.replace(batch_size=comm.size - 1))
+    )
     expect(UsageError, ("shares",), run(options=cases.OPTIONS.replace(shares=(1,) * (comm.size + 1))))
 
 
@@ -280,6 +308,8 @@ def check_nothing_is_left_behind(comm):
     import threading
 
     model = cases.mlp()
-    train(comm, model, cases.DIGITS, cases.OPTIONS.replace(num_steps=2), strategy=Overlapped(algorithm=Compressed("bf16")))
+    train(
+        comm, model, cases.DIGITS, cases.OPTIONS.replace(num_steps=2), strategy=Overlapped(algorithm=Compressed("bf16"))
+    )
     assert not [t for t in threading.enumerate() if t.name == "labkit communication"]
     assert all(p.grad is None and not p._post_accumulate_grad_hooks for p in model.parameters())
