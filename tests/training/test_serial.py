@@ -124,6 +124,8 @@ def test_initial_values_depend_on_name_and_seed():
     model = make_model("mlp", data, seed=4)
     assert torch.equal(initialise(Late(), 4).layers[0].weight, model.layers[0].weight)
     assert not torch.equal(initialise(Late(), 5).layers[0].weight, model.layers[0].weight)
+    square = make_model("mlp", data, hidden=(32, 32, 32), seed=4)
+    assert not torch.equal(square.layers[1].weight, square.layers[2].weight)  # as long, of another name
     weights = model.layers[0].weight.detach()
     assert (
         abs(weights.mean()) < 0.01
