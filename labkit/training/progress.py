@@ -23,7 +23,7 @@ class Progress:
     """
 
     def __init__(self, num_steps: int, show=None):
-        self.num_steps, self.started = num_steps, time.monotonic()
+        self.num_steps, self.started, self.has_written = num_steps, time.monotonic(), False
         self.write, self.close_line, self.every_s = _target(show)
         self.shown = self.started if self.every_s == LINES_EVERY_S else self.started - EVERY_S
 
@@ -34,14 +34,14 @@ class Progress:
         now = time.monotonic()
         is_last = num_done == self.num_steps and self.every_s == EVERY_S
         if now - self.shown >= self.every_s or is_last:
-            self.shown = now
+            self.shown, self.has_written = now, True
             self.write(progress_text(num_done, self.num_steps, loss, now - self.started))
 
     def close(self) -> None:
         """No more will come."""
-        if self.close_line is not None:
+        if self.close_line is not None and self.has_written:
             self.close_line()
-            self.close_line = None
+        self.close_line = None
 
 
 def progress_text(num_done: int, num_steps: int, loss: float, seconds: float) -> str:

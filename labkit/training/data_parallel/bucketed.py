@@ -52,6 +52,12 @@ class Bucketed(Replicated):
         self.sums = [torch.zeros_like(b.flat) for b in self.buckets] if self.sync_every_micro_batch else []
         self.num_micro_batches = 0
 
+    def settings(self) -> str:
+        return (
+            f"{super().settings()}, bucket_bytes={self.bucket_bytes}, first_bucket_bytes={self.first_bucket_bytes}, "
+            f"sync_every_micro_batch={self.sync_every_micro_batch}"
+        )
+
     def start_step(self) -> None:
         for vector in [*(bucket.flat for bucket in self.buckets), *self.sums]:
             vector.zero_()

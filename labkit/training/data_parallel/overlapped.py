@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from labkit.errors import TrainingError, UsageError
 from labkit.training.agreement import all_or_none
 from labkit.training.data_parallel.bucketed import Bucketed
@@ -98,9 +100,8 @@ class Overlapped(Bucketed):
             ready = _gpu_event(bucket.flat)
 
             def add_up():
-                if ready is not None:
-                    ready.synchronize()
-                self.reduce(self.thread_comm, bucket.flat, bucket.number, name, COMMUNICATION)
+                with _beside_backward(bucket.flat, ready):
+                    self.reduce(self.thread_comm, bucket.flat, bucket.number, name, COMMUNICATION)
 
             self.thread.give(add_up)
         elif self.starts_early:
@@ -176,6 +177,21 @@ def _gpu_event(tensor):
     event = torch.cuda.Event()
     event.record(torch.cuda.current_stream(tensor.device))
     return event
+
+
+@contextlib.contextmanager
+def _beside_backward(tensor, ready):
+    """On a GPU: work on a stream of its own after ``ready``, and do not return before it is done."""
+    if ready is None:
+        yield
+        return
+    import torch
+
+    stream = torch.cuda.Stream(tensor.device)
+    stream.wait_event(ready)
+    with torch.cuda.stream(stream):
+        yield
+    stream.synchronize()
 
 
 def fp16_compressed(*, error_feedback: bool = True, **settings) -> Overlapped:

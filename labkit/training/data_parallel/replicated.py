@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from labkit.training.agreement import check_equal
 from labkit.training.data_parallel.counting import CountingComm
 from labkit.training.data_parallel.reducers import Reducer, make_reducer
 from labkit.training.recording import MAIN, Traffic
@@ -29,9 +30,14 @@ class Replicated(StrategyBase):
         self.reducer, self.broadcast_buffers = make_reducer(algorithm), broadcast_buffers
 
     def attach(self, comm, model, optimizer_factory, options, recorder) -> None:
+        check_equal(comm, f"the settings of {self.name!r}", self.settings(), "Pass equal ones on every rank.")
         self.counting = CountingComm(comm)
         super().attach(self.counting, model, optimizer_factory, options, recorder)
         self.floating_buffers = [buffer for buffer in model.buffers() if buffer.is_floating_point()]
+
+    def settings(self) -> str:
+        """What must be equal on all ranks, or their calls would not meet."""
+        return f"algorithm={self.reducer.name}, broadcast_buffers={self.broadcast_buffers}"
 
     def finish_backward(self) -> None:
         self.reduce_gradients()

@@ -57,7 +57,7 @@ def check_bitwise_where_the_order_is_fixed(comm):
 
 
 def check_torch_ddp_equals_one_process(comm):
-    if comm.size == 1 or is_cell(comm):
+    if comm.size == 1:
         return
     for make, options, settings in (
         (cases.mlp, cases.OPTIONS, {}), (cases.mlp, ADAM, {"measure": True}),
@@ -281,6 +281,9 @@ def check_ranks_that_do_not_agree(comm):
     expect(UsageError, (), run(strategy="best" if last else "flat"))
     expect(UsageError, ("no all-reduce 'star'",), run(algorithm="star"))
     expect(UsageError, ("bucket_bytes",), run(bucket_bytes=0))
+    expect(UsageError, ("settings of 'overlapped' differ", "bucket_bytes"), run(bucket_bytes=500 + last))
+    expect(UsageError, ("differ", "ring"), run(strategy="naive", algorithm="ring" if last else "tree"))
+    expect(UsageError, ("differ", "top 1 %"), run(strategy="top_k", share=0.01 if last else 0.02))
     expect(
         UsageError, ("batch_size", f"{comm.size} ranks"), run(options=cases.OPTIONS.replace(batch_size=comm.size - 1))
     )
