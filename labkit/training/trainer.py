@@ -66,6 +66,11 @@ def train(
     TrainingError
         A step failed on some rank: on all ranks.
 
+    Notes
+    -----
+    Give each rank its share of the cores, for example ``OMP_NUM_THREADS=1 mpiexec -n 4 ...``; the ranks of ``%%mpi`` cells
+    have it. Under ``torchrun`` the communicator is ``labkit.comm.torch.communicator()``.
+
     Examples
     --------
     >>> from labkit.comm.simulated.run import simulate

@@ -92,6 +92,8 @@ def find_allreduce(algorithm: str) -> Callable:
             name for name, a in ALGORITHMS.items() if a.operation == "allreduce" and name not in SHORT_NAMES.values()
         ]
         raise UsageError(f"there is no all-reduce {algorithm!r}: take {', '.join(['library', *SHORT_NAMES, *names])}.")
+    if found.needs_shared_memory:  # a window of MPI is made of MPI's own communicator; nothing is sent
+        return lambda comm, array: found.function(getattr(comm, "comm", comm), MPI.IN_PLACE, array)
     return lambda comm, array: found.function(comm, MPI.IN_PLACE, array)
 
 

@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import cases  # noqa: E402
 
 from labkit.errors import LabkitError, NonFiniteError, TrainingError, UsageError  # noqa: E402
+from labkit.mpi.collectives.registry import family  # noqa: E402
 from labkit.training.data import DataSet, make_data  # noqa: E402
 from labkit.training.data_parallel import equivalence  # noqa: E402
 from labkit.training.data_parallel.compressed import Compressed  # noqa: E402
@@ -54,6 +55,16 @@ def check_bitwise_where_the_order_is_fixed(comm):
                 comm, cases.Odd, cases.DIGITS, cases.OPTIONS, name, expected=expected, algorithm="all_pairs", **settings
             )
             assert found.is_bitwise and found.is_right, str(found)
+
+
+def check_every_allreduce_of_the_registry(comm):
+    options = cases.OPTIONS.replace(num_steps=2)
+    expected = equivalence.run_alone(cases.mlp, cases.DIGITS, options)
+    for algorithm in family("allreduce"):
+        found = equivalence.check_equivalence(
+            comm, cases.mlp, cases.DIGITS, options, "overlapped", expected=expected, algorithm=algorithm.name, bucket_bytes=2000
+        )
+        assert found.is_right, f"{algorithm.name} {found}"
 
 
 def check_torch_ddp_equals_one_process(comm):
