@@ -24,7 +24,9 @@ def all_or_none(comm, call: Callable):
         result = call()
     except Exception as problem:
         error = problem
-    errors = comm.allgather(None if error is None else (type(error).__name__, str(error), isinstance(error, UsageError)))
+    errors = comm.allgather(
+        None if error is None else (type(error).__name__, str(error), isinstance(error, UsageError))
+    )
     if error is not None:
         raise error
     for rank, problem in enumerate(errors):
@@ -109,7 +111,10 @@ def _difference(ours, theirs, rank: int) -> str:
     """The first difference between the model of rank 0 and that of another, in words."""
     names, other_names = [row[0] for row in ours], [row[0] for row in theirs]
     if names != other_names:
-        index = next((k for k, (a, b) in enumerate(zip(names, other_names, strict=False)) if a != b), min(len(names), len(other_names)))
+        index = next(
+            (k for k, (a, b) in enumerate(zip(names, other_names, strict=False)) if a != b),
+            min(len(names), len(other_names)),
+        )
         first, second = (repr(row[index]) if index < len(row) else "nothing" for row in (names, other_names))
         return f"at place {index} rank 0 has {first} and rank {rank} {second} ({len(names)} and {len(other_names)} tensors)"
     words = ("", "the shape", "the type", "requires_grad", "values with the digest")

@@ -67,7 +67,8 @@ class DataSet:
 
     def __repr__(self) -> str:
         return (
-            f"<data {self.name!r}: {len(self)} samples of {tuple(self.inputs.shape[1:])}, {len(self.test_inputs)} to test on, "
+            f"<data {self.name!r}: {len(self)} samples of {tuple(self.inputs.shape[1:])}, {len(self.test_inputs)} "
+            f"to test on, "
             f"{self.num_classes} classes>"
         )
 
@@ -136,7 +137,8 @@ def load_reviews(
     """
     if num_words < 3 or length < 1:
         raise UsageError(
-            f"load_reviews: num_words is 3 or more and length 1 or more, not {num_words} and {length}: pass such numbers."
+            f"load_reviews: num_words is 3 or more and length 1 or more, not {num_words} and {length}: pass such "
+            f"numbers."
         )
     rated = [(rating, text) for rating, text in _reviews() if rating != 0]
     order = _order(len(rated), seed)
@@ -168,7 +170,9 @@ def load_characters(*, length: int = 64, test_share: float = TEST_SHARE, seed: i
     True
     """
     if length < 1:
-        raise UsageError(f"load_characters: length is 1 or more, not {length}: pass the number of characters of a window.")
+        raise UsageError(
+            f"load_characters: length is 1 or more, not {length}: pass the number of characters of a window."
+        )
     text = "\n".join(text for _, text in _reviews())
     letters, tokens = np.unique(np.frombuffer(text.encode("utf-32-le"), np.uint32), return_inverse=True)
     num_windows = (len(tokens) - 1) // length
@@ -179,7 +183,9 @@ def load_characters(*, length: int = 64, test_share: float = TEST_SHARE, seed: i
     return replace(data, num_tokens=len(letters), vocabulary=tuple(map(chr, letters)))
 
 
-def make_data(inputs, targets, *, num_classes: int, test_share: float = TEST_SHARE, seed: int = 0, name: str = "own") -> DataSet:
+def make_data(
+    inputs, targets, *, num_classes: int, test_share: float = TEST_SHARE, seed: int = 0, name: str = "own"
+) -> DataSet:
     """A data set of tensors or arrays of your own, split like the others."""
     return _split(name, torch.as_tensor(inputs), torch.as_tensor(targets), num_classes, test_share, seed)
 

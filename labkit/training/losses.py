@@ -28,7 +28,9 @@ def sample_losses(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     if targets.is_floating_point():
         losses = 0.5 * (outputs - targets.to(outputs.dtype).view_as(outputs)) ** 2
     else:
-        losses = functional.cross_entropy(outputs.flatten(0, -2), targets.flatten(), reduction="none").view(targets.shape)
+        losses = functional.cross_entropy(outputs.flatten(0, -2), targets.flatten(), reduction="none").view(
+            targets.shape
+        )
     return losses.flatten(1).mean(1) if losses.dim() > 1 else losses
 
 

@@ -79,7 +79,13 @@ class TrainingOptions:
     seed: int = 0
 
     def __post_init__(self):
-        for name, least in (("num_steps", 0), ("batch_size", 1), ("warmup_steps", 0), ("num_micro_batches", 1), ("seed", 0)):
+        for name, least in (
+            ("num_steps", 0),
+            ("batch_size", 1),
+            ("warmup_steps", 0),
+            ("num_micro_batches", 1),
+            ("seed", 0),
+        ):
             _whole(name, getattr(self, name), least)
         if self.base_batch_size is not None:
             _whole("base_batch_size", self.base_batch_size, 1)
@@ -114,7 +120,11 @@ def make_optimizer(parameters, options: TrainingOptions):
             parameters, lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay
         )
     return torch.optim.AdamW(
-        parameters, lr=options.learning_rate, betas=options.betas, eps=options.epsilon, weight_decay=options.weight_decay
+        parameters,
+        lr=options.learning_rate,
+        betas=options.betas,
+        eps=options.epsilon,
+        weight_decay=options.weight_decay,
     )
 
 

@@ -88,16 +88,23 @@ class TrainingReport:
     def __str__(self) -> str:
         median = self.times.median()
         ranks = f"{self.num_ranks} rank{'' if self.num_ranks == 1 else 's'}"
-        lines = [f"{self.strategy} on {ranks}: {self.num_steps} steps of {self.options.batch_size} samples in {self.seconds:.2f} s"]
+        lines = [
+            f"{self.strategy} on {ranks}: {self.num_steps} steps of {self.options.batch_size} samples in "
+            f"{self.seconds:.2f} s"
+        ]
         if self.losses:
             lines.append(f"  loss           {self.losses[0]:.4f} at first, {self.losses[-1]:.4f} at last")
         if self.accuracy is not None:
             lines.append(f"  accuracy       {100 * self.accuracy:.1f} % of the test part")
         lines.append(
             f"  step           {_ms(median['step_s'])} = compute {_ms(median['compute_s'])} + communication "
-            f"{_ms(median['communication_s'])} - overlap {_ms(median['overlap_s'])} + idle {_ms(median['idle_s'])} (medians)"
+            f"{_ms(median['communication_s'])} - overlap {_ms(median['overlap_s'])} + idle "
+            f"{_ms(median['idle_s'])} (medians)"
         )
-        lines.append(f"  sent           {_by_rank([_bytes(size) for size in self.sent_bytes])}, messages {_by_rank(self.num_messages)}")
+        lines.append(
+            f"  sent           {_by_rank([_bytes(size) for size in self.sent_bytes])}, messages "
+            f"{_by_rank(self.num_messages)}"
+        )
         lines.append(f"  peak memory    {_by_rank([_bytes(size) for size in self.peak_bytes])}")
         if self.unused:
             lines.append(f"  never used     {', '.join(self.unused)}")

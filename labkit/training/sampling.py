@@ -129,6 +129,7 @@ def checked_shares(shares: Sequence[float] | None, num_ranks: int) -> tuple[floa
     shares = tuple(float(share) for share in shares)
     if len(shares) != num_ranks or not all(0 <= share < float("inf") for share in shares) or not sum(shares):
         raise UsageError(
-            f"shares={shares} must be {num_ranks} numbers from 0, one a rank, not all 0: pass {(1,) * num_ranks}, for example."
+            f"shares={shares} must be {num_ranks} numbers from 0, one a rank, not all 0: pass {(1,) * num_ranks}, "
+            f"for example."
         )
     return shares

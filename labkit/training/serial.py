@@ -16,7 +16,9 @@ class Serial(StrategyBase):
         from labkit.errors import UsageError
 
         if comm.size != 1:
-            raise UsageError(f"the strategy 'serial' runs on 1 rank, not on {comm.size}: choose 'overlapped', for example.")
+            raise UsageError(
+                f"the strategy 'serial' runs on 1 rank, not on {comm.size}: choose 'overlapped', for example."
+            )
         super().attach(comm, model, optimizer_factory, options, recorder)
 
 
@@ -54,8 +56,8 @@ class Alone:
 def train_serial(model, data, options: TrainingOptions | None = None, **settings) -> TrainingReport:
     """Train in this process alone.
 
-    With ``num_micro_batches=p`` a step adds up gradients of the pieces of the batch that p ranks would take, in the order
-    of the ranks: an all-reduce that keeps this order then gives the same bits.
+    With ``num_micro_batches=p`` a step adds up gradients of the pieces of the batch that p ranks would take, in the
+    order of the ranks: an all-reduce that keeps this order then gives the same bits.
 
     Parameters
     ----------

@@ -68,7 +68,9 @@ def take(data, samples: np.ndarray, device, dtype) -> tuple[torch.Tensor, torch.
     return inputs.to(device), targets.to(device)
 
 
-def forward_backward(strategy, data, samples: np.ndarray, batch_size: int, *, loss, precision: Precision, device, dtype) -> float:
+def forward_backward(
+    strategy, data, samples: np.ndarray, batch_size: int, *, loss, precision: Precision, device, dtype
+) -> float:
     """Forward and backward of a rank's shard, micro-batch by micro-batch; its part of the batch's loss.
 
     A shard without samples goes the same way with tensors of 0 rows: every layer and every hook sees the step.
@@ -137,6 +139,7 @@ def run_step(
     if failure is None:
         strategy.finish_backward()
     else:
+        strategy.failure = failure
         strategy.abort()
     state = FAILED if failure is not None else FINE if math.isfinite(mine) else NOT_FINITE
     everyone = np.empty((comm.size, 2))
@@ -167,8 +170,10 @@ def _checked_gradients(strategy, precision: Precision, step: int) -> float | Non
         if precision.loss_scale != 1:
             return norm  # an overflow: the step is left out and the scale made smaller
         raise NonFiniteError(
-            f"step {step}: the gradient is not finite (its norm is {norm}) though the loss is. The parameters are those "
-            f"of before step {step}. Lower learning_rate, or set max_gradient_norm.", step=step,
+            f"step {step}: the gradient is not finite (its norm is {norm}) though the loss is. The parameters are "
+            f"those "
+            f"of before step {step}. Lower learning_rate, or set max_gradient_norm.",
+            step=step,
         )
     if options.max_gradient_norm is not None and norm > options.max_gradient_norm:
         strategy.scale_gradients(options.max_gradient_norm / norm)
@@ -183,7 +188,9 @@ def _stop(comm, step: int, everyone: np.ndarray, failure: Exception | None) -> N
         text = f"step {step}: rank {failed[0]} raised {words[failed[0]]}"
         more = f" (and ranks {', '.join(map(str, failed[1:]))} raised too)" if failed[1:] else ""
         raise TrainingError(
-            f"{text}{more}. All ranks have stopped; the parameters are those of before step {step}.", step=step, ranks=failed
+            f"{text}{more}. All ranks have stopped; the parameters are those of before step {step}.",
+            step=step,
+            ranks=failed,
         ) from failure
     bad = tuple(int(rank) for rank in np.flatnonzero(everyone[:, 1]))
     values = ", ".join(f"{everyone[rank, 0]} on rank {rank}" for rank in bad)

@@ -46,8 +46,11 @@ class Strategy(Protocol):
     name: str
     module: nn.Module  # what the loop calls
     loss_factor: float  # the loss is multiplied by it before backward
+    failure: Exception | None  # set before abort()
 
-    def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None: ...
+    def attach(
+        self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder
+    ) -> None: ...
     def start_step(self) -> None: ...
     def start_micro_batch(self, is_last: bool) -> None: ...
     def finish_backward(self) -> None: ...
@@ -74,6 +77,7 @@ class StrategyBase:
 
     name = "base"
     loss_factor = 1.0
+    failure: Exception | None = None  # what this rank has met, when ``abort`` is called
 
     def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None:
         """Take hold of a model. Collective.
@@ -134,7 +138,9 @@ class StrategyBase:
         """Bytes of this rank's live tensors by kind: parameters, gradients, optimizer, buffers."""
         from labkit.training.memory import tensor_bytes
 
-        state = [value for values in self.optimizer.state.values() for value in values.values() if torch.is_tensor(value)]
+        state = [
+            value for values in self.optimizer.state.values() for value in values.values() if torch.is_tensor(value)
+        ]
         return {
             "parameters": tensor_bytes([*self.model.parameters(), *self.model.buffers()]),
             "gradients": tensor_bytes([p.grad for p in self.model.parameters() if p.grad is not None]),

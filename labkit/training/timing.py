@@ -42,9 +42,13 @@ class StepTimes:
     idle_s: np.ndarray
 
     def median(self) -> dict[str, float]:
-        """Medians over ranks and steps; the first step, which allocates and warms up, is left out if there are others."""
+        """Medians over ranks and steps; the first step, which allocates and warms up, is left out if there are "
+        "others."""
         first = 1 if self.step_s.shape[1] > 1 else 0
-        return {name: float(np.median(getattr(self, name)[:, first:])) if self.step_s.size else 0.0 for name in ("step_s", *PARTS)}
+        return {
+            name: float(np.median(getattr(self, name)[:, first:])) if self.step_s.size else 0.0
+            for name in ("step_s", *PARTS)
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,10 @@ class RankSpans:
     @classmethod
     def of(cls, recorder, offset_ns: int = 0) -> RankSpans:
         """Of a recorder, its clock moved by ``offset_ns``."""
-        spans = tuple((lane, name, kind, start + offset_ns, end + offset_ns, size) for lane, name, kind, start, end, size in recorder.spans)
+        spans = tuple(
+            (lane, name, kind, start + offset_ns, end + offset_ns, size)
+            for lane, name, kind, start, end, size in recorder.spans
+        )
         return cls(spans, tuple((start + offset_ns, end + offset_ns) for start, end in recorder.steps))
 
 

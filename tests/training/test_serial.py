@@ -25,7 +25,9 @@ torch.set_num_threads(1)
 def written_out(model, data, options):
     """The same training in plain torch."""
     if options.optimizer == "sgd":
-        optimizer = torch.optim.SGD(model.parameters(), lr=1, momentum=options.momentum, weight_decay=options.weight_decay)
+        optimizer = torch.optim.SGD(
+            model.parameters(), lr=1, momentum=options.momentum, weight_decay=options.weight_decay
+        )
     else:
         optimizer = torch.optim.AdamW(model.parameters(), lr=1, weight_decay=options.weight_decay)
     sampler = ShardedSampler(len(data), options.batch_size, seed=options.seed)
@@ -49,8 +51,18 @@ CASES = {
     "mlp": ("mlp", load_digits, {"hidden": (16,)}, {}),
     "adam": ("mlp", load_digits, {"hidden": (16,)}, {"optimizer": "adam", "learning_rate": 0.01, "weight_decay": 0.1}),
     "cnn": ("cnn", lambda: load_mnist().head(100, 50), {"channels": (4, 8)}, {"weight_decay": 1e-3, "warmup_steps": 5}),
-    "transformer": ("transformer", lambda: load_reviews(num_words=200, length=8).head(200, 50), {"width": 16}, {"max_gradient_norm": 0.1}),
-    "characters": ("transformer", lambda: load_characters(length=12).head(100, 20), {"width": 16}, {"num_micro_batches": 3}),
+    "transformer": (
+        "transformer",
+        lambda: load_reviews(num_words=200, length=8).head(200, 50),
+        {"width": 16},
+        {"max_gradient_norm": 0.1},
+    ),
+    "characters": (
+        "transformer",
+        lambda: load_characters(length=12).head(100, 20),
+        {"width": 16},
+        {"num_micro_batches": 3},
+    ),
 }
 
 
@@ -59,7 +71,9 @@ def test_equals_plain_torch(case):
     """Tolerance: the loss is a sum over samples divided by their number, torch's own a mean: other roundings."""
     name, load, sizes, changes = CASES[case]
     data = load()
-    options = TrainingOptions(num_steps=20, batch_size=24, seed=5, **changes)  # 24 divides no data set: a short last batch
+    options = TrainingOptions(
+        num_steps=20, batch_size=24, seed=5, **changes
+    )  # 24 divides no data set: a short last batch
     model, plain = make_model(name, data, seed=2, **sizes), make_model(name, data, seed=2, **sizes)
     report = train_serial(model, data, options)
     expected = written_out(plain, data, options)
@@ -74,7 +88,11 @@ def test_bitwise_repeatable_and_report():
     reports = [train_serial(make_model("mlp", data, seed=1), data, TrainingOptions(num_steps=5)) for _ in range(2)]
     assert reports[0].losses == reports[1].losses and reports[0].digests == reports[1].digests
     report, times = reports[0], reports[0].times
-    assert report.num_ranks == 1 and report.sent_bytes == (0,) and report.memory[0].parameters_bytes == (64 * 128 + 128 + 1290) * 4
+    assert (
+        report.num_ranks == 1
+        and report.sent_bytes == (0,)
+        and report.memory[0].parameters_bytes == (64 * 128 + 128 + 1290) * 4
+    )
     assert report.memory[0].gradients_bytes == report.memory[0].optimizer_bytes == report.memory[0].parameters_bytes
     parts = times.compute_s + times.idle_s + times.communication_s - times.overlap_s
     assert times.step_s.shape == (1, 5) and parts == pytest.approx(times.step_s, rel=1e-9)
@@ -107,7 +125,11 @@ def test_initial_values_depend_on_name_and_seed():
     assert torch.equal(initialise(Late(), 4).layers[0].weight, model.layers[0].weight)
     assert not torch.equal(initialise(Late(), 5).layers[0].weight, model.layers[0].weight)
     weights = model.layers[0].weight.detach()
-    assert abs(weights.mean()) < 0.01 and weights.abs().max() <= 1 / 8 and weights.std() == pytest.approx(1 / 8 / 3**0.5, rel=0.05)
+    assert (
+        abs(weights.mean()) < 0.01
+        and weights.abs().max() <= 1 / 8
+        and weights.std() == pytest.approx(1 / 8 / 3**0.5, rel=0.05)
+    )
 
 
 class Note(TrainingHook):
@@ -173,8 +195,16 @@ def test_hooks_and_errors():
         Trainer(Alone(), make_model("mlp", data), data, strategy="fast")
     with pytest.raises(UsageError, match="bucket_size"):
         Trainer(Alone(), make_model("mlp", data), data, strategy="flat", bucket_size=3)
-    for wrong in ({"batch_size": 0}, {"learning_rate": -1}, {"optimizer": "lion"}, {"num_steps": 1.5}, {"precision": "fp8"},
-                  {"learning_rate": math.nan}, {"max_gradient_norm": 0}, {"num_micro_batches": 0}):
+    for wrong in (
+        {"batch_size": 0},
+        {"learning_rate": -1},
+        {"optimizer": "lion"},
+        {"num_steps": 1.5},
+        {"precision": "fp8"},
+        {"learning_rate": math.nan},
+        {"max_gradient_norm": 0},
+        {"num_micro_batches": 0},
+    ):
         with pytest.raises(UsageError, match=next(iter(wrong))):
             TrainingOptions(**wrong)
     with pytest.raises(UsageError, match="does not fit"):

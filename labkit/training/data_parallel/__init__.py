@@ -17,11 +17,10 @@ counting.py       counts messages and bytes
 torch_ddp.py      torch's own DistributedDataParallel, for comparison
 bugs.py           strategies with known bugs
 equivalence.py    the check that tells them from right ones
-batch_scaling.py  large batches, with and without warm-up: an experiment
 ================  ============================================================================================
 
-The bits of the result: a sum of p numbers depends on its order. ``all_pairs`` adds in the order of the ranks, so it gives
-what one process gives that takes the same shards one after the other (``num_micro_batches=p``). A
+The bits of the result: a sum of p numbers depends on its order. ``all_pairs`` adds in the order of the ranks, so it
+gives what one process gives that takes the same shards one after the other (``num_micro_batches=p``). A
 ``recursive_doubling`` or a ``tree`` has one order for every element, so all plans of buckets give the same
 bits. In rings and in Rabenseifner's algorithm the order depends on the place in the bucket. With 1 or 2 ranks there is
 one order only: a + b = b + a.

@@ -30,7 +30,12 @@ class CNN(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, *, in_channels: int = 1, channels: Sequence[int] = (16, 32, 64), batch_norm: bool = True,
+        self,
+        num_classes: int,
+        *,
+        in_channels: int = 1,
+        channels: Sequence[int] = (16, 32, 64),
+        batch_norm: bool = True,
         seed: int = 0,
     ):
         super().__init__()

@@ -29,7 +29,9 @@ class MLP(nn.Module):
     def __init__(self, sizes: Sequence[int], *, seed: int = 0):
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
-            raise UsageError(f"MLP: sizes are two or more whole numbers from 1, not {sizes!r}: pass (784, 128, 10), for example.")
+            raise UsageError(
+                f"MLP: sizes are two or more whole numbers from 1, not {sizes!r}: pass (784, 128, 10), for example."
+            )
         self.layers = nn.ModuleList(nn.Linear(n, m) for n, m in zip(sizes[:-1], sizes[1:], strict=True))
         initialise(self, seed)
 

@@ -42,7 +42,9 @@ def make_model(name: str, data: DataSet, *, seed: int = 0, **sizes) -> nn.Module
         raise UsageError(f"there is no model {name!r}: the models are {', '.join(MODELS)}.")
     if (name == "transformer") != (data.num_tokens > 0):
         fits = "transformer" if data.num_tokens else "mlp or cnn"
-        raise UsageError(f"the model {name!r} does not fit the data {data.name!r}, whose samples are {shape}: take {fits}.")
+        raise UsageError(
+            f"the model {name!r} does not fit the data {data.name!r}, whose samples are {shape}: take {fits}."
+        )
     if name == "mlp":
         return MLP((math.prod(shape), *sizes.pop("hidden", (128,)), data.num_classes), seed=seed, **sizes)
     if name == "cnn":

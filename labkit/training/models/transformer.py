@@ -18,7 +18,10 @@ class Attention(nn.Module):
     def __init__(self, width: int, num_heads: int, *, causal: bool):
         super().__init__()
         self.num_heads, self.causal = num_heads, causal
-        self.query, self.key, self.value = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
+        # A bias of the keys adds the same to all scores of a query, which softmax does not see: its gradient would be
+        # 0.
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
@@ -72,7 +75,9 @@ class Transformer(nn.Module):
     ):
         super().__init__()
         if width % num_heads:
-            raise UsageError(f"Transformer: width {width} must be a multiple of num_heads {num_heads}: pass such numbers.")
+            raise UsageError(
+                f"Transformer: width {width} must be a multiple of num_heads {num_heads}: pass such numbers."
+            )
         self.length, self.num_classes = length, num_classes
         self.embed = nn.Embedding(num_tokens, width)
         self.positions = nn.Parameter(torch.empty(length, width))
@@ -84,7 +89,9 @@ class Transformer(nn.Module):
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         length = tokens.shape[1]
         if length > self.length:
-            raise UsageError(f"a sample has {length} tokens, but the model was made for {self.length}: make it with length={length}.")
+            raise UsageError(
+                f"a sample has {length} tokens, but the model was made for {self.length}: make it with length={length}."
+            )
         is_word = mask = None
         if self.num_classes is not None:
             is_word = tokens != PADDING
