@@ -88,7 +88,8 @@ def training_scaling_figure(
             if line.points:
                 figure.add_trace(go.Scatter(
                     name=f"{line.name}, {points}", legendgroup=line.name, showlegend=not axis, mode="markers",
-                    marker={"color": colour, "symbol": SYMBOLS[index % len(SYMBOLS)], "size": 10,
+                    marker={"color": colour, "symbol": SYMBOLS[index % len(SYMBOLS)],
+                            "size": max(8, 16 - 4 * index),  # equal points are all seen
                             "line": {"color": "white", "width": 1}},
                     x=[row[0] for row in line.points], y=[row[column] for row in line.points], hoverinfo="text",
                     hovertext=[f"<b>{line.name}</b>, {points}<br>{num} GPUs: {e:.0%}" for num, _, e in line.points],
@@ -189,16 +190,17 @@ def zero_memory_figure(
     for kind, colour in KINDS:
         sizes = [getattr(row, f"{kind}_bytes") for row in rows]
         figure.add_trace(go.Bar(
-            name=kind, x=[groups, stages], y=[size / GIGABYTE for size in sizes], marker={"color": colour}, hoverinfo="text",
+            name=kind, x=[groups, stages], y=[size / GIGABYTE for size in sizes], marker={"color": colour},
+            hoverinfo="text",
             hovertext=[
-                f"<b>{group}, {stage}</b><br>{kind}: {size / GIGABYTE:.3g} GB of {row.total_bytes / GIGABYTE:.3g} GB"
+                f"<b>{group}, {stage}</b><br>{kind}: {_gigabytes(size)} GB of {_gigabytes(row.total_bytes)} GB"
                 for group, stage, size, row in zip(groups, stages, sizes, rows, strict=True)
             ],
         ))
     highest = max([row.total_bytes for row in rows] or [1.0]) / GIGABYTE
     figure.add_trace(go.Scatter(
         x=[groups, stages], y=[row.total_bytes / GIGABYTE for row in rows], mode="text", showlegend=False,
-        text=[f"{row.total_bytes / GIGABYTE:.3g}" for row in rows], textposition="top center", hoverinfo="skip",
+        text=[_gigabytes(row.total_bytes) for row in rows], textposition="top center", hoverinfo="skip",
         textfont={"color": INK, "size": 11}, cliponaxis=False,
     ))
     if limit_bytes is not None:
@@ -207,8 +209,8 @@ def zero_memory_figure(
             line={"color": "#d1495b", "width": 2, "dash": "dash"},
         )
         figure.add_annotation(
-            x=1, xref="paper", y=limit_bytes / GIGABYTE, text=f"a device has {limit_bytes / GIGABYTE:.3g} GB", showarrow=False,
-            xanchor="right", yanchor="bottom", font={"color": "#d1495b"},
+            x=1, xref="paper", y=limit_bytes / GIGABYTE, text=f"a device has {_gigabytes(limit_bytes)} GB",
+            showarrow=False, xanchor="right", yanchor="bottom", font={"color": "#d1495b"},
         )
         highest = max(highest, limit_bytes / GIGABYTE)
     figure.update_layout(
@@ -216,6 +218,11 @@ def zero_memory_figure(
         margin={"l": 66, "r": 24, "t": 66, "b": 80}, xaxis={"tickangle": 0 if len(rows) <= 12 else -90},
     )
     return figure
+
+
+def _gigabytes(num_bytes: float) -> str:
+    """Three digits, halves rounded up as in the paper's table: 41.25 is 41.3."""
+    return f"{num_bytes / GIGABYTE * (1 + 1e-12):.3g}"
 
 
 def _devices(num_ranks: int) -> str:

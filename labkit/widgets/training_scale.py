@@ -72,12 +72,13 @@ class TrainingScale(widgets.VBox):
         left = widgets.VBox([self.model, self.network, self.batch, self.num_gpus])
         right = widgets.VBox([self.bucket, self.noise, self.overlaps])
         super().__init__([
-            widgets.HBox([left, self.algorithms, right], layout={"flex_flow": "row wrap"}), self.curve_figure, self.sentence,
-            self.step_figure,
+            widgets.HBox([left, self.algorithms, right], layout={"flex_flow": "row wrap"}), self.curve_figure,
+            self.sentence, self.step_figure,
         ])
 
     def _figures(self):
-        profile, network = published_profile(self.model.value, batch_size=self.batch.value), self.networks[self.network.value]
+        profile = published_profile(self.model.value, batch_size=self.batch.value)
+        network = self.networks[self.network.value]
         options = {"bucket_bytes": self.bucket.value, "overlaps": self.overlaps.value, "noise": self.noise.value}
         names = self.algorithms.value
         curves = [scaling_curve(name, profile, network, algorithm=name, **options) for name in names]
@@ -85,8 +86,8 @@ class TrainingScale(widgets.VBox):
         step = step_time(profile, self.num_gpus.value, network, algorithm=name, **options)
         self.sentence.value = (
             f"<b>{profile.name}</b>: {profile.num_bytes / 1e6:.0f} MB of gradients in "
-            f"{len(step.buckets)} bucket{'' if len(step.buckets) == 1 else 's'}, a step of {time_text(1e9 * profile.compute_s)} on "
-            f"one GPU ({profile.source}). On {step.num_ranks} with {name}: {time_text(1e9 * step.step_s)}, of which "
+            f"{len(step.buckets)} bucket{'' if len(step.buckets) == 1 else 's'}, a step of "
+            f"{time_text(1e9 * profile.compute_s)} on one GPU ({profile.source}). On {step.num_ranks} with {name}: {time_text(1e9 * step.step_s)}, of which "
             f"{time_text(1e9 * step.exposed_s)} waiting for the network; efficiency {step.efficiency:.0%}."
         )
         title = f"<b>{profile.name}</b>, batch {profile.batch_size} a GPU, {self.network.value}"

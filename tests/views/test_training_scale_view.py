@@ -62,7 +62,7 @@ def test_memory_is_stacked_by_kind():
     for number, row in enumerate(rows):
         assert sum(trace.y[number] for trace in bars.values()) == pytest.approx(row.total_bytes / 1e9)
     assert list(bars["optimizer"].x[0]) == ["4 devices"] * 3 + ["64 devices"] * 3
-    assert list(figure.data[-1].text) == ["52.5", "41.2", "30", "31.4", "16.6", "1.88"]
+    assert list(figure.data[-1].text) == ["52.5", "41.3", "30", "31.4", "16.6", "1.88"]
     assert figure.layout.shapes[0].y0 == 32 and "32 GB" in figure.layout.annotations[0].text
     assert zero_memory_figure([zero_memory(1e9, 1, 0)]).data[0].x[1][0] == "plain"
 

@@ -35,7 +35,9 @@ def check_tensor(tensor: torch.Tensor, who: str) -> None:
     """
     shape = f"a tensor of shape {tuple(tensor.shape)}"
     if tensor.layout != torch.strided or tensor.device.type == "meta":
-        raise UsageError(f"{who}: {shape} with layout {tensor.layout} on {tensor.device} has no memory to send. Pass t.to_dense().")
+        raise UsageError(
+            f"{who}: {shape} with layout {tensor.layout} on {tensor.device} has no memory to send. Pass t.to_dense()."
+        )
     if not tensor.is_contiguous():
         raise UsageError(
             f"{who}: {shape} and strides {tensor.stride()} is not contiguous: its elements do not stand one behind the "
@@ -147,9 +149,11 @@ def check_device(device) -> torch.device:
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise NotAvailableError(
-            f"device {str(device)!r}: torch finds no GPU here (torch {torch.__version__}). Use the CPU, or a machine with a "
-            "GPU and a CUDA build of torch; labkit doctor says what this one has."
+            f"device {str(device)!r}: torch finds no GPU here (torch {torch.__version__}). Use the CPU, or a machine with "
+            "a GPU and a CUDA build of torch; labkit doctor says what this one has."
         )
     if device.type == "cuda" and device.index is not None and device.index >= torch.cuda.device_count():
-        raise NotAvailableError(f"device {str(device)!r}: this machine has {torch.cuda.device_count()} GPUs, counted from 0.")
+        raise NotAvailableError(
+            f"device {str(device)!r}: this machine has {torch.cuda.device_count()} GPUs, counted from 0."
+        )
     return device

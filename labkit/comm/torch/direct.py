@@ -63,7 +63,9 @@ class _FromSelf:
 
     def wait(self) -> None:
         if not self.queue:
-            raise UsageError("a receive from this rank itself waits for a message that was never sent: send it before the wait.")
+            raise UsageError(
+                "a receive from this rank itself waits for a message that was never sent: send it before the wait."
+            )
         self.tensor.view(-1).copy_(self.queue.popleft().view(-1))
 
 

@@ -142,7 +142,9 @@ class Distributed:
         """
         gone = [f"rank {self.members.index(p)} {why}" for p, why in self.world.lost.items() if p in self.members]
         if gone:
-            raise MPIError(MPI.ERR_OTHER, f"rank {self.rank}: a collective{self.where} needs all ranks, but {', '.join(gone)}")
+            raise MPIError(
+                MPI.ERR_OTHER, f"rank {self.rank}: a collective{self.where} needs all ranks, but {', '.join(gone)}"
+            )
         if self._group is None:
             self._group = self.world.group_of(f"{self.context}/gloo", self.members, COLLECTIVE_TIMEOUT)
         return self._group

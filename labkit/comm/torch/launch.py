@@ -67,8 +67,8 @@ def communicator(comm=None, *, backend: str | None = None, device: str | torch.d
     if backend == "mpi":
         if by_torchrun and MPI.COMM_WORLD.size == 1 and int(os.environ["WORLD_SIZE"]) > 1:
             raise UsageError(
-                f"backend='mpi', but torchrun started {os.environ['WORLD_SIZE']} processes that MPI knows nothing of: each "
-                "would be alone. Start the program with mpiexec -n, or use backend='gloo'."
+                f"backend='mpi', but torchrun started {os.environ['WORLD_SIZE']} processes that MPI knows nothing of: "
+                "each would be alone. Start the program with mpiexec -n, or use backend='gloo'."
             )
         result = TensorComm(MPI.COMM_WORLD if comm is None else comm)
         result.device = _own_device(result, device)
@@ -108,7 +108,8 @@ def initialise_over(comm) -> None:
         raise NotAvailableError(f"rank 0 could not open a port for torch.distributed: {port}")
     is_one_node = len(set(comm.allgather(socket.gethostname()))) == 1
     if comm.rank:
-        store = dist.TCPStore("127.0.0.1" if is_one_node else host, port, comm.size, False, TIMEOUT, wait_for_workers=False)
+        address = "127.0.0.1" if is_one_node else host
+        store = dist.TCPStore(address, port, comm.size, False, TIMEOUT, wait_for_workers=False)
     dist.init_process_group("gloo", store=store, rank=comm.rank, world_size=comm.size, timeout=TIMEOUT)
 
 

@@ -57,6 +57,8 @@ class TensorComm:
     ----------
     inner : communicator
     rank, size : int
+    device : torch.device
+        Where this rank's tensors are, as far as :func:`labkit.comm.torch.communicator` was told; else the CPU.
     carries_tensors : bool
         True: labkit's own collectives (:mod:`labkit.mpi.collectives`) take tensors of all kinds on it.
 
@@ -68,10 +70,11 @@ class TensorComm:
 
     carries_tensors = True
 
-    def __init__(self, inner, *, direct=None, is_cuda_aware: bool | None = None):
+    def __init__(self, inner, *, direct=None, is_cuda_aware: bool | None = None, device=None):
         if isinstance(inner, TensorComm):
             inner = inner.inner
         self.inner, self.direct = inner, direct
+        self.device = torch.device("cpu" if device is None else device)
         self.rank, self.size = inner.Get_rank(), inner.Get_size()
         self._is_cuda_aware = is_cuda_aware
 
@@ -119,7 +122,7 @@ class TensorComm:
         if not hasattr(made, "Get_rank") or made == MPI.COMM_NULL:
             return made
         direct = self.direct.like(made) if self.direct is not None else None
-        return TensorComm(made, direct=direct, is_cuda_aware=self._is_cuda_aware)
+        return TensorComm(made, direct=direct, is_cuda_aware=self._is_cuda_aware, device=self.device)
 
     def Sub(self, remain_dims):
         """As of mpi4py's Cartcomm."""
@@ -154,7 +157,9 @@ class TensorComm:
     def _check_types(self, call, arguments, tensors) -> None:
         types = {name: tensor.dtype for name, tensor in tensors.items()}
         if len(set(types.values())) > 1:
-            raise UsageError(f"{self._who(call)}: sendbuf is of {types['sendbuf']}, recvbuf of {types['recvbuf']}. Make them equal.")
+            raise UsageError(
+                f"{self._who(call)}: sendbuf is of {types['sendbuf']}, recvbuf of {types['recvbuf']}. Make them equal."
+            )
 
     def _through_host(self, call, roles, arguments, tensors, *, widen: bool):
         """Arrays over CPU tensors; copies of those on a GPU, unless the library takes them."""
@@ -178,8 +183,8 @@ class TensorComm:
             return function(**arguments)
         if call.endswith("_init"):
             raise NotAvailableError(
-                f"{self._who(call)}: a persistent request of a tensor on {next(iter(tensors.values())).device} would be staged "
-                "once only. Use Irecv, or a CPU tensor."
+                f"{self._who(call)}: a persistent request of a tensor on {next(iter(tensors.values())).device} would be "
+                "staged once only. Use Irecv, or a CPU tensor."
             )
 
         def copy_back(status) -> None:
@@ -214,7 +219,9 @@ class TensorComm:
 
     def _check_sizes(self, call, num_given: int, num_wanted: int) -> None:
         if num_given != num_wanted:
-            raise UsageError(f"{self._who(call)}: sendbuf has {num_given} elements, but recvbuf asks for {num_wanted}. Make them fit.")
+            raise UsageError(
+                f"{self._who(call)}: sendbuf has {num_given} elements, but recvbuf asks for {num_wanted}. Make them fit."
+            )
 
 
 def _tensor_in(buffer) -> torch.Tensor | None:

@@ -229,9 +229,10 @@ class World:
         pending = [r for r in requests if r.done_at is None]
         if hopeless and (not any_of_them or len(hopeless) == len(pending)):
             request = hopeless[0]
-            gone = [f"rank {request.comm.members.index(p)} {why}" for p, why in self.lost.items() if p in request.comm.members]
+            comm = request.comm
+            gone = [f"rank {comm.members.index(p)} {why}" for p, why in self.lost.items() if p in comm.members]
             raise MPIError(
-                MPI.ERR_OTHER, f"rank {request.comm.rank}: {request.text()}: {', '.join(gone)}, so this can never complete: "
+                MPI.ERR_OTHER, f"rank {comm.rank}: {request.text()}: {', '.join(gone)}, so this can never complete: "
                 "look at what that rank printed last, and start the program again"
             )
 

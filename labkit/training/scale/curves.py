@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from labkit.comm.network.model import Network
+from labkit.training.scale.architectures import find_architecture
 from labkit.training.scale.horovod import NUM_GPUS, PUBLISHED, Fit, horovod_step
 from labkit.training.scale.profile import StepProfile
 from labkit.training.scale.step import StepTime, scaling
@@ -51,7 +52,7 @@ def horovod_curves(fit: Fit, *, nums_ranks: Sequence[int] = NUMS_RANKS) -> list[
     """The paper's three models with the fitted constants, and the paper's numbers as points."""
     return [
         ScalingCurve(
-            model,
+            find_architecture(model).name,
             tuple(horovod_step(model, n, line_share=fit.line_share, noise=fit.noise) for n in nums_ranks),
             ((NUM_GPUS, efficiency),),
         )

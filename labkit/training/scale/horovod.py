@@ -3,11 +3,11 @@
 The paper's machines: 128 servers with 4 Pascal GPUs each, joined by RoCE of 25 Gbit/s; ring all-reduce (NCCL 2), gradients
 fused in buffers of 64 MB while the backward pass goes on. What the model needs:
 
-=====================  =============================================================================================
-known                  layers and their shapes; images/s of one P100; 25 Gbit/s; 4 GPUs a server; 64 MB; the ring's formula
-fitted: ``line_share``   which share of the line rate an all-reduce reaches
-fitted: ``noise``        mean of a GPU's exponential delay, as a fraction of its step; all wait for the slowest (:mod:`.bsp`)
-=====================  =============================================================================================
+=======================  ===================================================================================
+known                    layers and their shapes; images/s of one P100; 25 Gbit/s; 4 GPUs a server; 64 MB; the ring
+fitted, ``line_share``   which share of the line rate an all-reduce reaches
+fitted, ``noise``        mean of a GPU's exponential delay, as a fraction of its step; all wait for the slowest
+=======================  ===================================================================================
 
 Two constants for three numbers is little room to be wrong in. So :func:`leave_one_out` fits them to two models at a
 time and says what they predict for the third: for Inception V3 and ResNet-101 that is within two points of what was

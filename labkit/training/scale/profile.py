@@ -14,8 +14,8 @@ from labkit.training.scale.architectures import find_architecture
 from labkit.training.scale.layers import Architecture
 
 # Images per second of one Tesla P100 (DGX-1), synthetic data, batch 64: TensorFlow's benchmarks, 2017
-# (tensorflow, docs_src/performance/benchmarks.md). For ResNet-101 they have no number: the time of a picture is set on the line
-# between ResNet-50 and ResNet-152, by multiplications.
+# (tensorflow, docs_src/performance/benchmarks.md). For ResNet-101 they have no number: the time of a picture is set on
+# the line between ResNet-50 and ResNet-152, by multiplications.
 P100_IMAGES_PER_S = {"inception_v3": 142.0, "resnet50": 219.0, "resnet152": 91.8, "vgg16": 154.0}
 BATCH_SIZE = 64
 FORWARD_SHARE = 1 / 3  # the backward pass has two products where the forward pass has one
@@ -113,7 +113,7 @@ def published_profile(
     if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
         raise UsageError(f"batch_size={batch_size!r} must be a whole number of at least 1.")
     step_s = batch_size / speed
-    source = f"{speed:.4g} images/s" + (" of a Tesla P100 (TensorFlow benchmarks, 2017)" if images_per_s is None else "")
+    source = f"{speed:.4g} images/s" + (" of a Tesla P100, TensorFlow's benchmarks of 2017" if images_per_s is None else "")
     return profile_of(architecture, step_s, batch_size, bytes_per_parameter=bytes_per_parameter, source=source)
 
 

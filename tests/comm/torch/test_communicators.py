@@ -11,12 +11,14 @@ import torch
 from mpi4py import MPI
 
 from labkit.comm.protocol import Communicator, Request
+from labkit.comm.simulated.run import simulate
 from labkit.comm.torch import TensorComm, communicator
 from labkit.comm.torch.distributed import DistributedComm
 from labkit.comm.torch.requests import TensorRequest
 from labkit.errors import NotAvailableError, UsageError
 from labkit.hardware.messages import run_mpi
 from tests.comm.test_protocol import arguments, methods
+from tests.comm.torch.ranks import tensor_checks
 
 RANKS = Path(__file__).with_name("ranks")
 
@@ -30,6 +32,16 @@ def one_thread(monkeypatch):
 @pytest.mark.parametrize("num_ranks", [1, 2, 3, 4])
 def test_all_machines_conform(num_ranks):
     assert run_mpi([str(RANKS / "all_machines.py")], num_ranks, 100).strip().endswith("conforms")
+
+
+@pytest.mark.parametrize("num_ranks", [1, 2, 3, 5, 7])
+def test_simulated_ranks_carry_tensors_too(num_ranks):
+    def main(comm):
+        for name, check in tensor_checks.CHECKS.items():
+            if name != "check_refusals":
+                check(communicator(comm).Dup(), "cpu")
+
+    simulate(num_ranks, main)
 
 
 @pytest.mark.mpi

@@ -24,6 +24,25 @@ torch.set_num_threads(1)
 world = MPI.COMM_WORLD
 
 
+def check_that_a_synchronous_send_waits(comm):
+    """It is not complete before its receive has started; nor is what is sent to a rank that has not posted it yet lost."""
+    if comm.size == 1:
+        return
+    for count in (3, 50_000):
+        if comm.rank == 0:
+            request = comm.Issend(torch.full((count,), 7.0), 1, 4)
+            comm.Barrier()
+            assert not request.Test(), "complete, and nobody has received it"
+            comm.Barrier()
+            request.Wait()
+        else:
+            comm.Barrier()
+            comm.Barrier()
+            if comm.rank == 1:
+                comm.Recv(room := torch.zeros(count), 0, 4)
+                assert room.unique().tolist() == [7.0]
+
+
 class Staged(TensorComm):
     """Every tensor goes through a copy, as one on a GPU does where the library cannot reach it."""
 
@@ -38,6 +57,7 @@ over_mpi = communicator(world, backend="mpi")
 assert not over_mpi.is_cuda_aware
 conformance.check(over_mpi, MPI, [name for name in conformance.CHECKS if name != "check_truncation"])
 tensor_checks.check(over_mpi)
+check_that_a_synchronous_send_waits(over_mpi)
 tensor_checks.check(Staged(world), without=["check_refusals"])
 
 over_gloo = communicator(world, backend="gloo")
@@ -47,6 +67,7 @@ names.Request, names.Prequest = Request, Prequest
 conformance.check(over_gloo.inner, names)
 conformance.check(over_gloo, names, ["check_waits", "check_communicators", "check_collectives_to_all", "check_truncation"])
 tensor_checks.check(over_gloo)
+check_that_a_synchronous_send_waits(over_gloo)
 tensor_checks.check(Staged(over_gloo.inner), without=["check_refusals"])
 
 

@@ -152,7 +152,9 @@ def check_own_algorithms(comm, device):
             if operation == "allreduce":
                 run(comm, mine, out, **options)
                 same(out, total, algorithm.name)
-                run(comm, MPI.IN_PLACE, mine.clone(), **options)
+                for op, function in ((MPI.MAX, torch.amax), (MPI.MIN, torch.amin)):
+                    run(comm, MPI.IN_PLACE, both := mine.clone(), op=op, **options)
+                    same(both, function(table, 0), algorithm.name)
             elif operation == "reduce":
                 run(comm, mine, out if rank == 0 else None)
                 same(out, total if rank == 0 else torch.zeros_like(out), algorithm.name)
