@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -12,20 +11,19 @@ from torch import nn
 from labkit.errors import UsageError
 from labkit.training.agreement import all_or_none, check_equal, check_models, weights_digest
 from labkit.training.data import DataSet
+from labkit.training.evaluation import evaluate
 from labkit.training.hooks import TrainingHook
 from labkit.training.learning_rate import learning_rate_at
-from labkit.training.losses import num_correct, sample_losses
+from labkit.training.losses import sample_losses
 from labkit.training.memory import MemoryUse, PeakMeter
 from labkit.training.options import TrainingOptions, make_optimizer
 from labkit.training.progress import Progress
 from labkit.training.recording import Recorder, is_simulated
 from labkit.training.report import TrainingReport
-from labkit.training.sampling import ShardedSampler, checked_shares, shard_ends
+from labkit.training.sampling import ShardedSampler, checked_shares
 from labkit.training.step import Precision, StepRecord, run_step
 from labkit.training.strategies import Strategy, make_strategy
 from labkit.training.timing import RankSpans, make_timeline, step_times
-
-EVALUATION_BATCH = 256
 
 
 def train(
@@ -185,30 +183,10 @@ class Trainer:
 
     def evaluate(self) -> tuple[float | None, float | None]:
         """Mean loss, and share of right answers, on the test part. Collective; each rank takes a part of it."""
-        inputs, targets = self.data.test_inputs, self.data.test_targets
-        if not len(inputs):
-            return None, None
-        ends = shard_ends(len(inputs), self.comm.size)
-        longest = max(end - start for start, end in zip(ends[:-1], ends[1:], strict=True))
-        start, end = ends[self.comm.rank], ends[self.comm.rank + 1]
-        sums = [0.0, 0, 0]  # of losses, of right answers, of answers
-        self.model.eval()
-        # Simulated ranks share this switch of the thread, and a strategy may communicate in forward.
-        with contextlib.nullcontext() if is_simulated(self.comm) else torch.no_grad():
-            for offset in range(0, longest, EVALUATION_BATCH):  # as many forward passes on every rank
-                first, last = min(start + offset, end), min(start + offset + EVALUATION_BATCH, end)
-                values = inputs[first:last]
-                values = (values.to(self.dtype) if values.is_floating_point() else values).to(self.device)
-                wanted = targets[first:last].to(self.device)
-                with self.precision.cast(self.device):
-                    outputs = self.strategy.module(values)
-                outputs = outputs.detach().float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs.detach()
-                sums[0] += float(self.loss(outputs, wanted).sum())
-                right, count = num_correct(outputs, wanted)
-                sums[1], sums[2] = sums[1] + right, sums[2] + count
-        self.model.train()
-        totals = [sum(column) for column in zip(*self.comm.allgather(sums), strict=True)]
-        return totals[0] / len(inputs), totals[1] / totals[2] if totals[2] else None
+        return evaluate(
+            self.comm, self.strategy.module, self.data, loss=self.loss, device=self.device, dtype=self.dtype,
+            cast=self.precision.cast,
+        )
 
     def state_dict(self) -> dict:
         """Everything that the rest of the run depends on. Tensors are the live ones: copy them before the next step."""

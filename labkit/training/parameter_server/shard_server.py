@@ -144,6 +144,17 @@ class ShardServer:
         self._waiting.pop(worker, None)
         return self._answers()
 
+    def greet(self, worker: int, clock: int) -> list[Answer]:
+        """A worker calls: for the first time, or because the server it had talked to is gone.
+
+        A worker that is further than this server knows has pushed to one that is gone: those gradients are lost.
+        """
+        if worker not in self.clocks:
+            self.join(worker)
+        if clock > self.clocks[worker]:
+            self.clocks.add(worker, clock)
+        return self._answers()
+
     def join(self, worker: int) -> int:
         """A worker comes to the others; returns the step at which it begins, that of the slowest."""
         clock = self.clocks.slowest
