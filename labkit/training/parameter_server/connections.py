@@ -31,6 +31,7 @@ from labkit.training.parameter_server.shard_server import Answer, ShardServer
 
 BROKEN = (EOFError, OSError)
 RETRY_S = 0.02
+START_S = 60.0  # processes that start may take so long, on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +115,14 @@ def act(server: ShardServer, event: Event) -> list[Answer]:
     return {"pull": server.pull, "finish": server.finish, "lost": server.lose}[event.kind](event.worker)
 
 
-def follow(server: ShardServer, primary: Connection, dtype) -> None:
+def follow(
+    server: ShardServer, primary: Connection, dtype, after_event: Callable[[], None] = lambda: None
+) -> None:
     """What a replica does: act on every event of the server it follows, until that server is gone."""
     with contextlib.suppress(*BROKEN):
         while True:
             act(server, receive_event(primary, dtype))
+            after_event()
 
 
 def serve_connections(
@@ -190,7 +194,7 @@ class ConnectionClient:
         self._authkey, self._patience_s = authkey, patience_s
         self._connections: list[Connection | None] = [None] * len(self._bounds)
         self._unanswered: tuple[np.ndarray, int, float] | None = None  # the last push: gradient, clock, share
-        self.num_reconnections = 0
+        self._found: set[int] = set()  # servers that have been reached once
 
     def pull(self, weights: np.ndarray, clock: int) -> tuple[int, int]:
         """Fill ``weights``, all blocks; wait as long as the rule demands, and look for servers that are gone.
@@ -249,7 +253,7 @@ class ConnectionClient:
 
     def _connected(self, server: int, clock: int, repeat: bool = True) -> Connection:
         """The connection to a server; a new one begins with hello, and with the push that may have been lost."""
-        end = time.monotonic() + self._patience_s
+        end = time.monotonic() + (self._patience_s if server in self._found else max(START_S, self._patience_s))
         while self._connections[server] is None:
             for address in self._addresses[server]:
                 try:
@@ -259,7 +263,7 @@ class ConnectionClient:
                     if repeat and self._unanswered is not None:
                         self._send_push(connection, server)
                     self._connections[server] = connection
-                    self.num_reconnections += 1
+                    self._found.add(server)
                     return connection
                 except (*BROKEN, AuthenticationError):
                     continue

@@ -139,3 +139,4 @@ class Clocks:
     def add(self, worker: int, clock: int) -> None:
         """A worker joins, as far as the others are."""
         self._clocks[worker] = clock
+        self._furthest = max(self._furthest, clock)

@@ -178,6 +178,26 @@ class ShardServer:
         for clock in sorted(groups):
             self._apply_group(clock, sorted(groups[clock], key=lambda pushed: pushed.worker))
 
+    def state_dict(self) -> dict:
+        """What a server that is started again needs besides the weights: whole numbers, no gradients.
+
+        Gradients that have come but have not been applied are not in it: their workers count as one step less far.
+        """
+        clocks = {worker: self.clocks[worker] for worker in self.clocks.workers}
+        for pushed in self._pending:
+            if pushed.worker in clocks:
+                clocks[pushed.worker] = min(clocks[pushed.worker], pushed.clock)
+        return {"clocks": clocks, "version": self.version, "num_workers": self.num_workers, "lost": sorted(self._lost),
+                "applied": [(a.worker, a.clock, a.staleness, a.num_ahead) for a in self.applied]}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from there."""
+        self.clocks = Clocks(state["clocks"])
+        for worker, clock in state["clocks"].items():
+            self.clocks.add(worker, clock)
+        self.version, self.num_workers, self._lost = state["version"], state["num_workers"], set(state["lost"])
+        self.applied = [Applied(*values) for values in state["applied"]]
+
     # -- inner parts ----------------------------------------------------------------------------
 
     def _check_known(self, worker: int, verb: str) -> None:
