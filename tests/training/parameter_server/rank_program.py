@@ -14,7 +14,6 @@ from labkit.training.models.registry import make_model
 from labkit.training.parameter_server.delays import Delay
 from labkit.training.parameter_server.train import train_with_servers
 
-torch.set_num_threads(1)
 comm = MPI.COMM_WORLD
 data = load_digits().head(400, 100)
 OPTIONS = TrainingOptions(num_steps=20, batch_size=61, momentum=0.9, learning_rate=0.05, seed=3)
@@ -121,15 +120,19 @@ def refusals():
             raise AssertionError(f"accepted: {settings}")
 
 
-failures = []
-cases = [(case, (one_sided,)) for case in (equals_serial, runs_apart, a_bad_loss_stops_that_worker) for one_sided in (False, True)]
-for case, arguments in [*cases, (buffers_are_means, ()), (refusals, ())]:
-    try:
-        case(*arguments)
-    except Exception:
-        failures.append(f"{case.__name__}{arguments} on rank {comm.rank}:\n{traceback.format_exc()}")
-        comm.gather(failures)
-        sys.stderr.write(failures[-1])
-        comm.Abort(1)
-if comm.rank == 0:
-    print("all is well")
+def main():
+    torch.set_num_threads(1)
+    sides = [(case, (one_sided,)) for case in (equals_serial, runs_apart, a_bad_loss_stops_that_worker) for one_sided in (False, True)]
+    for case, arguments in [*sides, (buffers_are_means, ()), (refusals, ())]:
+        try:
+            case(*arguments)
+        except Exception:
+            sys.stderr.write(f"{case.__name__}{arguments} on rank {comm.rank}:\n{traceback.format_exc()}")
+            sys.stderr.flush()
+            comm.Abort(1)
+    if comm.rank == 0:
+        print("all is well")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,7 @@
 """Servers and workers that are killed: what goes on, what is replaced, and what comes out."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -58,10 +60,12 @@ def test_a_worker_that_is_killed_stops_nobody(data):
 
 def test_a_server_without_a_replica_goes_on_from_its_checkpoint(data, wanted):
     report, found = run(data, checkpoint_every=4, kills=[Kill("server", 0, 10)])
-    assert report.events == ("server 0 died and was started again from its checkpoint of step 8",)
+    (event,) = report.events
+    # Of step 8, or 7: gradients of step 7 that had come but were not applied yet are not in the checkpoint.
+    assert re.fullmatch("server 0 died and was started again from its checkpoint of step [78]", event)
     clocks = sorted((update.clock, update.worker) for update in report.applied)
     assert len(set(clocks)) == len(clocks)  # nothing twice
-    assert {clock for clock, _ in clocks} >= {*range(8), *range(10, 20)}  # what came after the checkpoint may be lost
+    assert {clock for clock, _ in clocks} >= {*range(7), *range(10, 20)}  # what came after the checkpoint may be lost
     assert 1e-6 < np.abs(found - wanted).max() < 0.2
 
 

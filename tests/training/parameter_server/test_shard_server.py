@@ -116,21 +116,20 @@ def test_staleness_counts_the_gradients_of_others_since_the_pull():
 def test_of_a_lost_worker_the_share_goes_to_the_others():
     totals = []
     server = ShardServer(range(4), "bsp", lambda gradient, clock, staleness: totals.append(gradient.tolist()))
-    ones = np.ones(1)
     for worker in range(4):
         server.pull(worker)
     for worker in range(3):
-        server.push(worker, 0, ones, 0.25)
+        server.push(worker, 0, np.ones(1), 0.25)
     assert [server.pull(worker) for worker in range(3)] == [[], [], []] and server.waiting == (0, 1, 2)
     answers = server.lose(3)  # before it had pushed
     assert [answer.worker for answer in answers] == [0, 1, 2] and totals == [[1.0]]
     for worker in range(3):
-        server.push(worker, 1, ones, 0.25)
+        server.push(worker, 1, np.ones(1), 0.25)
     server.lose(2)  # after: this step still counts it
     server.pull(0)
     assert totals == [[1.0], [1.0]]
-    server.push(0, 2, ones, 0.25)
-    server.push(1, 2, ones, 0.25)
+    server.push(0, 2, np.ones(1), 0.25)
+    server.push(1, 2, np.ones(1), 0.25)
     server.flush()
     assert totals == [[1.0]] * 3
     assert server.join(3) == 3 and server.clocks.workers == (0, 1, 3)
