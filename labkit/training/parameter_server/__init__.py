@@ -13,6 +13,7 @@ train.py           ``train_with_servers(comm, model, data, options, consistency=
 connections.py     processes with connections that break; replicas
 process_main.py    what such processes run
 processes.py       ``train_on_processes(model, data, options, kills=[...])``
+explore.py         rules side by side on simulated ranks
 report.py          losses, moments, staleness of every update
 =================  ===========================================================================================
 """
