@@ -28,6 +28,9 @@ from labkit.training.progress import Progress
 from labkit.training.recording import clock_of, is_simulated
 
 
+BLOCK = 16384  # elements
+
+
 def train_with_servers(
     comm, model: nn.Module, data: DataSet, options: TrainingOptions | None = None, *, num_servers: int = 1,
     consistency: str | Consistency = "bsp", one_sided: bool = False, delays: Sequence[Delay] = (),
@@ -169,12 +172,17 @@ def _descent(options: TrainingOptions, num_workers: int, correction: str | None,
     momentum = explicit_momentum(options.momentum, num_workers) if correction == "momentum" else options.momentum
     velocity = np.zeros(num_elements, np.float32) if momentum else None
 
-    def change(gradient: np.ndarray, clock: int) -> None:
-        if velocity is not None:
-            np.multiply(velocity, np.float32(momentum), out=velocity)
-            np.add(velocity, gradient, out=velocity)
-            gradient[:] = velocity
-        np.multiply(gradient, np.float32(-learning_rate_at(clock, options)), out=gradient)
+    def change(gradient: np.ndarray, clock: int, share: float) -> None:
+        rate = np.float32(-learning_rate_at(clock, options))
+        if velocity is None:
+            np.multiply(gradient, rate * np.float32(share), out=gradient)
+            return
+        for start in range(0, num_elements, BLOCK):  # three operations a block while it is in the cache
+            some, speed = gradient[start : start + BLOCK], velocity[start : start + BLOCK]
+            some *= np.float32(share)
+            speed *= np.float32(momentum)
+            speed += some
+            np.multiply(speed, rate, out=some)
 
     return change
 

@@ -122,12 +122,12 @@ class WindowClient:
     windows : WeightWindows
     consistency : Consistency or str
     change : callable
-        ``change(gradient, clock)``: turns the gradient, weighted by the worker's share, into what is to be added to
-        the weights, in place.
+        ``change(gradient, clock, share)``: turns the gradient, to be weighted by the worker's share, into what is to be
+        added to the weights, in place.
     """
 
     def __init__(
-        self, windows: WeightWindows, consistency: Consistency | str, change: Callable[[np.ndarray, int], None]
+        self, windows: WeightWindows, consistency: Consistency | str, change: Callable[[np.ndarray, int, float], None]
     ):
         self._windows, self._consistency, self._change = windows, Consistency.parse(consistency), change
         self._num = windows.workers.index(windows.comm.rank)
@@ -144,8 +144,7 @@ class WindowClient:
 
     def push(self, gradient: np.ndarray, clock: int, share: float) -> None:
         """Add this worker's change; ``gradient`` is used up."""
-        np.multiply(gradient, gradient.dtype.type(share), out=gradient)
-        self._change(gradient, clock)
+        self._change(gradient, clock, share)
         if self._consistency.bound == 0:
             self._wait(lambda counts: (counts[1] > clock).all() and (counts[0, : self._num] > clock).all())
         self._windows.accumulate(gradient)
