@@ -11,6 +11,7 @@ options.py         what a run is told; the optimizer
 learning_rate.py   scaled with the batch, and warmed up
 strategies.py      the protocol of strategies, and their names
 data_parallel/     gradients averaged over ranks, from one all-reduce a parameter to overlap with backward
+batch_scaling.py   large batches, with and without warm-up: an experiment
 step.py            one step, shared by all strategies
 trainer.py         the loop of steps: ``train(comm, model, data, options, strategy="overlapped")``
 serial.py          one process: the oracle

@@ -6,6 +6,7 @@ import sys
 import time
 
 EVERY_S = 0.2
+LINES_EVERY_S = 2.0  # where a line cannot be replaced
 WIDTH = 24
 
 
@@ -16,21 +17,23 @@ class Progress:
     ----------
     num_steps : int
     show : bool or callable, optional
-        A callable is given the texts. True: on stderr. None: under the cell of a notebook, or on stderr if that is a
-        terminal; nowhere if it is a pipe, so that logs and graded cells stay clean. False: nowhere.
+        A callable is given the texts. True: on stderr. None: under the cell of a notebook; in a ``%%mpi`` cell a line of
+        its output every two seconds; on stderr if that is a terminal; nowhere if it is a pipe, so that logs and graded
+        cells stay clean. False: nowhere.
     """
 
     def __init__(self, num_steps: int, show=None):
         self.num_steps, self.started = num_steps, time.monotonic()
-        self.shown = -EVERY_S
-        self.write, self.close_line = _target(show)
+        self.write, self.close_line, self.every_s = _target(show)
+        self.shown = self.started if self.every_s == LINES_EVERY_S else self.started - EVERY_S
 
     def update(self, num_done: int, loss: float) -> None:
         """Called after every step."""
         if self.write is None:
             return
         now = time.monotonic()
-        if now - self.shown >= EVERY_S or num_done == self.num_steps:
+        is_last = num_done == self.num_steps and self.every_s == EVERY_S
+        if now - self.shown >= self.every_s or is_last:
             self.shown = now
             self.write(progress_text(num_done, self.num_steps, loss, now - self.started))
 
@@ -55,32 +58,37 @@ def progress_text(num_done: int, num_steps: int, loss: float, seconds: float) ->
 
 
 def _target(show):
-    """Where texts go, and what ends them."""
+    """Where texts go, what ends them, and how often they come."""
     if callable(show):
-        return show, None
+        return show, None, EVERY_S
     if show is None:
-        under_cell = _notebook_line()
-        if under_cell is not None:
-            return under_cell, None
+        shell = _shell()
+        if shell is not None and type(shell.kernel).__module__.startswith("ipyparallel"):
+            return lambda text: print(text, flush=True), None, LINES_EVERY_S
+        if shell is not None:
+            return _line_under_cell(), None, EVERY_S
     if show is False or (show is None and not sys.stderr.isatty()):
-        return None, None
+        return None, None, EVERY_S
 
     def write(text: str) -> None:
         sys.stderr.write("\r" + text.ljust(78))
         sys.stderr.flush()
 
-    return write, lambda: sys.stderr.write("\n")
+    return write, lambda: sys.stderr.write("\n"), EVERY_S
 
 
-def _notebook_line():
-    """A line under the cell that is replaced, if this is a notebook's kernel; None elsewhere."""
+def _shell():
+    """The shell of a notebook's kernel or of an engine, if this is one; None elsewhere."""
     if "ipykernel" not in sys.modules:
         return None
     from IPython import get_ipython
 
     shell = get_ipython()
-    if shell is None or not hasattr(shell, "kernel"):
-        return None
+    return shell if hasattr(shell, "kernel") else None
+
+
+def _line_under_cell():
+    """Shows texts in one line under the cell, the next in place of the last."""
     from IPython.display import display
 
     handle = None

@@ -12,16 +12,15 @@ KINDS = ("compute", "collective", "wait")
 
 def is_simulated(comm) -> bool:
     """Whether the ranks are simulated ones, which take turns in one thread."""
-    return hasattr(comm, "charge_compute")
+    return hasattr(getattr(comm, "me", None), "greenlet")
 
 
 def clock_of(comm):
     """The clock of a rank, in ns: ``perf_counter_ns``, or virtual time."""
     if not is_simulated(comm):
         return time.perf_counter_ns
-    from labkit.mpi.clock import wall_time
-
-    return lambda: round(wall_time() * 1e9)
+    rank = comm.me
+    return lambda: round(rank.now * 1e9)
 
 
 @dataclass(frozen=True, slots=True)

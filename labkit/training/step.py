@@ -137,6 +137,7 @@ def run_step(
     if failure is None:
         strategy.finish_backward()
     else:
+        strategy.failure = failure
         strategy.abort()
     state = FAILED if failure is not None else FINE if math.isfinite(mine) else NOT_FINITE
     everyone = np.empty((comm.size, 2))

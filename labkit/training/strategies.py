@@ -46,6 +46,7 @@ class Strategy(Protocol):
     name: str
     module: nn.Module  # what the loop calls
     loss_factor: float  # the loss is multiplied by it before backward
+    failure: Exception | None  # set before abort()
 
     def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None: ...
     def start_step(self) -> None: ...
@@ -74,6 +75,7 @@ class StrategyBase:
 
     name = "base"
     loss_factor = 1.0
+    failure: Exception | None = None  # what this rank has met, when ``abort`` is called
 
     def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None:
         """Take hold of a model. Collective.

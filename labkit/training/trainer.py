@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Sequence
 
@@ -134,8 +135,12 @@ class Trainer:
             shuffle=options.shuffle,
         )
         make = optimizer or (lambda parameters: make_optimizer(parameters, options))
-        self.strategy.attach(comm, model, make, options, self.recorder)
         self.is_attached = True
+        try:
+            self.strategy.attach(comm, model, make, options, self.recorder)
+        except BaseException:
+            self.close()
+            raise
 
     def run(self, num_steps: int | None = None) -> TrainingReport:
         """Train until ``options.num_steps`` steps are done, or ``num_steps`` more. Collective."""
@@ -246,16 +251,17 @@ class Trainer:
         peak = meter.peak_bytes()
         use = MemoryUse(*(memory[kind] for kind in ("parameters", "gradients", "optimizer", "buffers")), peak or sum(memory.values()))
         offset = _clock_offset_ns(comm)
-        mine = RankSpans.of(self.recorder, offset), strategy.traffic(), use, self._digest()
-        spans, traffic, memory, digests = zip(*comm.allgather(mine), strict=True)
         test_loss, accuracy = self.evaluate()
+        unused = tuple(getattr(strategy, "unused", ()))
+        mine = RankSpans.of(self.recorder, offset), strategy.traffic(), use, self._digest(), unused, time.monotonic() - started
+        spans, traffic, memory, digests, unused, seconds = zip(*comm.allgather(mine), strict=True)
         records = self.records
         return TrainingReport(
             strategy=strategy.name, num_ranks=comm.size, options=self.options, first_step=first_step,
             losses=tuple(record.loss for record in records), learning_rates=tuple(record.learning_rate for record in records),
             gradient_norms=tuple(record.gradient_norm for record in records), accuracy=accuracy, test_loss=test_loss,
-            times=step_times(spans), traffic=traffic, memory=memory, digests=digests, unused=tuple(getattr(strategy, "unused", ())),
-            timeline=make_timeline(spans) if self.keeps_timeline else None, seconds=time.monotonic() - started,
+            times=step_times(spans), traffic=traffic, memory=memory, digests=digests, unused=tuple(name for name in unused[0] if all(name in names for names in unused)),
+            timeline=make_timeline(spans) if self.keeps_timeline else None, seconds=max(seconds),
         )
 
     def _digest(self) -> str:
@@ -266,9 +272,7 @@ class Trainer:
 def _precision(options: TrainingOptions, device) -> Precision:
     if options.precision == "fp32":
         return Precision()
-    from labkit.training.mixed import make_precision
-
-    return make_precision(options, device)
+    return importlib.import_module("labkit.training.mixed").make_precision(options, device)
 
 
 def _clock_offset_ns(comm) -> int:

@@ -89,11 +89,15 @@ class _Starting:
         return self.comm.who("I" + name.lower(), root)
 
     def _call(self, name, root, run, num_bytes=0):
-        return begin(self.comm, "I" + name.lower(), root, run, num_bytes)
+        return self.comm.start_collective("I" + name.lower(), root, run, num_bytes)
 
 
 class NonblockingCollectives:
     """``Ibarrier``, ``Ibcast`` and so on: the blocking ones, started."""
+
+    def start_collective(self, name: str, root: int | None, run, num_bytes: int = 0) -> Request:
+        """Start ``run(hidden communicator)``; communicators of processes have a way of their own."""
+        return begin(self, name, root, run, num_bytes)
 
 
 def _nonblocking(name: str):

@@ -1,7 +1,8 @@
 """What all collective algorithms share: checking arguments, cutting a vector into blocks.
 
 Buffers are contiguous NumPy arrays of any shape, or CPU torch tensors; an algorithm sees them as flat
-arrays that share their memory. Errors name the rank, the call and the values (see
+arrays that share their memory. On a communicator for tensors (:mod:`labkit.comm.torch`) they may be tensors of
+any type on any device, which an algorithm sees as a ``TensorArray``. Errors name the rank, the call and the values (see
 :mod:`labkit.mpi.arguments`), and are raised before anything is sent. What only shows when ranks talk to each
 other is found by :mod:`.messages`.
 """
@@ -43,6 +44,8 @@ def flat(comm, call: str, buffer, name: str, *, is_filled: bool = False) -> np.n
     array = buffer
     if type(array) is not np.ndarray:
         array = _as_array(comm, call, buffer, name)
+        if type(array) is not np.ndarray:
+            return array.reshape(-1)  # a TensorArray
     flags = array.flags
     if not flags.c_contiguous:
         raise usage_error(
@@ -63,19 +66,26 @@ def _as_array(comm, call: str, buffer, name: str) -> np.ndarray:
     """What is no plain array: a torch tensor, or a subclass of NumPy's array."""
     if isinstance(buffer, np.ndarray):
         return np.asarray(buffer)  # a matrix would stay 2-D
+    if type(buffer).__name__ == "TensorArray":
+        return buffer
     if not hasattr(buffer, "is_contiguous"):
         raise usage_error(comm, call, f"{name} is a {type(buffer).__name__}. Pass a NumPy array or a torch tensor.")
+    if getattr(comm, "carries_tensors", False) and buffer.is_contiguous():
+        from labkit.comm.torch.arrays import TensorArray, needs_tensor_array
+
+        if needs_tensor_array(buffer):
+            return TensorArray(buffer)
     if buffer.device.type != "cpu" or not buffer.is_contiguous():
         raise usage_error(
             comm, call, f"{name} is a tensor on {buffer.device}, contiguous: {buffer.is_contiguous()}. "
-            "Pass a contiguous CPU tensor, or stage it through one.",
+            "Pass a contiguous CPU tensor, or stage it through one; labkit.comm.torch.communicator(comm) takes tensors on GPUs.",
         )
     try:
         return buffer.detach().numpy()
     except (TypeError, RuntimeError):  # bfloat16, conjugate views
         raise usage_error(
             comm, call, f"{name} is a tensor of {buffer.dtype} that NumPy cannot read. "
-            "Convert it, for example with .float().",
+            "Convert it, for example with .float(), or use labkit.comm.torch.communicator(comm).",
         ) from None
 
 

@@ -19,13 +19,15 @@ _lent: dict[int, tuple[weakref.ref, np.ndarray]] = {}  # by the reference's id: 
 
 
 def scratch(num_elements: int, dtype) -> np.ndarray:
-    """An array of ``num_elements`` with anything in it, as from ``np.empty``.
+    """An array of ``num_elements`` with anything in it, as from ``np.empty``; on a GPU if the type says so.
 
     Examples
     --------
     >>> scratch(3, np.float32).shape
     (3,)
     """
+    if not isinstance(dtype, (np.dtype, type)) and hasattr(dtype, "empty"):  # the type of a TensorArray
+        return dtype.empty(num_elements)
     dtype = np.dtype(dtype)
     num_bytes = num_elements * dtype.itemsize
     if num_bytes < SMALL_BYTES:

@@ -17,7 +17,6 @@ counting.py       counts messages and bytes
 torch_ddp.py      torch's own DistributedDataParallel, for comparison
 bugs.py           strategies with known bugs
 equivalence.py    the check that tells them from right ones
-batch_scaling.py  large batches, with and without warm-up: an experiment
 ================  ============================================================================================
 
 The bits of the result: a sum of p numbers depends on its order. ``all_pairs`` adds in the order of the ranks, so it gives

@@ -38,7 +38,8 @@ class Bucketed(Replicated):
     ):
         super().__init__(**settings)
         plan_buckets([], bucket_bytes)  # checks it
-        self.bucket_bytes, self.first_bucket_bytes = bucket_bytes, first_bucket_bytes
+        self.bucket_bytes = bucket_bytes
+        self.first_bucket_bytes = None if first_bucket_bytes is None else min(first_bucket_bytes, bucket_bytes)
         self.sync_every_micro_batch = sync_every_micro_batch
 
     def attach(self, comm, model, optimizer_factory, options, recorder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -20,12 +21,13 @@ class Reducer(Protocol):
     """Replaces a vector by its sum over the ranks, exactly or nearly. Collective; the ranks end with equal bits."""
 
     name: str
+    takes_gpu_tensors: bool  # with a communicator that carries them
 
     def prepare(self, comm, sizes: list[int]) -> None:
         """The lengths of the vectors that will come; number k of them is the ``key`` of a call."""
 
     def reduce(self, comm, vector: torch.Tensor, key: int) -> None:
-        """``vector`` is a flat CPU tensor of float32 or float64."""
+        """``vector`` is a flat tensor of float32 or float64; on the CPU, unless ``takes_gpu_tensors``."""
 
     def memory_bytes(self) -> int: ...
     def state_dict(self) -> dict: ...
@@ -47,6 +49,8 @@ class AllReduce:
         No such algorithm.
     """
 
+    takes_gpu_tensors = True
+
     def __init__(self, algorithm: str = "library"):
         self.name, self.function = algorithm, find_allreduce(algorithm)
 
@@ -54,7 +58,7 @@ class AllReduce:
         pass
 
     def reduce(self, comm, vector, key):
-        self.function(comm, vector.numpy())
+        self.function(comm, vector.numpy() if vector.device.type == "cpu" else vector)
 
     def memory_bytes(self):
         return 0
@@ -92,3 +96,29 @@ def find_allreduce(algorithm: str) -> Callable:
 def make_reducer(algorithm: str | Reducer) -> Reducer:
     """An exact one by its name, or the one that is given."""
     return AllReduce(algorithm) if isinstance(algorithm, str) else algorithm
+
+
+class Delayed:
+    """Another reducer behind a slow link: every call sleeps first.
+
+    The delay takes no core, so it shows what can be hidden behind a backward pass, on any machine.
+
+    Parameters
+    ----------
+    reducer : Reducer
+    delay_s : float
+        Before each vector.
+    delay_s_per_byte : float
+        And for its length.
+    """
+
+    def __init__(self, reducer: Reducer, delay_s: float, *, delay_s_per_byte: float = 0.0):
+        self.reducer, self.delay_s, self.delay_s_per_byte = reducer, delay_s, delay_s_per_byte
+        self.name = f"{reducer.name}, delayed"
+
+    def reduce(self, comm, vector, key):
+        time.sleep(self.delay_s + self.delay_s_per_byte * vector.numel() * vector.element_size())
+        self.reducer.reduce(comm, vector, key)
+
+    def __getattr__(self, name: str):
+        return getattr(self.reducer, name)

@@ -44,12 +44,15 @@ class Replicated(StrategyBase):
         raise NotImplementedError
 
     def reduce(self, comm, tensor: torch.Tensor, key: int, name: str, lane: str = MAIN) -> None:
-        """Add a flat gradient up over the ranks, in place; one on a GPU goes through the host's memory."""
+        """Add a flat gradient up over the ranks, in place.
+
+        One on a GPU goes through the host's memory, unless the communicator carries tensors (:mod:`labkit.comm.torch`).
+        """
         if comm.size == 1:
             return
         with self.recorder.span(name, "collective", lane, tensor.numel() * tensor.element_size()):
             comm.add(1, 0, 0)
-            if tensor.device.type == "cpu":
+            if tensor.device.type == "cpu" or (self.reducer.takes_gpu_tensors and getattr(comm, "carries_tensors", False)):
                 self.reducer.reduce(comm, tensor, key)
             else:
                 host = tensor.cpu()

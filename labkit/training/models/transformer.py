@@ -18,7 +18,9 @@ class Attention(nn.Module):
     def __init__(self, width: int, num_heads: int, *, causal: bool):
         super().__init__()
         self.num_heads, self.causal = num_heads, causal
-        self.query, self.key, self.value = nn.Linear(width, width), nn.Linear(width, width), nn.Linear(width, width)
+        # A bias of the keys adds the same to all scores of a query, which softmax does not see: its gradient would be 0.
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:

@@ -1,0 +1,193 @@
+"""Buckets are added up while the backward pass still computes the gradients of earlier layers."""
+
+from __future__ import annotations
+
+from labkit.errors import TrainingError, UsageError
+from labkit.training.agreement import all_or_none
+from labkit.training.data_parallel.bucketed import Bucketed
+from labkit.training.data_parallel.comm_thread import CommThread, check_threads
+from labkit.training.data_parallel.compressed import Compressed
+from labkit.training.data_parallel.counting import CountingComm
+from labkit.training.data_parallel.sparse import TopK
+from labkit.training.recording import COMMUNICATION, MAIN, Traffic, is_simulated
+
+FIRST_BUCKET_BYTES = 1 << 18
+DRIVERS = ("thread", "hooks")
+
+
+class Overlapped(Bucketed):
+    """A bucket is handed over as soon as its last gradient is there: communication hides behind the backward pass.
+
+    A hook of each parameter counts down what its bucket still waits for. Buckets start in one order on all ranks, that
+    of the plan, even if a later one is complete before: collectives must meet.
+
+    Parameters
+    ----------
+    driver : str
+        ``"thread"``: a thread communicates (see :mod:`.comm_thread`). ``"hooks"``: the library's nonblocking all-reduce,
+        which moves on only when a hook or the wait at the end looks after it; for comparison, and for MPI libraries
+        without threads.
+    settings
+        As for :class:`.bucketed.Bucketed`; the first bucket is small unless ``first_bucket_bytes`` says otherwise.
+
+    Notes
+    -----
+    On simulated ranks the buckets start after the backward pass: time passes there in messages only, and a rank must not
+    be left in the middle of it.
+    """
+
+    name = "overlapped"
+
+    def __init__(self, *, driver: str = "thread", first_bucket_bytes: float | None = FIRST_BUCKET_BYTES, **settings):
+        super().__init__(first_bucket_bytes=first_bucket_bytes, **settings)
+        if driver not in DRIVERS:
+            raise UsageError(f"driver is one of {', '.join(DRIVERS)}, not {driver!r}: pass one of these.")
+        if driver == "hooks" and self.reducer.name != "library":
+            raise UsageError(
+                f"driver='hooks' uses the library's nonblocking all-reduce, and cannot run {self.reducer.name!r}: "
+                "leave driver at 'thread'."
+            )
+        self.driver, self.thread, self.hooks, self.requests = driver, None, [], []
+
+    def attach(self, comm, model, optimizer_factory, options, recorder) -> None:
+        super().attach(comm, model, optimizer_factory, options, recorder)
+        self.starts_early = comm.size > 1 and not is_simulated(comm)
+        self.next_bucket, self.missing = 0, []
+        if not self.starts_early:
+            return
+        if self.driver == "thread":
+            all_or_none(comm, check_threads)
+            self.thread = CommThread(comm)
+            self.thread_comm = CountingComm(self.thread.comm)
+        bucket_of = {id(self.parameters[m]): bucket.number for bucket in self.buckets for m in bucket.members}
+        for parameter in self.parameters:
+            number = bucket_of[id(parameter)]
+            hook = parameter.register_post_accumulate_grad_hook(lambda _, number=number: self._gradient_is_there(number))
+            self.hooks.append(hook)
+
+    def start_step(self) -> None:
+        super().start_step()
+        self.next_bucket, self.missing = 0, []
+
+    def start_micro_batch(self, is_last: bool) -> None:
+        super().start_micro_batch(is_last)
+        if is_last and self.starts_early:
+            self.missing = [len(bucket.members) for bucket in self.buckets]
+
+    def _gradient_is_there(self, number: int) -> None:
+        """A hook: autograd has added to a gradient of this bucket."""
+        if not self.missing:
+            return  # not the last micro-batch: more will be added
+        self.missing[number] -= 1
+        if self.missing[number] < 0 and number < self.next_bucket:
+            raise TrainingError(
+                "a gradient was added to after its bucket had been sent: a parameter got gradients twice in one backward "
+                "pass, as with re-entrant checkpointing. Use use_reentrant=False, or the strategy 'bucketed'."
+            )
+        while self.next_bucket < len(self.buckets) and self.missing[self.next_bucket] <= 0:
+            self._start(self.buckets[self.next_bucket])
+        self._look_after()
+
+    def _start(self, bucket) -> None:
+        self.next_bucket += 1
+        name = f"bucket {bucket.number}"
+        if self.thread is not None:
+            ready = _gpu_event(bucket.flat)
+
+            def add_up():
+                if ready is not None:
+                    ready.synchronize()
+                self.reduce(self.thread_comm, bucket.flat, bucket.number, name, COMMUNICATION)
+
+            self.thread.give(add_up)
+        elif self.starts_early:
+            self._start_nonblocking(bucket, name)
+        else:
+            self.reduce(self.comm, bucket.flat, bucket.number, name)
+
+    def _reduce_last_buckets(self) -> None:
+        """Those that no hook has started: of unused parameters, or all of them."""
+        for bucket in self.buckets[self.next_bucket :]:
+            self._start(bucket)
+
+    def reduce_gradients(self) -> None:
+        self._reduce_last_buckets()
+        if self.thread is not None:
+            with self.recorder.span("wait for buckets", "wait", MAIN):
+                self.thread.wait()
+        elif self.requests:
+            with self.recorder.span("wait for buckets", "wait", MAIN):
+                self._look_after(to_the_end=True)
+        self.missing, self.next_bucket = [], 0
+        for bucket, total in zip(self.buckets, self.sums, strict=False):
+            bucket.flat.add_(total)
+
+    # -- the library's nonblocking all-reduce ---------------------------------------------------------
+
+    def _start_nonblocking(self, bucket, name: str) -> None:
+        from mpi4py import MPI
+
+        host = bucket.flat if bucket.flat.device.type == "cpu" else bucket.flat.cpu()
+        steps = 2 * (self.comm.size - 1)
+        self.comm.add(1, steps, bucket.num_bytes * steps // self.comm.size)
+        request = self.comm.Iallreduce(MPI.IN_PLACE, host.numpy())
+        self.requests.append((request, bucket, host, name, self.recorder.now()))
+
+    def _look_after(self, *, to_the_end: bool = False) -> None:
+        """Complete requests from the first on; every look also moves them."""
+        while self.requests:
+            request, bucket, host, name, started = self.requests[0]
+            if to_the_end:
+                request.Wait()
+            elif not request.Test():
+                return
+            if host is not bucket.flat:
+                bucket.flat.copy_(host)
+            self.recorder.spans.append((COMMUNICATION, name, "collective", started, self.recorder.now(), bucket.num_bytes))
+            self.requests.pop(0)
+
+    # -- books and the end ---------------------------------------------------------------------------
+
+    def traffic(self) -> Traffic:
+        total = super().traffic()
+        return total + self.thread_comm.total if self.thread is not None else total
+
+    def detach(self) -> None:
+        for hook in self.hooks:
+            hook.remove()
+        self.hooks = []
+        if self.thread is not None:
+            thread, self.thread = self.thread, None
+            thread.close()
+        super().detach()
+
+
+def _gpu_event(tensor):
+    """On a GPU: the moment in its work at which the gradient is ready."""
+    if tensor.device.type != "cuda":
+        return None
+    import torch
+
+    event = torch.cuda.Event()
+    event.record(torch.cuda.current_stream(tensor.device))
+    return event
+
+
+def fp16_compressed(*, error_feedback: bool = True, **settings) -> Overlapped:
+    """Overlapped, with gradients sent as fp16."""
+    return _named("fp16_compressed", Overlapped(algorithm=Compressed("fp16", error_feedback=error_feedback), **settings))
+
+
+def bf16_compressed(*, error_feedback: bool = True, **settings) -> Overlapped:
+    """Overlapped, with gradients sent as bf16."""
+    return _named("bf16_compressed", Overlapped(algorithm=Compressed("bf16", error_feedback=error_feedback), **settings))
+
+
+def top_k(*, share: float = 0.01, error_feedback: bool = True, **settings) -> Overlapped:
+    """Overlapped, with the largest gradients alone."""
+    return _named("top_k", Overlapped(algorithm=TopK(share, error_feedback=error_feedback), **settings))
+
+
+def _named(name: str, strategy: Overlapped) -> Overlapped:
+    strategy.name = name
+    return strategy
