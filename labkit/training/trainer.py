@@ -251,9 +251,10 @@ class Trainer:
         peak = meter.peak_bytes()
         use = MemoryUse(*(memory[kind] for kind in ("parameters", "gradients", "optimizer", "buffers")), peak or sum(memory.values()))
         offset = _clock_offset_ns(comm)
-        test_loss, accuracy = self.evaluate()
+        traffic = strategy.traffic()
+        test_loss, accuracy = self.evaluate()  # may communicate as well
         unused = tuple(getattr(strategy, "unused", ()))
-        mine = RankSpans.of(self.recorder, offset), strategy.traffic(), use, self._digest(), unused, time.monotonic() - started
+        mine = RankSpans.of(self.recorder, offset), traffic, use, self._digest(), unused, time.monotonic() - started
         spans, traffic, memory, digests, unused, seconds = zip(*comm.allgather(mine), strict=True)
         records = self.records
         return TrainingReport(

@@ -27,7 +27,6 @@ from labkit.training.parameter_server.worker import FlatModel, Worker
 from labkit.training.progress import Progress
 from labkit.training.recording import clock_of, is_simulated
 
-
 BLOCK = 16384  # elements
 
 
