@@ -16,6 +16,10 @@ from labkit.training.sampling import shard_ends
 FINE, NOT_FINITE, FAILED = 0.0, 1.0, 2.0
 
 
+class OtherRankFailed(TrainingError):
+    """A strategy has learnt in the middle of a step that another rank failed: this one gives up, and is not to blame."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepRecord:
     """What a step has brought, equal on all ranks.
@@ -182,7 +186,8 @@ def _checked_gradients(strategy, precision: Precision, step: int) -> float | Non
 
 def _stop(comm, step: int, everyone: np.ndarray, failure: Exception | None) -> None:
     """Raise on all ranks what some of them have met."""
-    words = comm.allgather(None if failure is None else f"{type(failure).__name__}: {failure}")
+    is_culprit = failure is not None and not isinstance(failure, OtherRankFailed)
+    words = comm.allgather(f"{type(failure).__name__}: {failure}" if is_culprit else None)
     failed = tuple(rank for rank, text in enumerate(words) if text is not None)
     if failed:
         text = f"step {step}: rank {failed[0]} raised {words[failed[0]]}"

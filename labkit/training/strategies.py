@@ -35,6 +35,9 @@ STRATEGIES = {  # name -> "module:class", imported when it is used
     "fp16_compressed": "labkit.training.data_parallel.overlapped:fp16_compressed",
     "bf16_compressed": "labkit.training.data_parallel.overlapped:bf16_compressed",
     "top_k": "labkit.training.data_parallel.overlapped:top_k",
+    "zero_1": "labkit.training.zero.stages:zero_1",
+    "zero_2": "labkit.training.zero.stages:zero_2",
+    "zero_3": "labkit.training.zero.stages:zero_3",
     "torch_ddp": "labkit.training.data_parallel.torch_ddp:TorchDDP",
 }
 

@@ -11,8 +11,9 @@ from torch import nn
 
 from labkit.errors import UsageError
 from labkit.training.agreement import all_or_none, check_equal, check_models
-from labkit.training.collect import evaluate, make_report
+from labkit.training.collect import make_report
 from labkit.training.data import DataSet
+from labkit.training.evaluation import evaluate
 from labkit.training.hooks import TrainingHook
 from labkit.training.learning_rate import learning_rate_at
 from labkit.training.losses import sample_losses
@@ -215,7 +216,10 @@ class Trainer:
 
     def evaluate(self) -> tuple[float | None, float | None]:
         """Mean loss, and share of right answers, on the test part. Collective; each rank takes a part of it."""
-        return evaluate(self)
+        return evaluate(
+            self.comm, self.strategy.module, self.data, loss=self.loss, device=self.device, dtype=self.dtype,
+            cast=self.precision.cast,
+        )
 
     def state_dict(self) -> dict:
         """Everything that the rest of the run depends on. Tensors are the live ones: copy them before the next step."""

@@ -1,0 +1,70 @@
+"""Loss and share of right answers on the test part of data, each rank taking a part of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from labkit.training.agreement import all_or_none
+from labkit.training.data import DataSet
+from labkit.training.losses import num_correct, sample_losses
+from labkit.training.recording import is_simulated
+from labkit.training.sampling import shard_ends
+
+BATCH = 256
+SHORT = (torch.float16, torch.bfloat16)
+
+
+def evaluate(
+    comm, module: nn.Module, data: DataSet, *, loss: Callable = sample_losses, device="cpu", dtype=torch.float32,
+    cast: Callable = lambda device: contextlib.nullcontext(),
+) -> tuple[float | None, float | None]:
+    """Mean loss and share of right answers on the test part; None where there is no such thing. Collective.
+
+    Parameters
+    ----------
+    comm : communicator
+    module : torch.nn.Module
+        Comes back in training mode, which it is in during training.
+    data : DataSet
+    loss : callable
+        ``loss(outputs, targets)`` is the loss of each sample, (N,).
+    device, dtype
+        Of the inputs, pixels only.
+    cast : callable
+        ``cast(device)`` is the context of the forward pass.
+    """
+    inputs = data.test_inputs
+    if not len(inputs):
+        return None, None
+    module.eval()
+    try:
+        # Simulated ranks share this switch of the thread, and a strategy may communicate in forward.
+        with contextlib.nullcontext() if is_simulated(comm) else torch.no_grad():
+            sums = all_or_none(comm, lambda: _sums_of_part(comm, module, data, loss, device, dtype, cast))
+    finally:
+        module.train()
+    totals = [sum(column) for column in zip(*comm.allgather(sums), strict=True)]
+    return totals[0] / len(inputs), totals[1] / totals[2] if totals[2] else None
+
+
+def _sums_of_part(comm, module, data, loss, device, dtype, cast) -> tuple[float, int, int]:
+    """Of this rank's part: the sum of losses, right answers, answers. All ranks make as many forward passes."""
+    ends = shard_ends(len(data.test_inputs), comm.size)
+    longest = max(end - start for start, end in zip(ends[:-1], ends[1:], strict=True))
+    start, end = ends[comm.rank], ends[comm.rank + 1]
+    total, num_right, num_answers = 0.0, 0, 0
+    for offset in range(0, longest, BATCH):
+        part = slice(min(start + offset, end), min(start + offset + BATCH, end))
+        inputs, targets = data.test_inputs[part], data.test_targets[part].to(device)
+        inputs = (inputs.to(dtype) if inputs.is_floating_point() else inputs).to(device)
+        with cast(device):
+            outputs = module(inputs).detach()
+        outputs = outputs.float() if outputs.dtype in SHORT else outputs
+        total += float(loss(outputs, targets).sum())
+        right, count = num_correct(outputs, targets)
+        num_right, num_answers = num_right + right, num_answers + count
+    return total, num_right, num_answers
