@@ -8,6 +8,7 @@ from labkit.training.recording import is_simulated
 from labkit.training.report import TrainingReport
 from labkit.training.timing import RankSpans, make_timeline, step_times
 
+
 def make_report(trainer, first_step: int, seconds: float, peak_bytes: int | None) -> TrainingReport:
     """The report of a run. Collective; equal on all ranks."""
     comm, strategy, records = trainer.comm, trainer.strategy, trainer.records
