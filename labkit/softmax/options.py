@@ -93,7 +93,9 @@ def prepared_logits(x: np.ndarray, *, temperature: float = 1.0, mask=None, top_k
     if temperature != 1 and x.size:
         with np.errstate(all="ignore"):
             values = wide(logits).astype(np.float64)
-            logits = ((values - values.max(axis=1, keepdims=True)) / temperature).astype(x.dtype)
+            largest = values.max(axis=1, keepdims=True)
+            largest[largest == -np.inf] = 0  # a row without columns stays one: -inf - -inf would be NaN
+            logits = ((values - largest) / temperature).astype(x.dtype)
     return np.ascontiguousarray(logits)
 
 

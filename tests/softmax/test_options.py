@@ -80,7 +80,10 @@ def test_masks():
     expected = torch.softmax(torch.tensor(X).masked_fill(torch.tensor(~mask), -INF), 1).numpy()
     found = masked_softmax(x, mask=mask)
     assert np.allclose(found, expected, equal_nan=True) and np.isnan(found[2]).all()
-    assert (masked_softmax(x, mask=mask, empty_rows="zeros")[2] == 0).all()
+    for temperature in (1.0, 0.5, 1e-300, 3.0):  # nothing takes part, however it is divided
+        found = masked_softmax(x, mask=mask, empty_rows="zeros", temperature=temperature)
+        assert (found[2] == 0).all() and not np.isnan(found[:2]).any()
+        assert np.isnan(masked_softmax(x, mask=mask, temperature=temperature)[2]).all()
     assert np.allclose(masked_softmax(X, mask=mask[0]), masked_softmax(X, mask=np.tile(mask[0], (5, 1))))
     for wrong, words in ((mask.astype(int), "bool"), (mask[:, :3], "shape")):
         with pytest.raises(UsageError, match=words):
