@@ -8,6 +8,7 @@
     ├── TraceFormatError           a trace file is not what it should be
     ├── KernelError                a compiled kernel raised on a thread; ``.thread_num``, ``.start``, ``.stop``
     ├── CompileError               the compiler refused a C cell; nothing was run
+    ├── CheckpointError            a checkpoint could not be written or read, or is of another model; nothing is lost
     ├── EnginesError               the MPI engines did not start, or were lost
     └── CellError                  a cell did not end well; ``.statuses`` says what each rank did
         ├── RankFailedError        a rank raised an exception
@@ -69,6 +70,10 @@ class CompileError(LabkitError):
     def __init__(self, text: str, messages: tuple = ()):
         super().__init__(text)
         self.messages = messages
+
+
+class CheckpointError(LabkitError, RuntimeError):
+    """A checkpoint could not be written or read, or is of another model. Older checkpoints are as they were."""
 
 
 class EnginesError(LabkitError, RuntimeError):
