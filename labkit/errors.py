@@ -9,6 +9,8 @@
     ├── KernelError                a compiled kernel raised on a thread; ``.thread_num``, ``.start``, ``.stop``
     ├── CompileError               the compiler refused a C cell; nothing was run
     ├── CheckpointError            a checkpoint could not be written or read, or is of another model; nothing is lost
+    ├── TrainingError              training stopped; ``.step``, ``.ranks``
+    │   └── NonFiniteError             because a loss or a gradient is no finite number
     ├── EnginesError               the MPI engines did not start, or were lost
     └── CellError                  a cell did not end well; ``.statuses`` says what each rank did
         ├── RankFailedError        a rank raised an exception
@@ -74,6 +76,26 @@ class CompileError(LabkitError):
 
 class CheckpointError(LabkitError, RuntimeError):
     """A checkpoint could not be written or read, or is of another model. Older checkpoints are as they were."""
+
+
+class TrainingError(LabkitError, RuntimeError):
+    """Training stopped, on all ranks, before the optimizer of this step changed anything.
+
+    Attributes
+    ----------
+    step : int or None
+        Counted from 0.
+    ranks : tuple of int
+        Whose fault it is, where that is known.
+    """
+
+    def __init__(self, message: str, *, step: int | None = None, ranks: tuple[int, ...] = ()):
+        super().__init__(message)
+        self.step, self.ranks = step, ranks
+
+
+class NonFiniteError(TrainingError):
+    """A loss or a gradient is NaN or infinite."""
 
 
 class EnginesError(LabkitError, RuntimeError):
