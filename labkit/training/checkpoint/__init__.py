@@ -11,6 +11,7 @@ save.py               writing one: ``save_checkpoint``
 writer.py             writing them while the training goes on: ``CheckpointWriter``
 load.py               reading the newest that is whole: ``load_checkpoint`` (read.py: tensors out of shards)
 rng.py                random numbers: their state, taken and put back
+hook.py               checkpoints of a training run, and going on from them
 ====================  ===============================================================================================
 
 A step is complete when its manifest is there. The manifest is written last, after every shard has been forced to the
@@ -23,7 +24,7 @@ from importlib import import_module
 _HOMES = {
     "save_checkpoint": "save", "load_checkpoint": "load", "Checkpoint": "load", "CheckpointWriter": "writer",
     "CheckpointFolder": "folder", "Shard": "tree", "PerRank": "tree", "random_state": "rng",
-    "restore_random_state": "rng", "signature": "tensors",
+    "restore_random_state": "rng", "CheckpointHook": "hook", "signature": "tensors",
 }  # fmt: skip
 
 __all__ = sorted(_HOMES)

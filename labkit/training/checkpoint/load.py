@@ -29,8 +29,8 @@ class Checkpoint:
         How many ranks wrote it.
     state : tree
         Tensors are whole; under a :class:`~labkit.training.checkpoint.tree.Shard` is this rank's part of now. A
-        :class:`~labkit.training.checkpoint.tree.PerRank` holds what the rank of this number had, and None on ranks
-        that did not exist.
+        :class:`~labkit.training.checkpoint.tree.PerRank` holds what the rank of this number had; a rank that did not
+        exist gets what rank ``rank % num_ranks`` had.
     path : Path
     notes : tuple of str
         A sentence for each newer checkpoint that could not be used.
@@ -115,9 +115,10 @@ def read_state(
         A file is missing, too short, or without its checksum.
     """
     known = manifest.tensors
+    source = rank % manifest.num_ranks
     wanted = {}
     for name, info in known.items():
-        if owner_of(name) not in (None, rank):
+        if owner_of(name) not in (None, source):
             continue
         size_of = int(np.prod(info.shape, dtype=np.int64))
         wanted[name] = share(size_of, rank, size) if info.is_shard else (0, size_of)
@@ -127,5 +128,4 @@ def read_state(
         info = known[name]
         return Shard(flat[name], info.shape, wanted[name][0]) if info.is_shard else flat[name].reshape(info.shape)
 
-    rank_tree = manifest.shards[rank].rank_tree if rank < manifest.num_ranks else {}
-    return unflatten(manifest.tree, rank_tree, tensor_of, rank)
+    return unflatten(manifest.tree, manifest.shards[source].rank_tree, tensor_of, source)

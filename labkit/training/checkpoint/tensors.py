@@ -10,7 +10,7 @@ import torch
 from labkit.errors import UsageError
 from labkit.training.checkpoint.manifest import TensorInfo
 from labkit.training.checkpoint.pieces import ALIGNMENT
-from labkit.training.checkpoint.tree import Flat, Leaf, owner_of
+from labkit.training.checkpoint.tree import Flat, Leaf, Shard, owner_of
 
 
 def dtype_name(dtype: torch.dtype) -> str:
@@ -42,7 +42,7 @@ def info_of(leaf: Leaf) -> TensorInfo:
     return TensorInfo(dtype_name(leaf.tensor.dtype), leaf.shape, is_shard)
 
 
-def signature(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, tuple[int, ...]]]:
+def signature(tensors: Mapping[str, torch.Tensor | Shard]) -> dict[str, tuple[str, tuple[int, ...]]]:
     """Name -> (dtype, shape): what two models must agree in.
 
     Examples
@@ -50,7 +50,8 @@ def signature(tensors: Mapping[str, torch.Tensor]) -> dict[str, tuple[str, tuple
     >>> signature(torch.nn.Linear(2, 3).state_dict())
     {'weight': ('float32', (3, 2)), 'bias': ('float32', (3,))}
     """
-    return {name: (dtype_name(tensor.dtype), tuple(tensor.shape)) for name, tensor in tensors.items()}
+    whole = {name: (value.tensor.dtype if isinstance(value, Shard) else value.dtype) for name, value in tensors.items()}
+    return {name: (dtype_name(dtype), tuple(tensors[name].shape)) for name, dtype in whole.items()}
 
 
 def as_bytes(tensor: torch.Tensor) -> memoryview:

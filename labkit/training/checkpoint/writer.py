@@ -178,6 +178,10 @@ class CheckpointWriter:
         finally:
             self._let_go()
 
+    def abandon(self) -> None:
+        """Let go of the folder without a word to other ranks, which may be gone; what was taken is still written here."""
+        self._let_go()
+
     def _let_go(self) -> None:
         if self._thread is not None:
             self._jobs.put(None)
