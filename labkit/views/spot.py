@@ -95,7 +95,7 @@ def interval_figure(
     drawn = layout.slowdowns[~np.isnan(layout.slowdowns)]
     top = min(float(drawn.max()), 1 + 4 * (least - 1)) if drawn.size else 2.0
     figure.update_layout(
-        xaxis={"type": "log", "title": {"text": "work between two checkpoints, s"}},
+        xaxis={"type": "log", "dtick": 1, "tickformat": ",~g", "title": {"text": "work between two checkpoints, s"}},
         yaxis={"title": {"text": "expected time / work"}, "range": [1 - 0.04 * (top - 1), top]}, margin={"t": 90},
     )
     return figure
@@ -142,7 +142,7 @@ def cost_figure(prices: Prices, **job) -> go.Figure:
             )
         )
     figure.update_layout(
-        xaxis={"type": "log", "title": {"text": "interruptions a machine and hour"}},
+        xaxis={"type": "log", "dtick": 1, "tickformat": "~g", "title": {"text": "interruptions a machine and hour"}},
         yaxis={"title": {"text": "expected cost"}, "rangemode": "tozero"}, margin={"t": 90},
     )
     return figure

@@ -149,15 +149,16 @@ def write_text(path: Path, text: str) -> None:
     write_file(path, [memoryview(text.encode())])
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder whose name survives a crash of the machine."""
+def make_folder(path: Path, sync: bool = True) -> None:
+    """Make a folder, and those above it; with ``sync`` its name survives a crash of the machine."""
     if path.is_dir():
         return
     if not path.parent.is_dir():
         make_folder(path.parent)
     _tell("mkdir", path)
     path.mkdir(exist_ok=True)
-    sync_folder(path.parent)
+    if sync:
+        sync_folder(path.parent)
 
 
 def remove(path: Path) -> None:

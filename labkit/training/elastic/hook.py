@@ -42,6 +42,7 @@ class ElasticHook(TrainingHook):
         self.was_noticed = self.has_left = False
 
     def at_start(self, trainer) -> None:
+        files.before_call = None  # of an earlier world, in which this worker had another rank
         for fault in self.faults:
             if fault.kind == "kill-in-write" and fault.rank == trainer.comm.rank:
                 self._strike_in_write(fault)

@@ -28,7 +28,7 @@ class Job:
     >>> job = Job(arguments={"num_steps": 30, "hidden": [16]})
     >>> model, data, options = job.build()
     >>> len(data), options.num_steps
-    (1437, 30)
+    (1438, 30)
     """
 
     make: str = "labkit.training.elastic.job:digits"

@@ -23,6 +23,7 @@ from labkit.training.progress import progress_text
 
 GRACE_S = 15.0  # from the end of a world until its workers have said so
 LOOK_EVERY_S = 0.1
+IN_PEACE = "a wish to regroup"  # until the worker that wished it has been heard
 MOST_EMPTY_WORLDS = 4
 
 
@@ -209,6 +210,8 @@ class _Run:
 
     def _close_world(self, why: str) -> None:
         """Write down the world that ended."""
+        if why == IN_PEACE and self.change is not None:
+            why = self.change
         number = len(self.worlds)
         mine = [s for s in self.steps if s.world == number]
         ended = self.now() if self.ending is None else self.ending[0] - self.started
@@ -259,7 +262,8 @@ class _Run:
         self.moved = time.monotonic()
         if worker.rank == 0:
             self.num_done = event["step"]
-            self.steps.append(StepDone(len(self.worlds), event["step"], event["loss"], self.now()))
+            at = event["at"] - self.started  # the clock that all processes of a machine share
+            self.steps.append(StepDone(len(self.worlds), event["step"], event["loss"], at))
 
     def _on_fault(self, worker, event) -> None:
         fault = next((fault for fault in self.faults if str(fault) == event["fault"]), None)
@@ -288,7 +292,7 @@ class _Run:
     def _on_idle(self, worker, event) -> None:
         worker.state = "idle"
         if event["why"] == "left":
-            self._end_world(self.change or "a wish to regroup")
+            self._end_world(IN_PEACE)
         else:
             self._end_world("broken connections")
             self.note("broken", event["text"], worker)

@@ -10,6 +10,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import traceback
 from pathlib import Path
 
@@ -33,7 +34,7 @@ class Worker:
     def tell(self, event: str, **details) -> None:
         """An event, written at once: the next moment may be the last."""
         with self.lock, contextlib.suppress(OSError):
-            os.write(self.descriptor, (json.dumps({"event": event, **details}) + "\n").encode())
+            os.write(self.descriptor, (json.dumps({"event": event, "at": time.monotonic(), **details}) + "\n").encode())
 
     def listen(self) -> None:
         """In a thread: orders that come while the worker trains."""
