@@ -90,6 +90,7 @@ class CheckpointHook(TrainingHook):
         self.writer: CheckpointWriter | None = None
         self._saved_step: int | None = None
         self._saved_at = 0.0
+        self._before: tuple[dict, torch.Tensor] | None = None
 
     def resume(self, trainer) -> Checkpoint | None:
         """Put a trainer where the newest whole checkpoint is; None if the folder has none. Collective.
@@ -167,9 +168,24 @@ class CheckpointHook(TrainingHook):
                 self.losses = [float("nan")] * trainer.num_done
             self.writer = CheckpointWriter(self.folder, trainer.comm, **self._settings)
             self._saved_at = time.monotonic()
+        self._remember(trainer)
+
+    def _remember(self, trainer) -> None:
+        """What a step changes before anyone knows that it fails: buffers (batch norm) and random numbers."""
+        buffers = {name: buffer.clone() for name, buffer in trainer.model.named_buffers()}
+        self._before = buffers, torch.get_rng_state()
+
+    def _undo_step(self, trainer) -> None:
+        """The buffers and random numbers of before the step that failed."""
+        buffers, numbers = self._before
+        with torch.no_grad():
+            for name, buffer in trainer.model.named_buffers():
+                buffer.copy_(buffers[name])
+        torch.set_rng_state(numbers)
 
     def after_step(self, trainer, record) -> None:
         self.losses.append(record.loss)
+        self._remember(trainer)
         if self.is_due(trainer):
             self.save(trainer)
 
@@ -200,6 +216,7 @@ class CheckpointHook(TrainingHook):
             self.writer = None
             return
         try:
+            self._undo_step(trainer)
             self.save(trainer)
             self._close()
             error.add_note(f"A checkpoint of step {trainer.num_done}, before the step that failed, is in {self.folder.path}.")

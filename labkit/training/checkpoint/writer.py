@@ -29,6 +29,7 @@ from labkit.training.checkpoint.tree import flatten
 WAIT, SKIP = "wait", "skip"
 NUM_COPIES = 2
 LOOK_EVERY_S = 0.005
+FORGET = object()  # a job for the thread: leave the checkpoints that wait for other ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +212,10 @@ class CheckpointWriter:
                 continue
             if job is None:
                 return
+            if job is FORGET:
+                self._pending.clear()
+                self._jobs.task_done()
+                continue
             if self._failed is None:
                 self._guarded(job.snapshot, self._write, job)
             self._free.put(job.copy)
@@ -261,8 +266,9 @@ class CheckpointWriter:
         rank, step, text = found[0]
         if self._failed is None:
             self._failed = step, text  # jobs that wait are left out, and so are shards that others will not write
+        if self._thread is not None:  # which alone changes what is pending
+            self._jobs.put(FORGET)
         self._jobs.join()
-        self._pending.clear()
         self._failed = None
         save.discard(self.folder, step, self._attempt, self.rank, self.size)
         raise CheckpointError(text if self.size == 1 else f"rank {rank}: {text}")

@@ -110,13 +110,13 @@ class Worker:
                 comm.leave()
 
     def _train(self, comm, order: dict, hooks: list) -> None:
+        import torch
+
         from labkit.training.checkpoint.hook import CheckpointHook
         from labkit.training.elastic.hook import ElasticHook
         from labkit.training.elastic.job import Job
         from labkit.training.elastic.plan import FaultPlan
         from labkit.training.trainer import Trainer
-
-        import torch
 
         job = Job(**order["job"])
         model, data, options = job.build()

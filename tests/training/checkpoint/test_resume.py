@@ -12,7 +12,14 @@ from labkit.comm.simulated.run import simulate
 from labkit.errors import CheckpointError, LabkitError, TrainingError, UsageError
 from labkit.hardware.messages import find_mpiexec
 from labkit.training import TrainingHook, TrainingOptions, load_digits, make_model, train, train_serial
-from labkit.training.checkpoint import CheckpointFolder, CheckpointHook, PerRank, Shard, load_checkpoint, save_checkpoint
+from labkit.training.checkpoint import (
+    CheckpointFolder,
+    CheckpointHook,
+    PerRank,
+    Shard,
+    load_checkpoint,
+    save_checkpoint,
+)
 
 DATA = load_digits()
 OPTIONS = TrainingOptions(num_steps=12, batch_size=150, learning_rate=0.05, max_gradient_norm=1.0)
