@@ -8,6 +8,7 @@
     ├── TraceFormatError           a trace file is not what it should be
     ├── KernelError                a compiled kernel raised on a thread; ``.thread_num``, ``.start``, ``.stop``
     ├── CompileError               the compiler refused a C cell; nothing was run
+    ├── CheckpointError            a checkpoint could not be written or read, or is of another model; nothing is lost
     ├── TrainingError              training stopped; ``.step``, ``.ranks``
     │   └── NonFiniteError             because a loss or a gradient is no finite number
     ├── EnginesError               the MPI engines did not start, or were lost
@@ -71,6 +72,10 @@ class CompileError(LabkitError):
     def __init__(self, text: str, messages: tuple = ()):
         super().__init__(text)
         self.messages = messages
+
+
+class CheckpointError(LabkitError, RuntimeError):
+    """A checkpoint could not be written or read, or is of another model. Older checkpoints are as they were."""
 
 
 class TrainingError(LabkitError, RuntimeError):

@@ -28,14 +28,8 @@ from labkit.training.strategies import Strategy, make_strategy
 
 
 def train(
-    comm,
-    model: nn.Module,
-    data: DataSet,
-    options: TrainingOptions | None = None,
-    *,
-    strategy: str | Strategy = "overlapped",
-    resume: dict | None = None,
-    **settings,
+    comm, model: nn.Module, data: DataSet, options: TrainingOptions | None = None, *,
+    strategy: str | Strategy = "overlapped", resume: dict | None = None, checkpoints=None, **settings,
 ) -> TrainingReport:
     """Train a model on all ranks of a communicator. Collective.
 
@@ -52,6 +46,9 @@ def train(
         A name of :data:`labkit.training.strategies.STRATEGIES`, or an object.
     resume : dict, optional
         What :meth:`Trainer.state_dict` returned in an earlier run.
+    checkpoints : str, Path or CheckpointHook, optional
+        A folder: go on from the newest checkpoint in it, and leave one there at the end. With intervals:
+        :class:`labkit.training.checkpoint.hook.CheckpointHook`.
     settings
         As for :class:`Trainer`; options of the strategy too, if it was named.
 
@@ -85,8 +82,15 @@ def train(
     >>> len(losses[0]), losses[0] == losses[1]
     (5, True)
     """
+    if checkpoints is not None:
+        from labkit.training.checkpoint.hook import as_hook
+
+        checkpoints = as_hook(checkpoints)
+        settings["hooks"] = (*settings.get("hooks", ()), checkpoints)
     trainer = Trainer(comm, model, data, options, strategy=strategy, **settings)
     try:
+        if checkpoints is not None:
+            checkpoints.resume(trainer)
         if resume is not None:
             all_or_none(comm, lambda: trainer.load_state_dict(resume))
         return trainer.run()
