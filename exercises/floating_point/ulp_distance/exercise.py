@@ -96,7 +96,7 @@ exercise = Exercise(
     function="ulp_distance",
     points=4,
     cases=cases,
-    time_limit_s=5.0,
+    time_limit_s=3.0,
     hints=(
         "Give every number a place on a line: how many steps it is from zero. Then the distance is a difference. What "
         "do the bits of 1.0 and of its neighbour look like as whole numbers?",
