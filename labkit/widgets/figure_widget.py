@@ -5,7 +5,7 @@ one hidden widget a kernel; a figure sends a few lines that fetch it from there,
 
 Plotly's own also loses changes that are made while the page is still loading its JavaScript, such
 as a trace added right after the widget was made. Here a figure is sent when it is first shown, as it
-then is; and a page that has missed a change, which it knows by the numbers of the edits, asks for
+then is; and a page says which edits it has seen when it is ready, so that one that has missed some gets
 the whole figure again.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 from hashlib import sha256
+from uuid import uuid4
 
 import anywidget
 import plotly.graph_objects as go
@@ -45,17 +46,25 @@ async function plotly(model) {
   }
 }
 
+// anywidget gives up a model that is not ready within two seconds, as on a page that is busy with other things: it
+// still draws it, but drops all that the kernel says from then on. So a figure takes its messages itself.
+async function hear(model) {
+  const own = await model.widget_manager.get_model(model.get("_own_id"));
+  const plain = Object.getPrototypeOf(Object.getPrototypeOf(own));  // the model of ipywidgets below anywidget's
+  own.comm?.on_msg((message) => plain._handle_comm_msg.call(own, message));
+}
+
 export default () => {  // anywidget calls this once for each figure
   const views = new Set();
   let ready;
   return {
     initialize({ model }) {
       // Not awaited: a model that takes longer than two seconds is given up.
-      ready = plotly(model).then((widget) => {
+      ready = plotly(model).then(async (widget) => {
+        await hear(model);
         widget.initialize({ model });
         model.on("change:_num_edits_sent", () => views.forEach((draw) => draw()));
-        const made = model.get("_last_trace_edit_id") + model.get("_last_layout_edit_id");
-        if (made > model.get("_num_edits_sent")) model.send({ type: "missed edits" });
+        model.send({ type: "edits seen", number: model.get("_num_edits_sent") });
         return widget;
       });
     },
@@ -110,6 +119,7 @@ class FigureWidget(go.FigureWidget):
     _esm = SHIM
     _bundle = traitlets.Instance(Bundle).tag(sync=True, **widget_serialization)
     _num_edits_sent = traitlets.Int(0).tag(sync=True)  # how many edits the data and layout sent include
+    _own_id = traitlets.Unicode().tag(sync=True)  # by which the page finds the model
 
     @traitlets.default("_bundle")
     def _default_bundle(self) -> Bundle:
@@ -122,6 +132,7 @@ class FigureWidget(go.FigureWidget):
     def model_id(self) -> str:
         """Name of the figure in the page; the figure is sent when this is first asked for."""
         if self.comm is None:
+            self._model_id = self._own_id = uuid4().hex
             self._take_state()
             super().open()
         return self.comm.comm_id
@@ -144,9 +155,10 @@ class FigureWidget(go.FigureWidget):
         self._num_edits_sent = self._last_trace_edit_id + self._last_layout_edit_id
 
     def _handle_custom_msg(self, content, buffers) -> None:
-        if content == {"type": "missed edits"}:
-            with self.hold_sync():
-                self._take_state()
+        if content.get("type") == "edits seen":
+            if content["number"] < self._last_trace_edit_id + self._last_layout_edit_id:
+                with self.hold_sync():
+                    self._take_state()
             return
         super()._handle_custom_msg(content, buffers)
 

@@ -1,6 +1,7 @@
 """The questions, cards and summaries of the lessons: complete, and what they claim is so."""
 
 import math
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,11 @@ from labkit.comm.network.model import alpha_beta
 from labkit.comm.reduction import compute_for
 from labkit.comm.simulated.run import simulate
 from labkit.errors import CollectiveMismatchError, DeadlockError
+from labkit.floating_point.accidents import patriot
+from labkit.floating_point.order import sum_over_ranks
+from labkit.floating_point.summation.bounds import gamma
+from labkit.floating_point.summation.registry import find_sum
+from labkit.floating_point.summation.reproducible import allreduce_sum_exact
 from labkit.grading.cards import load_flashcards
 from labkit.grading.course import LESSONS, find_lesson, load_summary
 from labkit.grading.quiz_file import load_quiz
@@ -137,9 +143,23 @@ def logits_for_each_number():
     return (mine.stop - mine.start) / NUM_ALLREDUCES
 
 
+def first_missing_whole_number():
+    """The smallest whole number after which float32 leaves one out, among the powers of two and their neighbours."""
+    near = sorted({2**k + d for k in range(31) for d in (-1, 0, 1)} - {0})
+    return next(number for number in near if int(np.float32(number + 1)) != number + 1)
+
+
+def scale_that_keeps():
+    return next(2.0**k for k in range(20) if np.float16(2.0 ** (k - 27)) > 0)
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
+    ("01_floating_point", "every-whole-number"): first_missing_whole_number,
+    ("01_floating_point", "patriot-20"): lambda: float(patriot([20])[0].lost_s),
+    ("01_floating_point", "log-of-a-million"): lambda: gamma(2**20 - 1, 2.0**-80) / gamma(20, 2.0**-80),
+    ("01_floating_point", "smallest-scale"): scale_that_keeps,
     ("02_softmax", "two-logits"): lambda: masked_softmax(np.array([[1.0, 3.0]]), temperature=2, version="shifted")[0, 1],
     ("02_softmax", "merge-two"): merged_sum,
     ("02_softmax", "four-accesses"): safe_softmax_ms,
@@ -219,6 +239,38 @@ def test_lost_updates_leave_anything_from_two_to_all():
             waiting.append((x if has_read is None else has_read + 1, *after))
     ends = {x for x, (one, _), (other, _) in seen if one == other == steps}
     assert ends == set(range(2, 2 * steps + 1))
+
+
+def test_tenths_are_no_binary_numbers_and_their_roundings_do_not_agree():
+    a, b, c = map(Fraction, (0.1, 0.2, 0.3))
+    assert Fraction(1, 10) != a and Fraction(2, 10) != b and Fraction(3, 10) != c
+    above = Fraction(math.nextafter(0.3, 1))
+    assert a + b == (c + above) / 2 and Fraction(0.1 + 0.2) == above  # halfway, and up
+
+
+def test_a_loop_over_ones_stands_still_and_numpy_does_not():
+    ones = np.ones(2**25, np.float32)
+    assert find_sum("recursive").function(ones) == 2**24 and ones.sum() == 2**25
+
+
+def test_who_finds_two():
+    names = ("recursive", "kahan", "neumaier", "exact")
+    found = {name: find_sum(name).function([1.0, 1e100, 1.0, -1e100]) for name in names}
+    assert found == {"recursive": 0, "kahan": 0, "neumaier": 2, "exact": 2}
+    assert (1 + 1e100) + (1 - 1e100) == 0
+
+
+def test_which_sums_do_not_mind_the_number_of_ranks():
+    x = np.random.default_rng(3).standard_normal(1000) * 10.0 ** np.random.default_rng(4).integers(0, 9, 1000)
+
+    def results(local, num_ranks):
+        return {sum_over_ranks(x, p, local=local) for p in num_ranks}
+
+    def exactly(comm):
+        return allreduce_sum_exact(comm, np.array_split(x, comm.size)[comm.rank])
+
+    assert len(results("kahan", (1, 4, 7, 12))) > 1
+    assert {value for p in (1, 4, 7) for value in simulated(p, exactly).results} == {find_sum("exact").function(x)}
 
 
 def test_a_barrier_that_one_of_four_passes_by():

@@ -1,0 +1,16 @@
+"""The smaller operand is taken for the larger one.
+
+status: incorrect
+feedback: the wrong way round
+"""
+
+def compensated_sum(x):
+    total = errors = x.dtype.type(0)
+    for term in x:
+        new = total + term
+        if abs(total) < abs(term):
+            errors += (total - new) + term
+        else:
+            errors += (term - new) + total
+        total = new
+    return total + errors

@@ -1,0 +1,31 @@
+"""The error of the product is taken the other way round.
+
+status: incorrect
+feedback: wrong sign
+"""
+
+def two_sum(a, b):
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def split(a):
+    c = 134217729.0 * a  # 2^27 + 1
+    high = c - (c - a)
+    return high, a - high
+
+
+def two_product(a, b):
+    product = a * b
+    (high_a, low_a), (high_b, low_b) = split(a), split(b)
+    return product, ((product - high_a * high_b) - low_a * high_b) - high_a * low_b - low_a * low_b
+
+
+def dot_product(x, y):
+    total = errors = 0.0
+    for a, b in zip(x.tolist(), y.tolist(), strict=True):
+        product, product_error = two_product(a, b)
+        total, sum_error = two_sum(total, product)
+        errors = errors + (sum_error + product_error)
+    return total + errors

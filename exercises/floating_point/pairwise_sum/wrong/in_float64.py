@@ -1,0 +1,19 @@
+"""All in float64.
+
+status: incorrect
+feedback: stay in the type of x
+"""
+
+import numpy as np
+
+
+def pairwise_sum(x):
+    if len(x) == 0:
+        return x.dtype.type(0)
+    last = None  # the last term of this level, if it is not in x
+    while len(x) > 1:
+        if len(x) % 2 == 1:
+            last = x[-1] if last is None else x[-1] + last
+            x = x[:-1]
+        x = np.add(x[0::2], x[1::2], dtype=np.float64)
+    return x[0] if last is None else x[0] + last

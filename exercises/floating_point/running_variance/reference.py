@@ -1,0 +1,14 @@
+"""Welford's update: the mean moves, and the squared distances grow by the product of the distances before and after."""
+
+import numpy as np
+
+
+def running_variance(x):
+    variances = np.empty(len(x))
+    mean = squares = 0.0
+    for k, value in enumerate(x.tolist()):
+        before = value - mean
+        mean += before / (k + 1)
+        squares += before * (value - mean)
+        variances[k] = squares / (k + 1)
+    return variances

@@ -1,0 +1,13 @@
+"""Positive numbers have the order of their codes, read as whole numbers; negative ones the opposite order."""
+
+import struct
+
+
+def position(x):
+    code = struct.unpack("<Q", struct.pack("<d", x))[0]
+    magnitude = code & (2**63 - 1)
+    return -magnitude if code >> 63 else magnitude
+
+
+def ulp_distance(a, b):
+    return [abs(position(x) - position(y)) for x, y in zip(a.tolist(), b.tolist(), strict=True)]
