@@ -9,7 +9,7 @@ import torch
 from labkit.training.agreement import all_or_none, weights_digest
 from labkit.training.losses import num_correct
 from labkit.training.memory import MemoryUse
-from labkit.training.recording import is_simulated
+from labkit.training.recording import Traffic, is_simulated
 from labkit.training.report import TrainingReport
 from labkit.training.sampling import shard_ends
 from labkit.training.timing import RankSpans, make_timeline, step_times
@@ -65,7 +65,8 @@ def make_report(trainer, first_step: int, seconds: float, peak_bytes: int | None
     digest = weights_digest(trainer.model) if find_digest is None else find_digest()
     unused = tuple(getattr(strategy, "unused", ()))
     spans = RankSpans.of(trainer.recorder, _clock_offset_ns(comm))
-    everyone = comm.allgather((spans, strategy.traffic(), use, digest, unused, seconds))
+    traffic = strategy.traffic() + (strategy.in_pass.traffic if strategy.in_pass is not None else Traffic())
+    everyone = comm.allgather((spans, traffic, use, digest, unused, seconds))
     spans, traffic, memory, digests, unused, seconds = zip(*everyone, strict=True)
     return TrainingReport(
         strategy=strategy.name, num_ranks=comm.size, options=trainer.options, first_step=first_step,
