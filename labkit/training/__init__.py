@@ -12,6 +12,9 @@ learning_rate.py   scaled with the batch, and warmed up
 strategies.py      the protocol of strategies, and their names
 data_parallel/     gradients averaged over ranks, from one all-reduce a parameter to overlap with backward
 batch_scaling.py   large batches, with and without warm-up: an experiment
+in_pass.py         communication inside forward and backward
+batch_norm.py      synchronised batch norm: statistics of the whole batch
+mixed.py           mixed precision with loss scaling
 step.py            one step, shared by all strategies
 trainer.py         the loop of steps: ``train(comm, model, data, options, strategy="overlapped")``
 collect.py         the end of a run: accuracy, and all ranks' books in one report

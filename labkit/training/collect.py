@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from labkit.training.agreement import weights_digest
 from labkit.training.memory import MemoryUse
-from labkit.training.recording import is_simulated
+from labkit.training.recording import Traffic, is_simulated
 from labkit.training.report import TrainingReport
 from labkit.training.timing import RankSpans, make_timeline, step_times
 
@@ -15,7 +15,7 @@ def make_report(trainer, first_step: int, seconds: float, peak_bytes: int | None
     memory = strategy.memory()
     kinds = [memory[kind] for kind in ("parameters", "gradients", "optimizer", "buffers")]
     use = MemoryUse(*kinds, sum(kinds) if peak_bytes is None else peak_bytes)
-    traffic = strategy.traffic()
+    traffic = strategy.traffic() + (Traffic() if strategy.in_pass is None else strategy.in_pass.traffic)
     test_loss, accuracy = trainer.evaluate()  # may communicate as well
     find_digest = getattr(strategy, "weights_digest", None)
     digest = weights_digest(trainer.model) if find_digest is None else find_digest()

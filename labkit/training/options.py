@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields, replace
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 from labkit.errors import UsageError
+
+if TYPE_CHECKING:
+    from labkit.floating_point.mixed_precision.loss_scaling import LossScaling
 
 OPTIMIZERS = ("sgd", "adam")
 PRECISIONS = ("fp32", "fp16", "bf16")
@@ -40,6 +44,9 @@ class TrainingOptions:
         Longer gradients are shortened to this length.
     precision : str
         ``"fp32"``, or ``"bf16"`` or ``"fp16"`` with master weights of fp32 (:mod:`labkit.training.mixed`).
+    loss_scaling : LossScaling, optional
+        Of :mod:`labkit.floating_point.mixed_precision.loss_scaling`, for fp16 and bf16. Without it fp16 has a dynamic
+        one, and bf16 none.
     check_gradients : bool
         Look for NaN and infinities in the gradients of each step before the optimizer uses them. (Losses are always
         looked at.) One pass over the gradients.
@@ -77,6 +84,7 @@ class TrainingOptions:
     shares: tuple[float, ...] | None = None
     shuffle: bool = True
     seed: int = 0
+    loss_scaling: LossScaling | None = None
 
     def __post_init__(self):
         for name, least in (
@@ -95,6 +103,8 @@ class TrainingOptions:
             raise UsageError("max_gradient_norm is above 0, not 0: leave it out to keep gradients as they are.")
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("precision", self.precision, PRECISIONS)
+        if self.loss_scaling is not None:
+            _scaling(self.loss_scaling, self.precision)
         if self.shares is not None:
             object.__setattr__(self, "shares", tuple(self.shares))
 
@@ -137,6 +147,15 @@ def _number(name: str, value) -> float:
     if isinstance(value, bool) or not isinstance(value, Real) or not (0 <= value and math.isfinite(value)):
         raise UsageError(f"{name} is a number from 0, not {value!r}: pass such a number.")
     return value
+
+
+def _scaling(value, precision: str) -> None:
+    from labkit.floating_point.mixed_precision.loss_scaling import LossScaling
+
+    if not isinstance(value, LossScaling):
+        raise UsageError(f"loss_scaling is a LossScaling, not {value!r}: pass LossScaling(1024.0), for example.")
+    if precision == "fp32":
+        raise UsageError("loss_scaling is for precision='fp16' or 'bf16': fp32 needs none, leave it out.")
 
 
 def _one_of(name: str, value, allowed: tuple[str, ...]) -> None:

@@ -10,14 +10,11 @@ import numpy as np
 import torch
 
 from labkit.errors import NonFiniteError, TrainingError
+from labkit.training.in_pass import PeerFailedError
 from labkit.training.recording import MAIN, Recorder
 from labkit.training.sampling import shard_ends
 
 FINE, NOT_FINITE, FAILED = 0.0, 1.0, 2.0
-
-
-class OtherRankFailed(TrainingError):
-    """A strategy has learnt in the middle of a step that another rank failed: this one gives up, and is not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,7 @@ class Precision:
     """fp32: nothing is cast and nothing scaled. :mod:`labkit.training.mixed` has the others."""
 
     loss_scale = 1.0
+    skips_overflow = False  # a gradient that is not finite means that its step is left out
 
     def cast(self, device):
         """What the forward pass runs in."""
@@ -79,7 +77,7 @@ def forward_backward(
 
     A shard without samples goes the same way with tensors of 0 rows: every layer and every hook sees the step.
     """
-    recorder, num = strategy.recorder, strategy.options.num_micro_batches
+    recorder, num, in_pass = strategy.recorder, strategy.options.num_micro_batches, strategy.in_pass
     ends = shard_ends(len(samples), num)
     total = 0.0
     for number in range(num):
@@ -97,7 +95,12 @@ def forward_backward(
             )
         factor = precision.loss_scale * strategy.loss_factor
         with recorder.span("backward", "compute"):
-            (part if factor == 1 else part * factor).backward()
+            scaled = part if factor == 1 else part * factor
+            if in_pass is None:
+                scaled.backward()
+            else:  # layers communicate: synchronised batch norm
+                in_pass.backward(scaled)
+                in_pass.close(is_last=number == num - 1)
         total += float(part.detach())
     return total
 
@@ -131,21 +134,27 @@ def run_step(
         A rank has raised something; its own error is the ``__cause__`` there.
     """
     recorder: Recorder = strategy.recorder
-    mine = math.nan
+    mine, in_pass, is_broken_off = math.nan, strategy.in_pass, False
+    if in_pass is not None:
+        in_pass.begin()
     if failure is None:
         try:
             strategy.start_step()
             mine = forward_backward(
                 strategy, data, samples, batch_size, loss=loss, precision=precision, device=device, dtype=dtype
             )
+        except PeerFailedError:
+            is_broken_off = True  # by the failure of another rank, which tells it below
         except Exception as error:
             failure = error
-    if failure is None:
+    if failure is None and not is_broken_off:
         strategy.finish_backward()
     else:
+        if in_pass is not None:
+            in_pass.leave()
         strategy.failure = failure
         strategy.abort()
-    state = FAILED if failure is not None else FINE if math.isfinite(mine) else NOT_FINITE
+    state = FAILED if failure is not None else FINE if is_broken_off or math.isfinite(mine) else NOT_FINITE
     everyone = np.empty((comm.size, 2))
     with recorder.span("agree", "collective", MAIN, 16):
         comm.Allgather(np.array([mine, state]), everyone)
@@ -167,16 +176,15 @@ def _checked_gradients(strategy, precision: Precision, step: int) -> float | Non
     options = strategy.options
     if precision.loss_scale != 1:
         strategy.scale_gradients(1 / precision.loss_scale)
-    if not options.check_gradients and options.max_gradient_norm is None and precision.loss_scale == 1:
+    if not options.check_gradients and options.max_gradient_norm is None and not precision.skips_overflow:
         return None
     norm = strategy.gradient_norm()
     if not math.isfinite(norm):
-        if precision.loss_scale != 1:
+        if precision.skips_overflow:
             return norm  # an overflow: the step is left out and the scale made smaller
         raise NonFiniteError(
             f"step {step}: the gradient is not finite (its norm is {norm}) though the loss is. The parameters are "
-            f"those "
-            f"of before step {step}. Lower learning_rate, or set max_gradient_norm.",
+            f"those of before step {step}. Lower learning_rate, or set max_gradient_norm.",
             step=step,
         )
     if options.max_gradient_norm is not None and norm > options.max_gradient_norm:
@@ -186,8 +194,7 @@ def _checked_gradients(strategy, precision: Precision, step: int) -> float | Non
 
 def _stop(comm, step: int, everyone: np.ndarray, failure: Exception | None) -> None:
     """Raise on all ranks what some of them have met."""
-    is_culprit = failure is not None and not isinstance(failure, OtherRankFailed)
-    words = comm.allgather(f"{type(failure).__name__}: {failure}" if is_culprit else None)
+    words = comm.allgather(None if failure is None else f"{type(failure).__name__}: {failure}")
     failed = tuple(rank for rank, text in enumerate(words) if text is not None)
     if failed:
         text = f"step {step}: rank {failed[0]} raised {words[failed[0]]}"

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 
 from labkit.errors import UsageError
+from labkit.training.in_pass import InPass
 from labkit.training.options import TrainingOptions
 from labkit.training.recording import Recorder, Traffic
 
@@ -50,6 +51,7 @@ class Strategy(Protocol):
     module: nn.Module  # what the loop calls
     loss_factor: float  # the loss is multiplied by it before backward
     failure: Exception | None  # set before abort()
+    in_pass: InPass | None  # set by the trainer: what layers communicate through in forward and backward
 
     def attach(
         self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder
@@ -80,7 +82,8 @@ class StrategyBase:
 
     name = "base"
     loss_factor = 1.0
-    failure: Exception | None = None  # what this rank has met, when ``abort`` is called
+    failure: Exception | None = None  # what this rank has met, when ``abort`` is called; None: another rank has failed
+    in_pass: InPass | None = None
 
     def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None:
         """Take hold of a model. Collective.

@@ -15,6 +15,7 @@ from labkit.training.collect import make_report
 from labkit.training.data import DataSet
 from labkit.training.evaluation import evaluate
 from labkit.training.hooks import TrainingHook
+from labkit.training.in_pass import find_in_pass
 from labkit.training.learning_rate import learning_rate_at
 from labkit.training.losses import sample_losses
 from labkit.training.memory import PeakMeter
@@ -142,6 +143,9 @@ class Trainer:
         check_equal(comm, "options or strategies", f"{self.strategy.name} {options}", "Pass equal ones on every rank.")
         check_equal(comm, "the data", data.digest(), "Load the same data on every rank.")
         check_models(comm, model)
+        in_pass = all_or_none(comm, lambda: find_in_pass(model, comm))
+        advice = "Convert the model on every rank, or on none."
+        check_equal(comm, "the layers of synchronised batch norm", str(in_pass and in_pass.names), advice)
         first = next(model.parameters())
         self.device, self.dtype = (
             first.device,
@@ -161,6 +165,9 @@ class Trainer:
         self.is_attached = True
         try:
             self.strategy.attach(comm, model, make, options, self.recorder)
+            self.strategy.in_pass = in_pass
+            if in_pass is not None:
+                in_pass.attach(comm, self.recorder)
         except BaseException:
             self.close()
             raise
@@ -252,6 +259,9 @@ class Trainer:
         if getattr(self, "is_attached", False):
             self.is_attached = False
             self.strategy.detach()
+            if self.strategy.in_pass is not None:
+                in_pass, self.strategy.in_pass = self.strategy.in_pass, None
+                in_pass.detach()
 
     def __enter__(self) -> Trainer:
         return self

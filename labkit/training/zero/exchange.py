@@ -13,7 +13,7 @@ import torch
 from mpi4py import MPI
 
 from labkit.errors import TrainingError
-from labkit.training.step import OtherRankFailed
+from labkit.training.in_pass import PeerFailedError
 
 WELL, FAILED = 0, 1
 GATHER, REDUCE, END = range(3)
@@ -52,7 +52,7 @@ class Exchange:
         if len(failed):
             self.is_broken = True
             if state == WELL:
-                raise OtherRankFailed(f"rank {failed[0]} failed in this step", ranks=tuple(map(int, failed)))
+                raise PeerFailedError(f"rank {failed[0]} failed in this step", ranks=tuple(map(int, failed)))
         elif len(set(everyone[:, 1].tolist())) > 1:
             self.is_broken = True
             words = [f"rank {r} at {NAMES[int(w) // 10**6]} {int(w) % 10**6}" for r, (_, w) in enumerate(everyone)]

@@ -9,8 +9,8 @@ from labkit.errors import UsageError
 from labkit.training.agreement import digest_of
 from labkit.training.data_parallel.counting import CountingComm
 from labkit.training.data_parallel.replicated import broadcast
+from labkit.training.in_pass import PeerFailedError
 from labkit.training.recording import Traffic, is_simulated
-from labkit.training.step import OtherRankFailed
 from labkit.training.strategies import StrategyBase, trained_parameters
 from labkit.training.zero.exchange import END, FAILED, Exchange
 from labkit.training.zero.units import Unit, live_bytes, make_units
@@ -92,7 +92,7 @@ class ZeRO(StrategyBase):
         try:
             self._end_micro_batch()
             self.exchange.announce(END)
-        except OtherRankFailed:  # of another rank, which tells everybody at the end of the step
+        except PeerFailedError:  # of another rank, which tells everybody at the end of the step
             self._drop()
             return
         if self.comm.size > 1:

@@ -13,7 +13,11 @@ from labkit.hardware.messages import run_mpi
 
 RANKS = Path(__file__).parent / "ranks"
 RUNNER = Path(__file__).parents[2] / "mpi" / "point_to_point" / "ranks" / "run_checks.py"
-CHECKS = sorted(re.findall(r"^def (check_\w+)", (RANKS / "checks_training.py").read_text(), re.M))
+CHECKS = [  # in the order in which they run
+    name
+    for path in sorted(RANKS.glob("checks_*.py"))
+    for name in sorted(re.findall(r"^def (check_\w+)", path.read_text(), re.M))
+]
 MACHINES = {"2": (2, []), "3-interruptible": (3, ["--interruptible"]), "4": (4, [])}  # all of 1 to 4: simulated ranks
 DEADLINE_S = 240
 
