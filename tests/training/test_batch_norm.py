@@ -84,7 +84,8 @@ def test_equals_the_whole_batch(kind, p):
         ranks = simulate(p, program).results
         for step, (outputs, of_inputs) in enumerate(expected):
             found = torch.cat([rank[0][0][step][0] for rank in ranks])
-            torch.testing.assert_close(found, outputs, rtol=1e-9, atol=1e-10)
+            # A mean of 5e4 is rounded to 7e-12 of its deviation of 0.1, in torch as well; ten lost digits would be 1e-6.
+            torch.testing.assert_close(found, outputs, rtol=1e-9, atol=1e-9)
             found = torch.cat([rank[0][0][step][1] for rank in ranks])
             torch.testing.assert_close(found, of_inputs, rtol=1e-8, atol=1e-9)
         for number, gradient in enumerate(of_parameters):

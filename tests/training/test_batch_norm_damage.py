@@ -29,7 +29,9 @@ def test_small_shards_harm_and_synchronised_ones_do_not():
             assert mine == pytest.approx(expected, rel=0.02, abs=1e-3)
     one, eight = (point.unsynchronised for point in found.points)
     assert one.losses[0] == pytest.approx(found.alone.losses[0], rel=1e-5)
-    assert eight.test_loss > 1.1 * found.alone.test_loss
+    for mine, expected in zip(eight.losses, found.alone.losses, strict=True):  # two samples a rank: it learns later
+        assert sum(mine[-10:]) > 1.05 * sum(expected[-10:])
+    assert eight.test_loss > found.alone.test_loss
     assert eight.test_errors != found.alone.test_errors
 
 
