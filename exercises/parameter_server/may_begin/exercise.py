@@ -72,7 +72,7 @@ exercise = Exercise(
     points=3,
     cases=cases,
     hints=(
-        "There are two questions for a worker: has it ended, and how far is it from the slowest of those that are left?",
+        "There are two questions for a worker: has it ended, and how far is it from the slowest of those left?",
         "left = ~has_ended. The slowest is the minimum of clocks[left], if anybody is left at all. Being exactly the "
         "bound ahead is allowed.",
         "left = ~has_ended\n"
@@ -92,8 +92,8 @@ exercise = Exercise(
             ),
         ),
         Slip(
-            "Here all wait as soon as one is too far ahead, the slowest as well: then nobody could ever catch up. Ask for "
-            "each worker by itself.",
+            "Here all wait as soon as one is too far ahead, the slowest as well: then nobody could ever catch up. Ask "
+            "for each worker by itself.",
             _gives(_left_and(lambda clocks, bound, ended: np.ptp(clocks[~ended]) <= bound)),
         ),
         Slip(

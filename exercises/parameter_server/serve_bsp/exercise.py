@@ -169,7 +169,7 @@ exercise = Exercise(
         ),
         Slip(
             "The weights change with each gradient that comes, so workers of one step compute with different weights. "
-            "This is asynchronous training, one by one. Receive all gradients of the step, then change the weights once.",
+            "This is asynchronous training, one by one. Receive all gradients of the step, then change w once.",
             _one_by_one,
         ),
         Slip(

@@ -106,8 +106,8 @@ exercise = Exercise(
     cases=cases,
     hints=(
         "Give the weights a version: the number of updates in them. What does a worker have to remember when it pulls?",
-        "version grows by one with each push. At a pull, version_read[worker] = version. The staleness of a push is the "
-        "difference of the two, before the push itself counts.",
+        "version grows by one with each push. At a pull, version_read[worker] = version. The staleness of a push is "
+        "the difference of the two, before the push itself counts.",
         "if kind == \"pull\":\n"
         "    version_read[worker] = version\n"
         "else:\n"
@@ -139,8 +139,8 @@ exercise = Exercise(
             _gives(lambda events: _counted(events, own=False)),
         ),
         Slip(
-            "You count from the worker's last push. It pulled later than that, and everything before the pull is in its "
-            "weights.",
+            "You count from the worker's last push. It pulled later than that, and everything before the pull is in "
+            "its weights.",
             _gives(lambda events: _counted(events, resets=lambda kind: kind == "push")),
         ),
         Slip(
@@ -148,7 +148,7 @@ exercise = Exercise(
             _gives(lambda events: _counted(events, first=True)),
         ),
         Slip(
-            "You count workers, not updates: one that has pushed three times since the pull makes weights older by three.",
+            "You count workers, not updates: one that has pushed three times since the pull makes weights older by 3.",
             _gives(_distinct),
         ),
         Slip(
