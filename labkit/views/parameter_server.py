@@ -74,7 +74,11 @@ def clock_figure(report: ParameterServerReport) -> go.Figure:
         x=at * scale, y=ahead, line_shape="hv", mode="lines", fill="tozeroy", line={"color": ACCENT, "width": 1.5},
         showlegend=False, hovertemplate=f"%{{y}} steps apart at %{{x:.4g}} {unit}<extra></extra>", row=2, col=1,
     )
-    words = f"<b>{report.consistency}</b>: clocks at most {int(ahead.max())} steps apart; {report.num_workers} workers, {time_text(last_s * 1e9)}"
+    most = int(ahead.max())
+    words = (
+        f"<b>{report.consistency}</b>: clocks at most {most} step{'s' * (most != 1)} apart; {report.num_workers} "
+        f"worker{'s' * (report.num_workers != 1)}, {time_text(last_s * 1e9)}"
+    )
     figure.update_layout(**base_layout(words, 430))
     figure.update_layout(margin={"t": 70})
     figure.update_xaxes(title_text=f"time in {unit}", row=2, col=1)

@@ -33,6 +33,7 @@ from labkit.softmax.ladder import find_version, softmax
 from labkit.softmax.online import merge
 from labkit.softmax.options import masked_softmax
 from labkit.softmax.vocabulary_parallel import NUM_ALLREDUCES, columns_of
+from labkit.training.parameter_server.consistency import Consistency
 
 WRITTEN = [lesson.name for lesson in LESSONS if lesson.exists]
 
@@ -153,6 +154,36 @@ def scale_that_keeps():
     return next(2.0**k for k in range(20) if np.float16(2.0 ** (k - 27)) > 0)
 
 
+def hub_gigabytes():
+    """From the elements that a server of 20 workers sends and receives, scaled to 100 MB of weights."""
+    from labkit.training.parameter_server.shard_server import ShardServer
+
+    size, moved = 10, 0
+    server = ShardServer(range(20), "bsp", lambda gradient, clock, staleness: None)
+    for worker in range(20):
+        moved += size * len(server.pull(worker))
+    for worker in range(20):
+        server.push(worker, 0, np.ones(size), 1 / 20)
+        moved += size
+    return moved / size * 0.1
+
+
+def clock_at_the_bound():
+    rule, clock = Consistency.parse("ssp,4"), 10
+    while rule.allows(clock, 10):
+        clock += 1
+    return clock
+
+
+def momentum_left():
+    """By the steps for which a gradient acts: those of one worker, by bisection."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 4 / (1 - middle) < 1 / (1 - 0.9) else (low, middle)
+    return low
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
@@ -180,6 +211,9 @@ ORACLES = {
     ("05_collectives", "broadcast-ratio"): lambda: (
         cost("broadcast_binomial", 64, BIG).path_bytes / cost("broadcast_scatter_allgather", 64, BIG).path_bytes
     ),
+    ("07_parameter_server", "hub-gigabytes"): hub_gigabytes,
+    ("07_parameter_server", "at-the-bound"): clock_at_the_bound,
+    ("07_parameter_server", "momentum-for-four"): momentum_left,
 }
 
 
@@ -376,3 +410,16 @@ def test_bits_are_equal_on_all_ranks_and_differ_between_algorithms():
     names = ("allreduce_ring", "allreduce_recursive_doubling")
     ring, doubling = (set(simulated(7, program, name).results) for name in names)
     assert len(ring) == len(doubling) == 1 and ring != doubling
+
+
+def test_a_bound_saves_almost_nothing_from_a_worker_that_is_slow_for_good():
+    """By the recurrence: a worker begins step c when it and the slowest are ready for it."""
+
+    def total_s(bound, num_steps=1000, seconds=(3.0, 1.0, 1.0, 1.0)):
+        done = np.zeros((num_steps + 1, len(seconds)))
+        for step in range(num_steps):
+            allowed = done[step - bound].max() if step >= bound else 0.0
+            done[step + 1] = np.maximum(done[step], allowed) + seconds
+        return done[-1].min()
+
+    assert total_s(0) == pytest.approx(3000, abs=3) and total_s(5) > 0.99 * total_s(0) and total_s(1000) == 1000

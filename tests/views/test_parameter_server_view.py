@@ -33,7 +33,7 @@ def test_the_fan_of_clocks_keeps_to_the_bound(reports):
             assert found == (done.max() - running.min() if len(running) else 0) or found <= done.max() - done.min()
         apart.append(int(ahead.max()))
         figure = clock_figure(report)
-        assert f"at most {apart[-1]} steps apart" in figure.layout.title.text
+        assert f"at most {apart[-1]} step{'s' * (apart[-1] != 1)} apart;" in figure.layout.title.text
         assert [trace.name for trace in figure.data[:3]] == ["worker 0", "worker 1", "worker 2"]
     assert apart[0] == 1 and apart[1] == 3 < apart[2]
 
