@@ -27,6 +27,9 @@ from labkit.softmax.ladder import find_version, softmax
 from labkit.softmax.online import merge
 from labkit.softmax.options import masked_softmax
 from labkit.softmax.vocabulary_parallel import NUM_ALLREDUCES, columns_of
+from labkit.training.learning_rate import learning_rate_at
+from labkit.training.options import TrainingOptions
+from labkit.training.scale.zero_table import zero_memory
 
 WRITTEN = [lesson.name for lesson in LESSONS if lesson.exists]
 
@@ -137,6 +140,15 @@ def logits_for_each_number():
     return (mine.stop - mine.start) / NUM_ALLREDUCES
 
 
+def simulated_ring_bytes(num_ranks, num_elements):
+    """Bytes that each rank sends in a ring all-reduce of float32, counted."""
+    allreduce = find("allreduce_ring").function
+    counts = simulate(
+        num_ranks, lambda comm: allreduce(comm, np.ones(num_elements, np.float32), np.empty(num_elements, np.float32))
+    ).counts
+    return [counts.num_bytes / num_ranks] * num_ranks
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
@@ -160,6 +172,12 @@ ORACLES = {
     ("05_collectives", "broadcast-ratio"): lambda: (
         cost("broadcast_binomial", 64, BIG).path_bytes / cost("broadcast_scatter_allgather", 64, BIG).path_bytes
     ),
+    ("06_data_parallel", "weighted-mean"): lambda: np.mean([2, 2, 2, 6]),
+    ("06_data_parallel", "ring-megabytes"): lambda: sum(simulated_ring_bytes(8, 25 * 10**3)) / 8 / 1e3,
+    ("06_data_parallel", "rate-in-warm-up"): lambda: learning_rate_at(
+        10, TrainingOptions(learning_rate=0.1, batch_size=2048, base_batch_size=256, warmup_steps=20)
+    ),
+    ("06_data_parallel", "zero-two"): lambda: zero_memory(7.5e9, 64, 2).total_bytes / 1e9,
 }
 
 

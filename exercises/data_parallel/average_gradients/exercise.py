@@ -17,7 +17,11 @@ SHAPES = ((3,), (2, 4), (0, 3), (1, 1, 5))
 @functools.cache
 def budget(num_ranks, num_elements):
     """What one all-reduce of so many float64 costs."""
-    counts = simulate(num_ranks, lambda comm: comm.Allreduce(np.zeros(num_elements), np.empty(num_elements), op=MPI.SUM)).counts
+
+    def program(comm):
+        comm.Allreduce(np.zeros(num_elements), np.empty(num_elements), op=MPI.SUM)
+
+    counts = simulate(num_ranks, program).counts
     return Budget(num_messages=counts.num_messages, num_bytes=counts.num_bytes, num_rounds=counts.num_rounds)
 
 
@@ -130,7 +134,8 @@ exercise = Exercise(
     hints=(
         "The average over all samples is a sum divided by a number. Which sum does a rank know, and which number? Both "
         "can be added up over ranks.",
-        "num_samples times its average is a rank's sum. Put the sums of all arrays into one vector, append num_samples, "
+        "num_samples times its average is a rank's sum. Put the sums of all arrays into one vector, append "
+        "num_samples, "
         "and add these vectors up over ranks. The last element of the result is what to divide by.",
         "flat = np.concatenate([*(num_samples * g.ravel() for g in gradients), [float(num_samples)]])\n"
         "# without samples, zeros instead\n"
@@ -140,12 +145,14 @@ exercise = Exercise(
     ),
     slips=(
         Slip(
-            "The arrays have not changed: gradient = ... names another array. gradient[...] = ... writes into the one that "
+            "The arrays have not changed: gradient = ... names another array. gradient[...] = ... writes into the "
+            "one that "
             "the optimizer will read.",
             _unchanged,
         ),
         Slip(
-            "The averages of the ranks count alike, but a rank with three samples has to count three times as much as a rank "
+            "The averages of the ranks count alike, but a rank with three samples has to count three times as much "
+            "as a rank "
             "with one: multiply by num_samples, and divide by the number of all samples.",
             _gives(lambda n, g: g.mean(axis=0)),
         ),
@@ -159,7 +166,8 @@ exercise = Exercise(
             _gives(_weighted),
         ),
         Slip(
-            "The sum is right, and each rank has divided it by its own number of samples: the replicas would drift apart. "
+            "The sum is right, and each rank has divided it by its own number of samples: the replicas would drift "
+            "apart. "
             "The number of all samples has to be added up over ranks like the gradients.",
             _gives(lambda n, g: _weighted(n, g) / np.maximum(n, 1)[:, None]),
         ),
@@ -181,12 +189,14 @@ exercise = Exercise(
             lambda f: f.status is Status.DEADLOCKED,
         ),
         Slip(
-            "Lower-case calls pickle what they send. comm.Allreduce, with a capital A, sends the bytes of the array alone.",
+            "Lower-case calls pickle what they send. comm.Allreduce, with a capital A, sends the bytes of the "
+            "array alone.",
             lambda f: f.status is Status.OVER_BUDGET
             and any(_calls(f.source, name) for name in ("allreduce", "allgather", "gather", "reduce", "bcast")),
         ),
         Slip(
-            "You make an all-reduce for each array. Most of them are short, and each costs its latency: put all into one "
+            "You make an all-reduce for each array. Most of them are short, and each costs its latency: put all "
+            "into one "
             "vector.",
             lambda f: f.status is Status.OVER_BUDGET and _calls(f.source, "Allreduce") > 10,
         ),

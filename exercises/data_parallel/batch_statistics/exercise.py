@@ -48,7 +48,8 @@ def random_case(sizes, num_channels, *, offset=0.0, data_seed=0, **options):
     """Samples around a mean of their own on each rank, all of them around ``offset``."""
     rng = np.random.default_rng([len(sizes), num_channels, data_seed])
     parts = [
-        offset + 2 * rng.standard_normal((1, num_channels)) + rng.standard_normal((size, num_channels)) for size in sizes
+        offset + 2 * rng.standard_normal((1, num_channels)) + rng.standard_normal((size, num_channels))
+        for size in sizes
     ]
     shown = f"[{', '.join(map(str, sizes[:8]))}{', ...' if len(sizes) > 8 else ''}]"
     label = f"samples {shown}, {num_channels} channels" + f", around {offset:g}" * bool(offset)
@@ -69,8 +70,10 @@ def cases():
         random_case([6], 3), case("the example", [column(0, 0, 0), column(4)]), random_case([4, 4], 2),
         random_case([5, 2], 3, unsafe_sends=True), random_case([3, 3, 3], 1), random_case([4, 0], 2, seed=1),
         random_case([8, 5], 2, offset=1e6), random_case([0, 7, 2], 2, unsafe_sends=True), random_case([2, 2, 1, 9], 4),
-        random_case([0, 0, 3, 0], 1, seed=2), random_case(uneven(5, 6, 1), 3), random_case(uneven(6, 9, 2), 2, offset=-3e6),
-        random_case(uneven(7, 4, 3), 16, unsafe_sends=True), random_case([4] * 8, 8), random_case(uneven(9, 5, 4), 2, seed=3),
+        random_case([0, 0, 3, 0], 1, seed=2), random_case(uneven(5, 6, 1), 3),
+        random_case(uneven(6, 9, 2), 2, offset=-3e6),
+        random_case(uneven(7, 4, 3), 16, unsafe_sends=True), random_case([4] * 8, 8),
+        random_case(uneven(9, 5, 4), 2, seed=3),
         random_case(uneven(16, 3, 5), 4), random_case(uneven(33, 2, 6), 2),
         random_case([6, 3], 3, real=True), random_case([0, 50, 20], 5, offset=1e5, real=True),
     ]
@@ -102,7 +105,8 @@ def _own_means(parts):
 
 def _within(parts):
     """The variance about each rank's own mean."""
-    return sum(((part - m) ** 2).sum(axis=0) for part, m in zip(parts, _own_means(parts), strict=True)) / sum(map(len, parts))
+    squares = [((part - m) ** 2).sum(axis=0) for part, m in zip(parts, _own_means(parts), strict=True)]
+    return sum(squares) / sum(map(len, parts))
 
 
 def _variance(parts):
@@ -130,7 +134,8 @@ exercise = Exercise(
     cases=cases,
     hints=(
         "What can be added up over ranks? Not means, and not variances. Sums can, and so can numbers of samples.",
-        "First add up the sums of the channels and, in the same message, the number of samples: their quotient is the mean of "
+        "First add up the sums of the channels and, in the same message, the number of samples: their quotient is "
+        "the mean of "
         "all. Then each rank can sum up the squared distances from this mean, and these are added up.",
         "comm.Allreduce(np.append(x.sum(axis=0), float(len(x))), totals, op=MPI.SUM)\n"
         "mean = totals[:-1] / totals[-1]\n"
@@ -142,17 +147,20 @@ exercise = Exercise(
             lambda f: f.status is Status.INCORRECT and np.isnan(_found(f, 0)).any(),
         ),
         Slip(
-            "These are the statistics of the own samples only, and each rank would normalise with others. Add up over ranks.",
+            "These are the statistics of the own samples only, and each rank would normalise with others. Add up "
+            "over ranks.",
             _is(0, _own_means),
         ),
         Slip(
-            "The means of the ranks count alike, however many samples they have. Add up sums and numbers of samples, and divide "
+            "The means of the ranks count alike, however many samples they have. Add up sums and numbers of "
+            "samples, and divide "
             "then.",
             lambda f: _is(0, lambda parts: _own_means(parts).mean(axis=0))(f)
             or _is(0, lambda parts: _own_means(parts).sum(axis=0) / sum(1 for part in parts if len(part)))(f),
         ),
         Slip(
-            "The mean is right. The distances were taken from the rank's own mean, so how far the ranks are from each other is "
+            "The mean is right. The distances were taken from the rank's own mean, so how far the ranks are from "
+            "each other is "
             "missing: subtract the mean of all.",
             _is(1, _within),
         ),
@@ -165,7 +173,8 @@ exercise = Exercise(
             _is(1, lambda parts: np.sqrt(_variance(parts))),
         ),
         Slip(
-            "The mean is right, and where it is large the variance is not: squares of large numbers cancel. Subtract the mean "
+            "The mean is right, and where it is large the variance is not: squares of large numbers cancel. "
+            "Subtract the mean "
             "of all first, then square, then add up.",
             _inexact,
         ),
@@ -174,7 +183,8 @@ exercise = Exercise(
             lambda f: f.status is Status.DEADLOCKED,
         ),
         Slip(
-            "More was sent than is needed: 2 C + 1 numbers a rank in two all-reduces are enough, however many samples there "
+            "More was sent than is needed: 2 C + 1 numbers a rank in two all-reduces are enough, however many "
+            "samples there "
             "are. The number of samples travels with the sums.",
             lambda f: f.status is Status.OVER_BUDGET,
         ),

@@ -125,7 +125,8 @@ exercise = Exercise(
     cases=cases,
     hints=(
         "First forget the ranks: which epoch is this step in, and which batch of it? Then cut that batch.",
-        "An epoch has num_samples / batch_size batches, rounded up. divmod(step, that) is the epoch and the number of the "
+        "An epoch has num_samples / batch_size batches, rounded up. divmod(step, that) is the epoch and the number "
+        "of the "
         "batch. A batch of n samples gives each rank n // p, and the first n % p ranks one more.",
         "epoch, number = divmod(step, -(-num_samples // batch_size))\n"
         "order = np.random.default_rng((seed, epoch)).permutation(num_samples)\n"
@@ -135,7 +136,8 @@ exercise = Exercise(
     ),
     slips=(
         Slip(
-            "The order depends on the rank: each shuffles for itself, so some samples come twice in an epoch and others "
+            "The order depends on the rank: each shuffles for itself, so some samples come twice in an epoch and "
+            "others "
             "never. The seed of the order is (seed, epoch) on all ranks.",
             _own_seed,
         ),
@@ -149,7 +151,8 @@ exercise = Exercise(
             lambda f: len(f.actual(0)) > 0 and _gives(_each_takes_a_batch)(f),
         ),
         Slip(
-            "len(batch) // p samples for each rank leave the rest of the batch to nobody. The first len(batch) % p ranks "
+            "len(batch) // p samples for each rank leave the rest of the batch to nobody. The first len(batch) % p "
+            "ranks "
             "take one more.",
             _gives(_rest_lost),
         ),
@@ -164,7 +167,8 @@ exercise = Exercise(
         ),
         Slip("The samples are not shuffled: take them from the permutation.", _gives(_not_shuffled)),
         Slip(
-            "The last batch of an epoch is missing: samples that do not fill a batch make a shorter one, or they are never "
+            "The last batch of an epoch is missing: samples that do not fill a batch make a shorter one, or they "
+            "are never "
             "seen. An epoch has num_samples / batch_size batches, rounded *up*.",
             _gives(_last_batch_dropped),
         ),
@@ -179,7 +183,8 @@ exercise = Exercise(
             _gives(_rounded_up),
         ),
         Slip(
-            "You cut the data set, and then take batches from each part: all ranks together have another batch than one "
+            "You cut the data set, and then take batches from each part: all ranks together have another batch "
+            "than one "
             "process would have, and it would change with p. First the batch, then the shards.",
             _gives(_data_first),
         ),

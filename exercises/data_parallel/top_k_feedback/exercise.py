@@ -104,9 +104,11 @@ exercise = Exercise(
     points=5,
     cases=cases,
     hints=(
-        "What there is to send is the gradient and the debt together. Every element of it is either sent now or stays in "
+        "What there is to send is the gradient and the debt together. Every element of it is either sent now or "
+        "stays in "
         "the residual: never both, never neither.",
-        "Sort the absolute values from the largest to the smallest, with a stable sort, so that equal ones keep their order. "
+        "Sort the absolute values from the largest to the smallest, with a stable sort, so that equal ones keep "
+        "their order. "
         "The first k places are sent. Write the rest into residual, with 0 where something was sent.",
         "total = gradient + residual\n"
         "indices = np.sort(np.argsort(-np.abs(total), kind=\"stable\")[:k])\n"
@@ -129,7 +131,8 @@ exercise = Exercise(
             and np.array_equal(np.sort(_parts(f)[0]), f.case.expected[0]["return"][0]),
         ),
         Slip(
-            "The elements were chosen without their signs removed: -3 is a larger step than 2. The absolute value counts.",
+            "The elements were chosen without their signs removed: -3 is a larger step than 2. The absolute value "
+            "counts.",
             _sends(_by(lambda g, r: g + r)),
         ),
         Slip(
@@ -139,7 +142,8 @@ exercise = Exercise(
             and not _is_sent_right(f),
         ),
         Slip(
-            "The elements were chosen by the gradient of this step. What counts is the sum with the residual: a small element "
+            "The elements were chosen by the gradient of this step. What counts is the sum with the residual: a "
+            "small element "
             "that has waited for long is large.",
             _sends(_by(lambda g, r: np.abs(g))),
         ),
@@ -149,7 +153,8 @@ exercise = Exercise(
             _sends(_last_of_ties),
         ),
         Slip(
-            "The residual has not changed: residual = ... names another array. residual[:] = ... writes into the one that the "
+            "The residual has not changed: residual = ... names another array. residual[:] = ... writes into the "
+            "one that the "
             "next step will get.",
             lambda f: f.case.arguments[0][2] < len(f.case.arguments[0][0]) and _leaves(lambda g, r, i: r)(f),
         ),

@@ -5,7 +5,6 @@ feedback: pickle
 """
 
 import numpy as np
-from mpi4py import MPI
 
 
 def average_gradients(comm, gradients, num_samples):

@@ -5,13 +5,11 @@ feedback: 2 C + 1 numbers
 """
 
 import numpy as np
-from mpi4py import MPI
 
 
 def batch_statistics(comm, x):
     num_channels = x.shape[1]
     totals, squares = np.empty(num_channels + 1), np.empty(num_channels)
-    sums = np.append(x.sum(axis=0), float(len(x)))
     x = np.concatenate(comm.allgather(x))
     totals[:] = np.append(x.sum(axis=0), len(x))
     mean = totals[:-1] / totals[-1]

@@ -11,7 +11,6 @@ from mpi4py import MPI
 def batch_statistics(comm, x):
     num_channels = x.shape[1]
     totals, squares = np.empty(num_channels + 1), np.empty(num_channels)
-    sums = np.append(x.sum(axis=0), float(len(x)))
     own = x.mean(axis=0) if len(x) else np.zeros(num_channels)
     comm.Allreduce(np.append(own, 1.0), totals, op=MPI.SUM)
     mean = totals[:-1] / totals[-1]

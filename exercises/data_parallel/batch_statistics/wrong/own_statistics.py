@@ -5,7 +5,6 @@ feedback: own samples only
 """
 
 import numpy as np
-from mpi4py import MPI
 
 
 def batch_statistics(comm, x):

@@ -13,5 +13,4 @@ def shard(num_samples, batch_size, num_ranks, rank, step, seed):
     order = np.random.default_rng((seed, epoch)).permutation(num_samples)
     batch = order[number * batch_size : (number + 1) * batch_size]
     size, rest = divmod(len(batch), num_ranks)
-    first = rank * size + min(rank, rest)
     return batch[rank::num_ranks]
