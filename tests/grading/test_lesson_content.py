@@ -33,7 +33,10 @@ from labkit.softmax.ladder import find_version, softmax
 from labkit.softmax.online import merge
 from labkit.softmax.options import masked_softmax
 from labkit.softmax.vocabulary_parallel import NUM_ALLREDUCES, columns_of
+from labkit.training.learning_rate import learning_rate_at
+from labkit.training.options import TrainingOptions
 from labkit.training.parameter_server.consistency import Consistency
+from labkit.training.scale.zero_table import zero_memory
 
 WRITTEN = [lesson.name for lesson in LESSONS if lesson.exists]
 
@@ -184,6 +187,15 @@ def momentum_left():
     return low
 
 
+def simulated_ring_bytes(num_ranks, num_elements):
+    """Bytes that each rank sends in a ring all-reduce of float32, counted."""
+    allreduce = find("allreduce_ring").function
+    counts = simulate(
+        num_ranks, lambda comm: allreduce(comm, np.ones(num_elements, np.float32), np.empty(num_elements, np.float32))
+    ).counts
+    return [counts.num_bytes / num_ranks] * num_ranks
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
@@ -214,6 +226,12 @@ ORACLES = {
     ("07_parameter_server", "hub-gigabytes"): hub_gigabytes,
     ("07_parameter_server", "at-the-bound"): clock_at_the_bound,
     ("07_parameter_server", "momentum-for-four"): momentum_left,
+    ("06_data_parallel", "weighted-mean"): lambda: np.mean([2, 2, 2, 6]),
+    ("06_data_parallel", "ring-megabytes"): lambda: sum(simulated_ring_bytes(8, 25 * 10**3)) / 8 / 1e3,
+    ("06_data_parallel", "rate-in-warm-up"): lambda: learning_rate_at(
+        10, TrainingOptions(learning_rate=0.1, batch_size=2048, base_batch_size=256, warmup_steps=20)
+    ),
+    ("06_data_parallel", "zero-two"): lambda: zero_memory(7.5e9, 64, 2).total_bytes / 1e9,
 }
 
 

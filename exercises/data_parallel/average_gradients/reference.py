@@ -1,0 +1,17 @@
+import numpy as np
+from mpi4py import MPI
+
+
+def average_gradients(comm, gradients, num_samples):
+    """One vector: sums over the own samples, and how many they are."""
+    parts = []
+    for gradient in gradients:
+        parts.append(num_samples * gradient.ravel() if num_samples else np.zeros(gradient.size))
+    flat = np.concatenate([*parts, [float(num_samples)]])
+    total = np.empty_like(flat)
+    comm.Allreduce(flat, total, op=MPI.SUM)
+    total[:-1] /= total[-1]
+    start = 0
+    for gradient in gradients:
+        gradient[...] = total[start : start + gradient.size].reshape(gradient.shape)
+        start += gradient.size

@@ -1,0 +1,18 @@
+"""The mean of no samples is NaN.
+
+status: incorrect
+feedback: NaN
+"""
+
+import numpy as np
+from mpi4py import MPI
+
+
+def batch_statistics(comm, x):
+    num_channels = x.shape[1]
+    totals, squares = np.empty(num_channels + 1), np.empty(num_channels)
+    sums = np.append(len(x) * x.mean(axis=0), float(len(x)))
+    comm.Allreduce(sums, totals, op=MPI.SUM)
+    mean = totals[:-1] / totals[-1]
+    comm.Allreduce(((x - mean) ** 2).sum(axis=0), squares, op=MPI.SUM)
+    return mean, squares / totals[-1]

@@ -1,0 +1,19 @@
+"""The count in a message of its own.
+
+status: over budget
+feedback: 2 C + 1 numbers
+"""
+
+import numpy as np
+from mpi4py import MPI
+
+
+def batch_statistics(comm, x):
+    num_channels = x.shape[1]
+    totals, squares = np.empty(num_channels + 1), np.empty(num_channels)
+    sums = np.append(x.sum(axis=0), float(len(x)))
+    comm.Allreduce(sums[:-1], totals[:-1], op=MPI.SUM)
+    comm.Allreduce(sums[-1:], totals[-1:], op=MPI.SUM)
+    mean = totals[:-1] / totals[-1]
+    comm.Allreduce(((x - mean) ** 2).sum(axis=0), squares, op=MPI.SUM)
+    return mean, squares / totals[-1]

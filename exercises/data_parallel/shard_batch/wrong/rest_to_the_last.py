@@ -1,0 +1,17 @@
+"""The last rank takes what is left over.
+
+status: incorrect
+feedback: whole rest
+"""
+
+import numpy as np
+
+
+def shard(num_samples, batch_size, num_ranks, rank, step, seed):
+    num_batches = -(-num_samples // batch_size)
+    epoch, number = divmod(step, num_batches)
+    order = np.random.default_rng((seed, epoch)).permutation(num_samples)
+    batch = order[number * batch_size : (number + 1) * batch_size]
+    size, rest = divmod(len(batch), num_ranks)
+    first = rank * size
+    return batch[first : first + size + (rest if rank == num_ranks - 1 else 0)]

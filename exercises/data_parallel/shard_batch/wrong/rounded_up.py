@@ -1,0 +1,17 @@
+"""Shards are rounded up.
+
+status: incorrect
+feedback: rounded up are too large
+"""
+
+import numpy as np
+
+
+def shard(num_samples, batch_size, num_ranks, rank, step, seed):
+    num_batches = -(-num_samples // batch_size)
+    epoch, number = divmod(step, num_batches)
+    order = np.random.default_rng((seed, epoch)).permutation(num_samples)
+    batch = order[number * batch_size : (number + 1) * batch_size]
+    size = -(-len(batch) // num_ranks)
+    first = rank * size
+    return batch[first : first + size]
