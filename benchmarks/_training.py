@@ -67,7 +67,8 @@ def seconds(name):
 before = weights("ours")
 reports = {name: trainer.run(NUM_CHECKED) for name, trainer in trainers.items()}
 moved = float((weights("torch") - before).abs().max())
-differences = {name: float((weights(name) - weights("torch")).abs().max()) / moved for name in ("ours", "delayed", "alone")}
+others = ("ours", "delayed", "alone")
+differences = {name: float((weights(name) - weights("torch")).abs().max()) / moved for name in others}
 equal = {name: report.replicas_are_equal for name, report in reports.items()}
 for name in trainers:
     seconds(name)

@@ -194,7 +194,8 @@ def compare(
     >>> data = load_digits()
     >>> def program(comm):
     ...     options = TrainingOptions(num_steps=3, batch_size=32)
-    ...     return compare(comm, lambda: make_model("mlp", data, hidden=(16,)), data, options, strategies=("flat", "zero_1"))
+    ...     make = lambda: make_model("mlp", data, hidden=(16,))
+    ...     return compare(comm, make, data, options, strategies=("flat", "zero_1"))
     >>> table = simulate(2, program).results[0]
     >>> [row.name for row in table.rows], table["flat"].difference < 1e-5
     (['serial', 'flat', 'zero_1'], True)
@@ -230,9 +231,8 @@ def _check(strategies: Sequence[str]) -> None:
     known = (*STRATEGIES, SERVER)
     unknown = [name for name in strategies if name not in known or name == "serial"]
     if isinstance(strategies, str) or unknown:
-        raise UsageError(
-            f"strategies is a sequence of names, not {strategies!r}: take some of {', '.join(n for n in known if n != 'serial')}."
-        )
+        names = ", ".join(name for name in known if name != "serial")
+        raise UsageError(f"strategies is a sequence of names, not {strategies!r}: take some of {names}.")
 
 
 def _run(comm, model, data, options, strategy):
@@ -271,7 +271,7 @@ def _beside_simulated(row: ComparisonRow) -> ComparisonRow:
 
 
 def _with_servers(comm, model, data, options):
-    """The parameter server's row; what it holds besides the model is not known to us, so its peak is that of the process."""
+    """The parameter server's row: of its memory only the model, its gradients and the peak are known."""
     from labkit.training.parameter_server.train import train_with_servers
 
     meter = PeakMeter(next(model.parameters()).device, shares_process=is_simulated(comm))

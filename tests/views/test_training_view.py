@@ -49,10 +49,12 @@ def test_a_step_by_rank():
         ("main", "wait for buckets", "waiting"): (14, 15), ("main", "optimizer", "optimizer"): (15, 20),
     }
     late = [bar for bar in bars if bar.rank == 1 and bar.lane == "communication"]
-    assert [(bar.kind, bar.start_ns // MS, bar.end_ns // MS, bar.num_bytes) for bar in late] == [("communication", 8, 15, 4000)]
+    found = [(bar.kind, bar.start_ns // MS, bar.end_ns // MS, bar.num_bytes) for bar in late]
+    assert found == [("communication", 8, 15, 4000)]
     assert step_layout(report(), -1) == bars and len(step_layout(report(), 0)) == 10  # nobody waits there for the other
     figure = step_figure(report(), 1)
-    assert list(figure.layout.yaxis.categoryarray) == [f"rank {r}, {lane}" for r in (1, 0) for lane in ("communication", "main")]
+    lanes = [f"rank {rank}, {lane}" for rank in (1, 0) for lane in ("communication", "main")]
+    assert list(figure.layout.yaxis.categoryarray) == lanes
     (transfer,) = [trace for trace in figure.data if trace.name == "communication"]
     assert list(transfer.base) == [8, 8] and list(transfer.x) == [7, 7] and figure.layout.xaxis.title.text == "ms"
     with pytest.raises(UsageError, match="from 0 to 1"):
