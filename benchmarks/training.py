@@ -13,7 +13,7 @@ from labkit.hardware.messages import run_mpi
 from labkit.hardware.timing import Comparison, Contention
 
 MODELS = ((1280, 8, 512), (1024, 20, 512))  # width, hidden layers, samples: gradients of 52 and 84 MB
-NUM_TURNS, NUM_STEPS = 7, 4
+NUM_TURNS, NUM_STEPS = 5, 3
 TOLERANCE = 1e-4  # of how far the weights have moved: additions in another order
 
 

@@ -97,7 +97,10 @@ class ComparisonRow:
 
 @dataclass(frozen=True, eq=False)
 class StrategyTable:
-    """All rows, the first of which is the one process. Prints as a table, in a notebook too."""
+    """All rows, the first of which is the one process. Prints as a table, in a notebook too.
+
+    As a picture: :func:`labkit.views.training.compare_figure`.
+    """
 
     num_ranks: int
     options: TrainingOptions
@@ -114,12 +117,6 @@ class StrategyTable:
     def reports(self) -> tuple[TrainingReport, ...]:
         """Of all rows that have one."""
         return tuple(row.report for row in self.rows if row.report is not None)
-
-    def figure(self):
-        """See :func:`labkit.views.training.compare_figure`."""
-        from labkit.views.training import compare_figure
-
-        return compare_figure(self)
 
     def _title(self) -> str:
         return (
@@ -149,7 +146,7 @@ class StrategyTable:
                 text = html.escape(f"left out: {row.left_out}")
                 rest = f"<td colspan='{len(HEADINGS) - 1}' style='text-align:left'>{text}</td>"
             else:
-                rest = "".join(f"<td style='text-align:right'>{cell}</td>" for cell in cells[1:])
+                rest = "".join(f"<td style='text-align:right;white-space:nowrap'>{cell}</td>" for cell in cells[1:])
             body.append(f"<tr><th style='text-align:left'>{cells[0]}</th>{rest}</tr>")
         return (
             f"<table><caption>{html.escape(self._title())}</caption><thead><tr>{head}</tr></thead>"

@@ -76,7 +76,7 @@ def compare_figure(table: StrategyTable, *, title: str = "Strategies side by sid
     figure.update_layout(base_layout(title, 120 + 30 * max(4, len(names))))
     figure.update_layout(
         barmode="stack", margin={"l": 130, "r": 24, "t": 84, "b": 84},
-        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top"},
+        legend={"orientation": "h", "x": 0, "y": -0.16, "yanchor": "top", "traceorder": "normal"},
     )
     for column, words in enumerate((unit, byte_unit, held_unit, "of the way gone"), 1):
         figure.update_xaxes(title_text=words, gridcolor=GRID, color=INK, row=1, col=column)
@@ -210,22 +210,22 @@ def losses_figure(reports: Mapping | Sequence, *, title: str = "Loss of the batc
             hovertemplate=f"<b>{name}</b><br>step %{{x}}: %{{y:.4f}}<extra></extra>",
         ))
     figure.update_layout(
-        xaxis={"title": {"text": "step"}}, yaxis={"title": {"text": "loss"}, "rangemode": "tozero"}, showlegend=True,
+        xaxis={"title": {"text": "step"}}, yaxis={"title": {"text": "loss"}}, showlegend=True,
         margin={"l": 66, "r": 24, "t": 44, "b": 110}, legend={"orientation": "h", "x": 0, "y": -0.2, "yanchor": "top"},
     )
     return figure
 
 
 def memory_figure(reports: Mapping | Sequence, *, title: str = "Live tensors of a rank") -> go.Figure:
-    """Bytes stacked by kind, a group for each run and a bar for each rank; see :func:`losses_figure`."""
+    """Bytes stacked by kind, a bar for each run and rank; see :func:`losses_figure`."""
     runs = _named(reports)
     bars = [(name, f"rank {rank}", use) for name, run in runs for rank, use in enumerate(run.memory)]
     scale, unit = _byte_unit(max([use.tensors_bytes for *_, use in bars] or [0]))
-    figure = go.Figure(layout=base_layout(title, 420))
+    figure = go.Figure(layout=base_layout(title, 120 + 20 * max(4, len(bars))))
     for kind, colour in MEMORY_KINDS:
         sizes = [getattr(use, f"{kind}_bytes") for *_, use in bars]
         figure.add_trace(go.Bar(
-            name=kind, x=[[name for name, *_ in bars], [rank for _, rank, _ in bars]], y=[n / scale for n in sizes],
+            name=kind, orientation="h", y=[f"{name}, {rank}" for name, rank, _ in bars], x=[n / scale for n in sizes],
             marker={"color": colour}, hoverinfo="text",
             hovertext=[
                 f"<b>{name}, {rank}</b><br>{kind}: {bytes_text(n)} of {bytes_text(use.tensors_bytes)}"
@@ -233,7 +233,8 @@ def memory_figure(reports: Mapping | Sequence, *, title: str = "Live tensors of 
             ],
         ))
     figure.update_layout(
-        barmode="stack", bargap=0.15, yaxis={"title": {"text": unit}}, margin={"l": 66, "r": 24, "t": 66, "b": 110},
+        barmode="stack", bargap=0.15, xaxis={"title": {"text": unit}}, margin={"l": 190, "r": 24, "t": 66, "b": 48},
+        yaxis={"autorange": "reversed", "showgrid": False, "dtick": 1}, legend={"traceorder": "normal"},
     )
     return figure
 

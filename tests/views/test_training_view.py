@@ -66,10 +66,10 @@ def test_losses_and_memory():
     assert [trace.name for trace in figure.data] == ["overlapped (1)", "overlapped (2)"]
     assert list(figure.data[0].x) == [0, 1] and list(figure.data[0].y) == [2.0, 1.0]
     figure = memory_figure({"mine": report()})
-    assert {trace.name: list(trace.y) for trace in figure.data} == {
+    assert {trace.name: list(trace.x) for trace in figure.data} == {
         "parameters": [40, 41], "gradients": [30, 31], "optimizer": [20, 21], "buffers": [10, 11],
     }
-    assert [list(part) for part in figure.data[0].x] == [["mine", "mine"], ["rank 0", "rank 1"]]
+    assert list(figure.data[0].y) == ["mine, rank 0", "mine, rank 1"]
 
 
 def test_strategies_side_by_side():
