@@ -62,7 +62,8 @@ def start(arguments: list[str]):
 def tell(process, said, name: str, began_s: float) -> int:
     """Print what a part has said, and return its exit status."""
     said.seek(0)
-    print(f"\n{name}: ended with status {process.returncode} after {time.monotonic() - began_s:.0f} s\n{said.read()}", flush=True)
+    duration_s = time.monotonic() - began_s
+    print(f"\n{name}: ended with status {process.returncode} after {duration_s:.0f} s\n{said.read()}", flush=True)
     said.close()
     return process.returncode
 
