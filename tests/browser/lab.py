@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
+import random
 import shutil
 import signal
 import subprocess
 import time
 import urllib.request
 from pathlib import Path
-from urllib.parse import urlparse
+from urllib.parse import quote, urlparse
 
+import nbformat
 import pytest
 
 from labkit.lab import find_port, lab_command, lab_environment
 
+NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TOKEN = "a-token-for-tests"
 START_TIMEOUT_S = 60
 CHROMIUM_OPTIONS = [
@@ -28,10 +32,12 @@ class LabServer:
 
     def __init__(self, root: Path):
         self.root = root
-        self.port = find_port(9400)
+        self.port = find_port(random.randrange(10_000, 30_000))  # other tests start Labs at the same time
+        (root / ".home").mkdir(exist_ok=True)
         environment = lab_environment(TOKEN)
-        # Nothing of the user's own settings, and none written.
-        environment |= {name: str(root / ".home" / name) for name in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR")}
+        # Nothing of the user's own settings and measurements, and none written.
+        private = ("JUPYTER_CONFIG_DIR", "IPYTHONDIR", "XDG_CACHE_HOME")
+        environment |= {name: str(root / ".home" / name) for name in private}
         self.log = open(root / "lab.log", "wb")
         self.process = subprocess.Popen(
             lab_command(root, self.port, browser=False), cwd=root, env=environment,
@@ -51,6 +57,19 @@ class LabServer:
     @property
     def address(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def ask(self, method: str, path: str) -> bytes:
+        """What the server answers to one request."""
+        headers = {"Authorization": f"token {TOKEN}"}
+        request = urllib.request.Request(f"{self.address}/api/{path}", headers=headers, method=method)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    def end_kernels(self) -> None:
+        """Close all notebooks: the next test finds a Lab in which nothing runs."""
+        for session in json.loads(self.ask("GET", "sessions")):
+            self.ask("DELETE", f"sessions/{session['id']}")
+        assert json.loads(self.ask("GET", "kernels")) == []
 
     def stop(self) -> None:
         """End the server and its kernels."""
@@ -81,8 +100,10 @@ class LabPage:
         self.received_bytes += len(frame)
 
     def open(self, path: str) -> None:
-        """Open a notebook and wait for its kernel."""
-        self.page.goto(f"{self.server.address}/lab/tree/{path}?token={TOKEN}")
+        """Open a notebook, in a workspace of its own, and wait for its kernel."""
+        self.path = self.server.root / path
+        workspace = quote(path.replace("/", "-").replace(".", "-"))
+        self.page.goto(f"{self.server.address}/lab/workspaces/{workspace}/tree/{quote(path)}?token={TOKEN}")
         self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
         self.page.get_by_text("| Idle").wait_for(timeout=60_000)
 
@@ -101,6 +122,18 @@ class LabPage:
             raise
         self.page.wait_for_timeout(1500)
 
+    def saved(self) -> nbformat.NotebookNode:
+        """File > Save Notebook, and what is in the file then."""
+        before = self.path.stat().st_mtime_ns
+        self.page.get_by_role("menuitem", name="File", exact=True).click()
+        self.page.get_by_text("Save Notebook", exact=True).click()
+        deadline = time.monotonic() + 60
+        while self.path.stat().st_mtime_ns == before:
+            assert time.monotonic() < deadline, "the notebook was not saved"
+            self.page.wait_for_timeout(100)
+        self.page.wait_for_timeout(500)  # until all is written
+        return nbformat.read(self.path, 4)
+
     @property
     def foreign_requests(self) -> list[str]:
         """Requests that left this machine."""
@@ -116,3 +149,31 @@ def find_chromium() -> str:
     pytest.skip("no Chromium on the PATH; install it, for example: sudo apt install chromium")
 
 
+def environment_now() -> dict[str, str]:
+    """What a server started now inherits, without the name of the test."""
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+def run_lesson(lab, name: str) -> LabPage:
+    """Run a lesson from top to bottom: no errors but those it is meant to have, and not a word on stderr.
+
+    tests/notebooks looks for the calls of this function, and runs in another way what it does not find.
+    """
+    page = lab(NOTEBOOKS / f"{name}.ipynb")
+    assert page.page.locator(".jp-Dialog").count() == 0
+    page.run_all(timeout_s=300)
+    check_outputs(page.saved())
+    return page
+
+
+def check_outputs(notebook: nbformat.NotebookNode) -> None:
+    """Every cell has run; exactly those fail that are meant to; nothing is on stderr, where warnings are."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        assert cell.execution_count is not None, f"has not run: {cell.source}"
+        meant_to_fail = "raises-exception" in cell.metadata.get("tags", [])
+        kinds = [output.output_type for output in cell.outputs]
+        assert ("error" in kinds) == meant_to_fail, cell.source
+        said = [output.text for output in cell.outputs if output.output_type == "stream" and output.name == "stderr"]
+        assert not said, f"{cell.source}\n{said}"

@@ -1,11 +1,9 @@
 """Lesson 03 as a student meets it: run all, move the schedule explorer, run the race and the schedule on real threads."""
 
 import shutil
-from pathlib import Path
 
 import pytest
-
-NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "03_threads.ipynb"
+from lab import run_lesson
 
 pytestmark = [
     pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(500),
@@ -14,10 +12,7 @@ pytestmark = [
 
 
 def test_lesson_03(lab, tmp_path):
-    page = lab(NOTEBOOK)
-    page.run_all(timeout_s=300)
-    prompts = page.page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
-    assert prompts and all(prompt.strip("[]: \n").isdigit() for prompt in prompts), prompts
+    page = run_lesson(lab, "03_threads")
     assert page.page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
     # Map and Gantt chart of the explorer, two traces, race, costs, false sharing, graph of tasks, speed-up, too many
     # threads, roofline, the lock, ranks and threads.

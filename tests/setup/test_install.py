@@ -1,8 +1,10 @@
 """tools/install.py on a tiny project: fast, offline, and for everything that can go wrong."""
 
 import ast
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,19 +56,41 @@ SETTINGS = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "PY
 }
 
 
+def make_project(root, requires=""):
+    root.mkdir(exist_ok=True)
+    (root / "pyproject.toml").write_text(PYPROJECT.format(dependencies=f"'{requires}'" if requires else ""))
+    (root / "constraints.txt").write_text("# none\n")
+    line = f"Requires-Dist: {requires}\n" if requires else ""
+    (root / "backend.py").write_text(f"REQUIRES = {line!r}\n{BACKEND}")
+    return root
+
+
 @pytest.fixture
 def project(tmp_path):
-    root = tmp_path / "a project"  # a blank in the name must not matter
+    # a blank in the name must not matter
+    return functools.partial(make_project, tmp_path / "a project")
 
-    def make(requires=""):
-        root.mkdir(exist_ok=True)
-        (root / "pyproject.toml").write_text(PYPROJECT.format(dependencies=f"'{requires}'" if requires else ""))
-        (root / "constraints.txt").write_text("# none\n")
-        line = f"Requires-Dist: {requires}\n" if requires else ""
-        (root / "backend.py").write_text(f"REQUIRES = {line!r}\n{BACKEND}")
-        return root
 
-    return make
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """(Where a project was installed once, and a copy of it.)"""
+    folder = tmp_path_factory.mktemp("installed")
+    root = make_project(folder / "a project")
+    first = install(root)
+    assert first.returncode == 0, first.stderr
+    shutil.copytree(root, folder / "copy", symlinks=True)
+    return root, folder / "copy"
+
+
+@pytest.fixture
+def installed(kept):
+    """An installed project, as good as new; always in the same place, which its programs name."""
+    root, copy = kept
+    for old in root.parent.iterdir():
+        if old != copy:
+            shutil.rmtree(old)
+    shutil.copytree(copy, root, symlinks=True)
+    return root
 
 
 def install(root, *options, python=sys.executable, **environment):
@@ -125,9 +149,9 @@ def test_installs_once_and_then_does_nothing(project):
 @pytest.mark.parametrize(
     "damage", ["no stamp", "half a stamp", "no python", "half of .venv", "other constraints", "moved", "linked .venv"]
 )
-def test_recovers_from_half_an_installation(project, damage):
-    root = project()
-    assert install(root).returncode == 0
+def test_recovers_from_half_an_installation(installed, damage):
+    root = installed
+    assert install(root).stdout == ""  # nothing to do: the damage is what makes a difference
     venv = root / ".venv"
     if damage == "no stamp":
         (venv / "labkit-install.json").unlink()
@@ -152,9 +176,8 @@ def test_recovers_from_half_an_installation(project, damage):
     assert install(root).stdout == ""
 
 
-def test_the_python_of_the_environment_can_make_it_anew(project):
-    root = project()
-    assert install(root).returncode == 0
+def test_the_python_of_the_environment_can_make_it_anew(installed):
+    root = installed
     (root / "constraints.txt").write_text("# changed\n")
     again = install(root, python=root / ".venv" / "bin" / "python")
     assert again.returncode == 0 and "starting it again" in again.stdout, again.stderr

@@ -267,13 +267,19 @@ def test_judges_in_threads(folder):
         assert [one.result() for one in found] == [[Status.PASSED] * 12] * 3
 
 
-@pytest.mark.mpi
-@pytest.mark.parametrize("sandboxed", ["", "limits"], indirect=True)
-@pytest.mark.parametrize(("act", "problem"), [
+ENDS_BADLY = [
     ("while True: pass", Late), ("comm.Recv(bytearray(1), 0)", Late), ("import os; os._exit(3)", Closed),
     ("import os; os.abort()", Closed), ("import faulthandler; faulthandler._sigsegv()", Closed),
     ("raise SystemExit(0)", AnswerRaised), ("1 / 0", AnswerRaised),
-])
+]
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize(
+    ("sandboxed", "act", "problem"),
+    [("", *one) for one in ENDS_BADLY] + [("limits", *ENDS_BADLY[k]) for k in (0, 3, 6)],  # late, killed, raised
+    indirect=["sandboxed"],
+)
 def test_a_real_rank_that_ends_badly(sandboxed, act, problem):
     source = f"def answer(comm):\n    if comm.rank == 1:\n        {act}\n    comm.Barrier()\n    return comm.rank\n"
     with RealRanks([2], find_sandbox(), **LIMITS) as ranks:
