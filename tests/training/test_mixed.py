@@ -191,6 +191,8 @@ def test_with_batch_norm_on_simulated_ranks():
 @pytest.mark.gpu
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_on_a_gpu(precision):
+    if not torch.cuda.is_available():
+        pytest.skip("no GPU")
     expected = train_serial(cnn().cuda(), DIGITS, OPTIONS)
     model = convert(cnn().cuda(), Alone())
     report = train_serial(model, DIGITS, OPTIONS.replace(precision=precision))
