@@ -9,7 +9,7 @@ import pytest
 from labkit.errors import NotAvailableError, UsageError
 from labkit.floating_point.codec import decode, encode
 from labkit.floating_point.formats import Format, find_format
-from labkit.floating_point.mixed_precision.gpu import GPU_INPUTS, has_tensor_cores, multiply_on_gpu
+from labkit.floating_point.mixed_precision.gpu import GPU_INPUTS, has_tensor_cores, multiply_8_bits, multiply_on_gpu
 from labkit.floating_point.mixed_precision.growth import error_growth
 from labkit.floating_point.mixed_precision.kernels import round_sum
 from labkit.floating_point.mixed_precision.product import (
@@ -171,7 +171,7 @@ def test_bad_input_says_the_rule(call, words):
 
 
 def test_without_a_gpu_it_says_so(monkeypatch):
-    monkeypatch.setattr("labkit.floating_point.mixed_precision.gpu.has_tensor_cores", lambda: False)
+    monkeypatch.setattr("labkit.floating_point.mixed_precision.gpu.has_tensor_cores", lambda inputs: False)
     with pytest.raises(NotAvailableError, match="multiply_matrices, which emulates them"):
         multiply_on_gpu(np.ones((1, 1)), np.ones((1, 1)))
 
@@ -179,15 +179,27 @@ def test_without_a_gpu_it_says_so(monkeypatch):
 @pytest.mark.gpu
 @pytest.mark.parametrize("inputs", GPU_INPUTS)
 def test_tensor_cores_against_the_emulation(inputs):
-    if not has_tensor_cores():
-        pytest.skip("no GPU with tensor cores")
+    if not has_tensor_cores(inputs):
+        pytest.skip("no GPU with tensor cores for it")
     rng = np.random.default_rng(12)
     a, b = rng.standard_normal((256, 512)), rng.standard_normal((512, 128))
     a, b = a.astype(np.float32), b.astype(np.float32)
     gpu = multiply_on_gpu(a, b, inputs=inputs)
     emulated = multiply_matrices(a, b, inputs=inputs, chunk_size=8, accumulator_rounding="toward_zero")
     size = exact_product(abs(round_to(a, inputs)), abs(round_to(b, inputs)))
-    assert (np.abs(gpu - emulated) <= 4 * 512 * 2.0**-24 * size).all()
+    # Of 8-bit factors the tensor cores keep some 14 bits of a sum.
+    assert (np.abs(gpu - emulated) <= (2.0**-10 if inputs == "E4M3" else 4 * 512 * 2.0**-24) * size).all()
     assert np.array_equal(gpu, gpu.astype(np.float32))  # numbers of binary32
     if inputs != "binary32":  # and the inputs have been rounded: the error is theirs
         assert np.abs(gpu - exact_product(a, b)).max() > 20 * np.abs(gpu - exact_product(round_to(a, inputs), round_to(b, inputs))).max()
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(1, 1, 1), (16, 32, 48), (17, 100, 5), (0, 3, 2), (3, 0, 2)])
+def test_the_product_of_8_bits_on_the_cpu(m, k, n):
+    """The same code as on a GPU: sides are filled up to multiples of 16 and cut again."""
+    rng = np.random.default_rng(m + k)
+    a, b = 4 * rng.standard_normal((m, k)).astype(np.float32), 4 * rng.standard_normal((k, n)).astype(np.float32)
+    found = multiply_8_bits(a, b, "cpu")
+    exact = exact_product(round_to(a, "E4M3"), round_to(b, "E4M3"))
+    size = exact_product(abs(round_to(a, "E4M3")), abs(round_to(b, "E4M3")))
+    assert found.shape == (m, n) and (np.abs(found - exact) <= (k + 1) * 2.0**-23 * size).all()
