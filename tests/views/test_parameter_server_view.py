@@ -63,3 +63,8 @@ def test_the_wheel_has_a_spoke_for_each_worker(reports):
     waits = np.asarray(figure.data[3].marker.color)
     assert waits.argmin() == 0 and waits[2] > 50  # the slow one is waited for
     assert f"{sum(reports[0].sent_bytes) / 1024:.3g} KiB" in figure.layout.title.text
+
+
+def test_without_staleness_a_correction_changes_nothing():
+    plain, corrected = (compare_rules(("bsp", "async"), num_workers=3, num_steps=4, correction=c) for c in (None, "momentum"))
+    assert plain[0].digest == corrected[0].digest and plain[1].digest != corrected[1].digest

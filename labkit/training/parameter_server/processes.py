@@ -106,6 +106,8 @@ def train_on_processes(
     """
     options = options or TrainingOptions()
     rule = _checked(data, options, num_workers, num_servers, consistency, correction, kills, delays)
+    if rule.bound == 0:
+        correction = None  # nothing is stale
     started = time.monotonic()
     flat = FlatModel(model)
     initial = flat.weights.copy()

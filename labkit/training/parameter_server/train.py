@@ -59,7 +59,8 @@ def train_with_servers(
     delays : sequence of Delay
         Workers that are slow or stall; in virtual time on simulated ranks.
     correction : str, optional
-        For stale gradients: ``"learning_rate"`` or ``"momentum"``, see :mod:`.optimizer`.
+        For stale gradients: ``"learning_rate"`` or ``"momentum"``, see :mod:`.optimizer`; with the bound 0 nothing is
+        stale, and it changes nothing.
     loss : callable
         ``loss(outputs, targets)`` is the loss of each sample, (N,).
     progress : bool or callable, optional
@@ -94,6 +95,8 @@ def train_with_servers(
     rule, servers, workers = all_or_none(comm, lambda: _checked(
         comm, data, options, num_servers, consistency, one_sided, delays, correction
     ))
+    if rule.bound == 0:
+        correction = None  # nothing is stale
     settings = f"{num_servers} servers, {rule}, one_sided={one_sided}, {correction}, {tuple(delays)}, {options}"
     check_equal(comm, "options or rules", settings, "Pass equal ones on every rank.")
     check_equal(comm, "the data", data.digest(), "Load the same data on every rank.")
