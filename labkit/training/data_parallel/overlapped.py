@@ -85,8 +85,7 @@ class Overlapped(Bucketed):
         self.missing[number] -= 1
         if self.missing[number] < 0 and number < self.next_bucket:
             raise TrainingError(
-                "a gradient was added to after its bucket had been sent: a parameter got gradients twice in one "
-                "backward "
+                "a gradient was added to after its bucket had been sent: a parameter got gradients twice in one backward "
                 "pass, as with re-entrant checkpointing. Use use_reentrant=False, or the strategy 'bucketed'."
             )
         while self.next_bucket < len(self.buckets) and self.missing[self.next_bucket] <= 0:

@@ -3,6 +3,7 @@
 =================  ===========================================================================================
 units.py           the parameters of a module as one flat vector, and this rank's shard of it
 exchange.py        reduce-scatter and all-gather of units; ranks tell each other first that they are well
+state.py           shards put together to be saved, and cut again
 stages.py          the strategies ``zero_1``, ``zero_2``, ``zero_3``
 =================  ===========================================================================================
 

@@ -13,6 +13,7 @@ from labkit.training.in_pass import PeerFailedError
 from labkit.training.recording import Traffic, is_simulated
 from labkit.training.strategies import StrategyBase, trained_parameters
 from labkit.training.zero.exchange import END, FAILED, Exchange
+from labkit.training.zero.state import load_model, load_optimizer, whole_model, whole_optimizer, whole_parameters
 from labkit.training.zero.units import Unit, live_bytes, make_units
 
 DTYPES = {None: None, "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -161,63 +162,16 @@ class ZeRO(StrategyBase):
         }
 
     def model_state_dict(self) -> dict:
-        """The whole model on every rank, in the optimizer's type. Collective."""
-        values = self._whole([unit.master.data for unit in self.units])
-        state = dict(self.model.state_dict())
-        for name, tensor in list(state.items()):
-            parameter = self._named(name)
-            if parameter is not None and id(parameter) in self.unit_of:
-                state[name] = values[id(parameter)]
-            else:
-                state[name] = tensor
-        return state
+        return whole_model(self)
 
     def load_model_state_dict(self, state: dict) -> None:
-        for name, tensor in self.model.named_buffers():
-            if name in state:
-                tensor.data.copy_(state[name])
-        for unit in self.units:
-            flat = torch.cat([state[self.names[id(p)]].reshape(-1).to(unit.master.dtype) for p in unit.parameters])
-            unit.master.data.copy_(unit._shard_of(flat, self.comm.size))
-            unit.keep_short_shard()
-            if self.stage < 3:
-                unit.full[: unit.numel].data.copy_(flat)
+        load_model(self, state)
 
     def state_dict(self) -> dict:
-        """The optimizer's state by parameter, whole, as a strategy without shards has it. Collective."""
-        own = self.optimizer.state_dict()
-        found: dict[int, dict] = {}
-        keys = sorted({key for values in own["state"].values() for key, v in values.items() if torch.is_tensor(v) and v.dim()})
-        place = {id(p): number for number, p in enumerate(self.parameters)}
-        for key in keys:
-            whole = self._whole([own["state"][number][key] for number in range(len(self.units))])
-            for parameter in self.parameters:
-                found.setdefault(place[id(parameter)], {})[key] = whole[id(parameter)]
-        for number, unit in enumerate(self.units):
-            for key, value in own["state"].get(number, {}).items():
-                if key not in keys:
-                    for parameter in unit.parameters:
-                        found.setdefault(place[id(parameter)], {})[key] = value.clone() if torch.is_tensor(value) else value
-        groups = [dict(group, params=list(range(len(self.parameters)))) for group in own["param_groups"]]
-        return {"optimizer": {"state": found, "param_groups": groups}}
+        return whole_optimizer(self)
 
     def load_state_dict(self, state: dict) -> None:
-        optimizer = state["optimizer"]
-        place = {id(p): number for number, p in enumerate(self.parameters)}
-        mine: dict[int, dict] = {}
-        for number, unit in enumerate(self.units):
-            rows = [optimizer["state"].get(place[id(p)]) for p in unit.parameters]
-            if any(row is None for row in rows):
-                continue
-            for key, value in rows[0].items():
-                if torch.is_tensor(value) and value.dim():
-                    flat = torch.cat([row[key].reshape(-1) for row in rows])
-                    value = unit._shard_of(flat, self.comm.size)
-                elif torch.is_tensor(value):
-                    value = value.clone()  # the optimizer counts in it, in place
-                mine.setdefault(number, {})[key] = value
-        groups = [dict(group, params=list(range(len(self.units)))) for group in optimizer["param_groups"]]
-        self.optimizer.load_state_dict({"state": mine, "param_groups": groups})
+        load_optimizer(self, state)
 
     def weights_digest(self) -> str:
         """Of all parameters and buffers, whole. Collective."""
@@ -233,7 +187,7 @@ class ZeRO(StrategyBase):
                 unit.take_memory()
             unit.copy_from_master()
             if self.stage == 3 or self.dtype is not None:
-                values = self._whole_of(unit, unit.master.data)
+                values = whole_parameters(self.comm, unit, unit.master.data)
                 for parameter, value in zip(unit.parameters, values, strict=True):
                     parameter.data, parameter.grad = value, None
             else:
@@ -321,24 +275,6 @@ class ZeRO(StrategyBase):
                 if unit.number in self._missing:
                     self._share_out(unit)
         self._begin_micro_batch()
-
-    # -- whole tensors --------------------------------------------------------------------------
-
-    def _whole_of(self, unit: Unit, shard: torch.Tensor) -> list[torch.Tensor]:
-        parts = [shard.cpu()] if self.comm.size == 1 else self.comm.comm.allgather(shard.detach().cpu().clone())
-        flat = torch.cat(parts).to(shard.device)
-        return [flat[a:b].view(p.shape).clone() for p, (a, b) in zip(unit.parameters, unit.bounds(), strict=True)]
-
-    def _whole(self, shards: list[torch.Tensor]) -> dict[int, torch.Tensor]:
-        found = {}
-        for unit, shard in zip(self.units, shards, strict=True):
-            for parameter, value in zip(unit.parameters, self._whole_of(unit, shard), strict=True):
-                found[id(parameter)] = value
-        return found
-
-    def _named(self, name: str):
-        module, _, last = name.rpartition(".")
-        return self.model.get_submodule(module)._parameters.get(last)
 
 
 def _tensors(output):

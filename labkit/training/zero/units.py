@@ -46,7 +46,7 @@ class Unit:
         values = torch.cat([parameter.detach().reshape(-1) for parameter in self.parameters])
         self.full[: self.numel] = values
         self.itemsize = self.full.element_size()
-        mine = self._shard_of(values, num_ranks)
+        mine = self.shard_of(values, num_ranks)
         needs_master = dtype != first.dtype or not keeps_full
         self.master = nn.Parameter(mine if needs_master else self.shard(), requires_grad=True)
         self.has_own_master = needs_master
@@ -60,7 +60,8 @@ class Unit:
         if not keeps_full:
             self.release()
 
-    def _shard_of(self, values: torch.Tensor, num_ranks: int) -> torch.Tensor:
+    def shard_of(self, values: torch.Tensor, num_ranks: int) -> torch.Tensor:
+        """This rank's shard of values that lie one behind the other, a copy."""
         padded = torch.zeros(self.shard_size * num_ranks, dtype=values.dtype, device=values.device)
         padded[: self.numel] = values
         return padded[self.rank * self.shard_size : (self.rank + 1) * self.shard_size].clone()
