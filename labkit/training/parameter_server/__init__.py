@@ -12,6 +12,7 @@ windows.py         one-sided: MPI windows, Get and Accumulate
 train.py           ``train_with_servers(comm, model, data, options, consistency="ssp,2")``
 connections.py     processes with connections that break; replicas
 process_main.py    what such processes run
+process_world.py   all of them as the one that started them sees them
 processes.py       ``train_on_processes(model, data, options, kills=[...])``
 explore.py         rules side by side on simulated ranks
 report.py          losses, moments, staleness of every update
