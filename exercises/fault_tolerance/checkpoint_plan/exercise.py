@@ -156,6 +156,25 @@ exercise = Exercise(
             _gives(lambda *a: _plan(*a, power=lambda x: math.exp(x) - 1)),
         ),
         Slip(
+            "This is the time alone. Two values are wanted: the interval, and the time with this interval.",
+            lambda f: f.status is Status.INCORRECT and not difference(
+                f.case.expected[0]["return"][1], f.actual(0), RTOL
+            ),
+        ),
+        Slip(
+            "The interval is right, the time is not. Calculate the example by hand: e^(300 / 25000) is 1.0121, "
+            "e^(1631.1 / 25000) - 1 is 0.0674, and there are 22.768 pieces.",
+            lambda f: f.status is Status.INCORRECT and not difference(
+                f.case.expected[0]["return"][0], f.actual(0)[0], RTOL
+            ),
+        ),
+        Slip(
+            "Begin with the interval: in the example M is 400000 / 16 = 25000 s, and the root of 2 x 50 x 25000 is "
+            "1581.1.",
+            lambda f: f.status is Status.INCORRECT and len(f.actual(0)) == 2
+            and bool(difference(f.case.expected[0]["return"][0], f.actual(0)[0], RTOL)),
+        ),
+        Slip(
             "The power of e is beyond all floats, and math raises OverflowError: the job never ends, its time is "
             "math.inf.",
             lambda f: f.status is Status.CRASHED and "OverflowError" in f.message + f.details,

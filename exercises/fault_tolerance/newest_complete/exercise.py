@@ -74,6 +74,7 @@ def cases():
     return [
         case("one checkpoint", "10 8 8"),
         case("two checkpoints", "10 8 8", "20 8 8"),
+        case("listed in another order", "20 8", "30 8", "10 8"),
         case("a manifest is missing", "10 8 8", "20:no manifest 8 8"),
         case("a shard is missing and one cut off", "10 8 8", "20 8:missing 8:cut"),
         case("all shards are missing", "10 8 8", "20 8:missing 8:missing"),
@@ -226,6 +227,12 @@ exercise = Exercise(
             "A shard of 0 bytes is whole if the manifest says so: its rank had nothing to write. Ask whether it is "
             "None, not whether it has something in it.",
             _gives(_newest(_no_empty_shards)),
+        ),
+        Slip(
+            "This one is complete, but a newer one is listed before it: files are in any order.",
+            _gives(lambda files: next(
+                (step for step, folder in reversed(_folders(files).items()) if _complete(files, folder)), None
+            )),
         ),
         Slip(
             "This is the oldest that is complete. The newest loses the fewest steps.",

@@ -1,5 +1,7 @@
 """A flat vector, written by some ranks and read by others."""
 
+import math
+
 import numpy as np
 
 from labkit.grading.exercise import Case, Exercise, Slip
@@ -49,6 +51,7 @@ def cases():
     return [
         *(case(n, p, q, rank) for n, p, q in sizes for rank in range(q)),
         case(3, 5, 2, 1), case(3, 2, 5, 4), case(1000, 7, 6, 5), case(1001, 6, 7, 3), case(10**12 + 7, 96, 40, 39),
+        case(2**60 + 1, 2, 3, 1),
     ]
 
 
@@ -67,6 +70,11 @@ def _rest_to_the_last(n, p, r):
 def _unlimited(n, p, r):
     block = -(-n // p)
     return r * block, (r + 1) * block
+
+
+def _by_floats(n, p, r):
+    block = math.ceil(n / p)
+    return min(r * block, n), min((r + 1) * block, n)
 
 
 def _piece(old, first, last, start, stop):
@@ -160,6 +168,11 @@ exercise = Exercise(
         Slip(
             "The last block ends at n, and so does the last file. Here a piece goes beyond it: take min(..., n).",
             _gives(_read(_unlimited)),
+        ),
+        Slip(
+            "n / p is a float, and floats have 53 bits: of so many elements the last digits are lost. -(-n // p) "
+            "rounds up with whole numbers only.",
+            lambda f: f.case.arguments[0][0] > 2**53 and _gives(_read(_by_floats))(f),
         ),
         Slip(
             "There may be no elements at all: then the blocks have 0 of them, and nothing can be divided by that.",
