@@ -1,6 +1,7 @@
 """The questions, cards and summaries of the lessons: complete, and what they claim is so."""
 
 import math
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
@@ -33,10 +34,12 @@ from labkit.softmax.ladder import find_version, softmax
 from labkit.softmax.online import merge
 from labkit.softmax.options import masked_softmax
 from labkit.softmax.vocabulary_parallel import NUM_ALLREDUCES, columns_of
+from labkit.training.checkpoint import load_checkpoint, save_checkpoint
 from labkit.training.learning_rate import learning_rate_at
 from labkit.training.options import TrainingOptions
 from labkit.training.parameter_server.consistency import Consistency
 from labkit.training.scale.zero_table import zero_memory
+from labkit.training.spot import expected_time, young_interval
 
 WRITTEN = [lesson.name for lesson in LESSONS if lesson.exists]
 
@@ -187,6 +190,29 @@ def momentum_left():
     return low
 
 
+def hours_to_the_first_failure():
+    """The mean of the smallest of 1000 exponential times: the integral of the probability that all live, in h."""
+    at = np.linspace(0, 2400, 1_000_001)
+    return np.trapezoid(np.exp(-at / 24_000) ** 1000, at)
+
+
+def best_minutes():
+    """Where the time for writing and for work that is lost, a second of work, is least."""
+    interval = np.arange(1.0, 20_000.0)
+    overhead = 60 / interval + interval / 2 / (5000 * 3600 / 100)
+    return interval[overhead.argmin()] / 60
+
+
+def steps_done_twice():
+    """By real checkpoints, the newest of which loses half of a shard."""
+    with tempfile.TemporaryDirectory() as folder:
+        for step in range(50, 128, 50):
+            path = save_checkpoint(folder, step, {"w": np.arange(100.0) + step}, keep=2)
+        (shard,) = path.glob("*.bin")
+        shard.write_bytes(shard.read_bytes()[:400])
+        return 128 - load_checkpoint(folder).step
+
+
 def simulated_ring_bytes(num_ranks, num_elements):
     """Bytes that each rank sends in a ring all-reduce of float32, counted."""
     allreduce = find("allreduce_ring").function
@@ -226,6 +252,9 @@ ORACLES = {
     ("07_parameter_server", "hub-gigabytes"): hub_gigabytes,
     ("07_parameter_server", "at-the-bound"): clock_at_the_bound,
     ("07_parameter_server", "momentum-for-four"): momentum_left,
+    ("11_fault_tolerance", "hours-between-failures"): hours_to_the_first_failure,
+    ("11_fault_tolerance", "young-minutes"): best_minutes,
+    ("11_fault_tolerance", "steps-again"): steps_done_twice,
     ("06_data_parallel", "weighted-mean"): lambda: np.mean([2, 2, 2, 6]),
     ("06_data_parallel", "ring-megabytes"): lambda: sum(simulated_ring_bytes(8, 25 * 10**3)) / 8 / 1e3,
     ("06_data_parallel", "rate-in-warm-up"): lambda: learning_rate_at(
@@ -441,3 +470,30 @@ def test_a_bound_saves_almost_nothing_from_a_worker_that_is_slow_for_good():
         return done[-1].min()
 
     assert total_s(0) == pytest.approx(3000, abs=3) and total_s(5) > 0.99 * total_s(0) and total_s(1000) == 1000
+
+
+def test_what_a_checkpoint_without_momentum_changes():
+    """Heavy ball on a parabola, broken off after 5 steps: the first loss is the same, the second is not."""
+
+    def losses(w, v, num_steps):
+        found = []
+        for _ in range(num_steps):
+            found.append(w * w / 2)
+            v = 0.9 * v + w
+            w -= 0.1 * v
+        return found, w, v
+
+    whole, _, _ = losses(1.0, 0.0, 10)
+    first, w, v = losses(1.0, 0.0, 5)
+    assert first + losses(w, v, 5)[0] == whole
+    weights_only = losses(w, 0.0, 5)[0]
+    assert weights_only[0] == whole[5] and weights_only[1] != pytest.approx(whole[6], rel=0.1)
+
+
+def test_twice_the_best_interval_costs_a_quarter_more():
+    work, write, mtbf = 1e7, 1.0, 1e7
+    best = young_interval(write, mtbf)
+    overhead, with_twice = (expected_time(work, t, write, 0.0, mtbf) / work - 1 for t in (best, 2 * best))
+    assert with_twice / overhead == pytest.approx(1.25, rel=1e-3)
+    of_the_quiz = young_interval(60, 180_000)
+    assert 60 / of_the_quiz == pytest.approx(of_the_quiz / 2 / 180_000) == pytest.approx(0.013, abs=2e-4)

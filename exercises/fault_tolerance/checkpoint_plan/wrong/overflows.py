@@ -1,0 +1,15 @@
+"""Jobs that never end are not thought of.
+
+status: crashed
+feedback: the job never ends
+"""
+
+import math
+
+
+def checkpoint_plan(work_s, write_s, restart_s, machine_mtbf_s, num_machines):
+    mtbf_s = machine_mtbf_s / num_machines
+    interval_s = min(math.sqrt(2 * write_s * mtbf_s), work_s)
+    restarts = math.exp(restart_s / mtbf_s)
+    time_s = work_s / interval_s * mtbf_s * restarts * math.expm1((interval_s + write_s) / mtbf_s)
+    return interval_s, time_s

@@ -1,0 +1,16 @@
+"""Counted from the first element of all.
+
+status: incorrect
+feedback: places in the whole vector
+"""
+
+def reshard(num_elements, num_old, num_new, rank):
+    old, new = -(-num_elements // num_old), -(-num_elements // num_new)
+    start, stop = min(rank * new, num_elements), min((rank + 1) * new, num_elements)
+    pieces = []
+    while start < stop:
+        owner = start // old
+        end = min(stop, (owner + 1) * old)
+        pieces.append([owner, start, end])
+        start = end
+    return pieces
