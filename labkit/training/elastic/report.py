@@ -124,13 +124,17 @@ class ElasticReport:
         ]
         for world in self.worlds:
             lines.append(
-                f"  {len(world.workers)} ranks, steps {world.first_step} to {world.last_step}: ended by {world.ended_by}"
+                f"  {_ranks(len(world.workers))}, steps {world.first_step} to {world.last_step}: ended by {world.ended_by}"
             )
         for r in self.recoveries:
             lines.append(
-                f"  {r.cause}: {r.lost_steps} steps lost, training again on {r.num_ranks} ranks after {r.recovery_s:.2f} s"
+                f"  {r.cause}: {r.lost_steps} steps lost, training again on {_ranks(r.num_ranks)} after {r.recovery_s:.2f} s"
             )
         return "\n".join(lines)
+
+
+def _ranks(number: int) -> str:
+    return f"{number} rank{'s' * (number != 1)}"
 
 
 def find_recoveries(worlds: tuple[World, ...], steps: tuple[StepDone, ...]) -> tuple[Recovery, ...]:
