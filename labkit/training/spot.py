@@ -120,7 +120,8 @@ def expected_time(
     else:
         rate = without - with_notice * math.expm1(-without * pause)
         exponent = np.minimum(segment * rate, OVERFLOW)
-        one = np.expm1(exponent) * math.exp(min(without * restart_s, OVERFLOW)) / without
+        with np.errstate(over="ignore"):  # beyond the largest number: infinity is what it is
+            one = np.expm1(exponent) * math.exp(min(without * restart_s, OVERFLOW)) / without
         one = np.where(segment * rate > OVERFLOW, np.inf, one)
     total = one * (work_s / interval)
     return float(total) if total.ndim == 0 else total

@@ -63,12 +63,16 @@ class CommThread:
 
     def close(self) -> None:
         """End the thread. If it is stuck in MPI it stays behind, and the ranks of a ``%%mpi`` cell are renewed."""
+        monitor = getattr(self.owner, "monitor", None)
+        before = getattr(monitor, "damaged", "")
+        if monitor is not None:  # first, because a second Stop may end this wait as well
+            monitor.damaged = before or "training was broken off while gradients were on their way"
         self.tasks.put(None)
         self.thread.join(LEAVE_AFTER_S)
         if not self.thread.is_alive():
             self.duplicate.Free()
-        elif hasattr(self.owner, "monitor"):
-            self.owner.monitor.damaged = "training was broken off while gradients were on their way"
+            if monitor is not None:
+                monitor.damaged = before
 
     def _is_done(self, timeout_s: float) -> bool:
         with self.changed:
