@@ -10,13 +10,14 @@ import sys
 import tempfile
 import time
 
-# Files and folders of each part, by falling duration; what is named nowhere here is a part, too, the first.
+# Files and folders of each part, by falling duration; what is named nowhere here is a part, too, the second.
 PARTS = [
-    ["tests/browser"],
-    ["tests/mpi", "tests/grading"],
     ["tests/cluster", "tests/test_run.py"],
-    ["tests/widgets", "tests/magics", "tests/notebooks"],
+    ["tests/mpi", "tests/grading"],
+    ["tests/exercises", "tests/training"],
+    ["tests/browser"],
     ["tests/openmp", "tests/setup"],
+    ["tests/widgets", "tests/magics", "tests/notebooks"],
 ]
 AT_ONCE = 3
 PYTEST = [sys.executable, "-m", "pytest"]
@@ -25,7 +26,7 @@ PYTEST = [sys.executable, "-m", "pytest"]
 def commands() -> list[list[str]]:
     """The arguments of pytest, part by part; together they run every test once."""
     rest = [f"--ignore={path}" for part in PARTS for path in part]
-    return [["-p", "no:cacheprovider", *part] for part in [rest, *PARTS]]
+    return [["-p", "no:cacheprovider", *part] for part in [PARTS[0], rest, *PARTS[1:]]]
 
 
 def run(arguments: list[str]) -> int:
