@@ -161,7 +161,7 @@ def test_longer_accumulators_and_chunks_help():
         (lambda: multiply_matrices(np.ones((1, 9000)), np.ones((9000, 1))), "at most 8192"),
         (lambda: error_growth([]), "num_terms are whole numbers"), (lambda: error_growth([4], kind="even"), "kind is normal or uniform"),
         (lambda: error_growth([4], num_rows=0), "num_rows"), (lambda: error_growth([4], seed=-1), "seed"),
-        (lambda: multiply_on_gpu(np.ones((1, 1)), np.ones((1, 1)), inputs="E4M3"), "inputs are binary32, TF32"),
+        (lambda: multiply_on_gpu(np.ones((1, 1)), np.ones((1, 1)), inputs="E5M2"), "inputs are binary32, TF32"),
         (lambda: multiply_on_gpu(np.ones((1, 2)), np.ones((1, 1))), "fit together"),
     ],
 )  # fmt: skip
