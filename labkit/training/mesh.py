@@ -127,7 +127,9 @@ Choose axes whose product is 4, or start 8 ranks.
 
     def groups(self, *axes: str) -> tuple[tuple[int, ...], ...]:
         """All groups along these axes, each once, by their lowest rank."""
-        return tuple(sorted({self.group(rank, *axes) for rank in range(self.size)}, key=min))
+        fixed = [range(1 if axis in axes else getattr(self, axis)) for axis in AXES]
+        firsts = (self.rank(**dict(zip(AXES, place, strict=True))) for place in product(*fixed))
+        return tuple(sorted((self.group(first, *axes) for first in firsts), key=min))
 
     def communicators(self, comm) -> dict[str, object]:
         """A communicator of each axis for this rank's group; ranks in it are the coordinates. Collective.

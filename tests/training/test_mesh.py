@@ -13,7 +13,7 @@ SHAPES = [(1, 1, 1), (2, 2, 1), (2, 2, 2), (3, 2, 4), (1, 5, 2), (4, 1, 3)]
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("order", itertools.permutations(AXES))
+@pytest.mark.parametrize("order", list(itertools.permutations(AXES)))
 def test_ranks_are_numbered_as_an_array_is(shape, order):
     mesh = Mesh(*shape, order=order)
     numbers = np.arange(mesh.size).reshape([getattr(mesh, axis) for axis in order])
