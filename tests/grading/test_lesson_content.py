@@ -38,6 +38,7 @@ from labkit.training.checkpoint import load_checkpoint, save_checkpoint
 from labkit.training.learning_rate import learning_rate_at
 from labkit.training.options import TrainingOptions
 from labkit.training.parameter_server.consistency import Consistency
+from labkit.training.planner.published import training_days
 from labkit.training.scale.zero_table import zero_memory
 from labkit.training.spot import expected_time, young_interval
 
@@ -222,6 +223,16 @@ def simulated_ring_bytes(num_ranks, num_elements):
     return [counts.num_bytes / num_ranks] * num_ranks
 
 
+def bubble_percent(num_stages, num_microbatches):
+    """Forward through all stages in turn, one unit each: the last stage ends so much later than its own work takes."""
+    free = [0] * num_stages
+    for _ in range(num_microbatches):
+        arrived = 0
+        for stage in range(num_stages):
+            arrived = free[stage] = max(arrived, free[stage]) + 1
+    return 100 * (free[-1] / num_microbatches - 1)
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
@@ -261,6 +272,10 @@ ORACLES = {
         10, TrainingOptions(learning_rate=0.1, batch_size=2048, base_batch_size=256, warmup_steps=20)
     ),
     ("06_data_parallel", "zero-two"): lambda: zero_memory(7.5e9, 64, 2).total_bytes / 1e9,
+    ("10_hybrid_parallel", "rank-of-place"): lambda: np.arange(128).reshape(4, 4, 8)[2, 1, 5],
+    ("10_hybrid_parallel", "states-gigabytes"): lambda: zero_memory(7.5e9 / 8, 4, 1).total_bytes / 1e9,
+    ("10_hybrid_parallel", "bubble-percent"): lambda: bubble_percent(4, 12),
+    ("10_hybrid_parallel", "training-days"): lambda: training_days(300e9, 175e9, 1024, 140e12),
 }
 
 
