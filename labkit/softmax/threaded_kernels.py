@@ -36,6 +36,7 @@ from labkit.softmax.state_kernels import (
 )
 
 KEPT = 2**20  # columns of the longest rows whose exponentials are kept
+ALONE = 1024  # columns from which on a row is a block of its own: two of 1024 at once took a tenth longer
 LEAST_SHIFT = -20  # log2: exponentials further below those of a row of its own are not used, lest they underflow
 
 
@@ -124,11 +125,11 @@ def _factors(x, d, lost):
 
 
 @kernel()
-def finish_row(x, n, streaming, work, out):
+def finish_row(x, n, keeps, streaming, work, out):
     """The probabilities of a row whose exponentials are in ``work``; False if they are too small for that.
 
-    In float32 the exponent n may be that of other rows too: the result is the same for every n, as all depends on it by
-    factors that are powers of two.
+    With ``keeps`` work is out. In float32 the exponent n may be that of other rows too: the result is the same for
+    every n, as all depends on it by factors that are powers of two.
     """
     scale = constants(x[0])[1]
     d, lost = block_sum(work, scale)
@@ -142,7 +143,10 @@ def finish_row(x, n, streaming, work, out):
         lost += lost_in_rounding(x, floor, rounder, work)
     high, low = factors(x[0], d, lost)
     to = work if streaming else out
-    multiply(work, high, low, to)
+    if keeps or streaming:
+        multiply_in_place(to, high, low)
+    else:
+        multiply(work, high, low, to)
     if few:
         at_most_one(to)  # the rounding of the largest exponential is not in d
         if x.size == 1:
@@ -153,18 +157,25 @@ def finish_row(x, n, streaming, work, out):
 
 
 @kernel()
-def short_rows(start, stop, x, streaming, work, out):
-    """Rows start to stop - 1, together one block, with the maximum of them all; rows far below it get their own."""
+def short_rows(start, stop, x, keeps, streaming, work, out):
+    """Rows start to stop - 1, together one block, with the maximum of them all; rows far below it get their own.
+
+    With ``keeps`` the exponentials go where the result will be. While they are computed the processor gets those lines
+    of memory; it would wait for them if exponentials went to ``work`` and a fast loop of products wrote all results.
+    """
     size = x.shape[1]
-    spare = part(work, BLOCK, BLOCK)
-    kind, _, n = block_exponentials(part(x, start * size, (stop - start) * size), part(work, 0, (stop - start) * size))
+    first, num_elements = start * size, (stop - start) * size
+    all_found = part(out, first, num_elements) if keeps else part(work, 0, num_elements)
+    kind, _, n = block_exponentials(part(x, first, num_elements), all_found)
     for i in range(start, stop):
         logits, to = row(x, i), row(out, i)
-        if kind == FINE and finish_row(logits, n, streaming, part(work, (i - start) * size, size), to):
+        found = part(all_found, (i - start) * size, size)
+        if kind == FINE and finish_row(logits, n, keeps, streaming, found, to):
             continue
-        own_kind, _, own = block_exponentials(logits, part(spare, 0, size))
-        if own_kind != FINE or not finish_row(logits, own, streaming, part(spare, 0, size), to):
-            far_row(logits, spare, to)
+        found = to if keeps else part(work, BLOCK, size)
+        own_kind, _, own = block_exponentials(logits, found)
+        if own_kind != FINE or not finish_row(logits, own, keeps, streaming, found, to):
+            far_row(logits, part(work, BLOCK, BLOCK), to)
 
 
 @kernel()
@@ -204,9 +215,9 @@ def softmax_rows(start, stop, x, keeps, streaming, out):
     work = np.empty(2 * BLOCK, x.dtype)
     if x.shape[1] <= BLOCK:
         # Sums of float64 are split at a bit that depends on n, so there a row has the n of its own.
-        num_rows = BLOCK // x.shape[1] if x.itemsize == 4 else 1
+        num_rows = BLOCK // x.shape[1] if x.itemsize == 4 and x.shape[1] < ALONE else 1
         for i in range(start, stop, num_rows):
-            short_rows(i, min(i + num_rows, stop), x, streaming, work, out)
+            short_rows(i, min(i + num_rows, stop), x, keeps, streaming, work, out)
     else:
         exponents, sums = block_arrays(x.shape[1])
         for i in range(start, stop):

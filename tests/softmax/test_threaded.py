@@ -87,6 +87,30 @@ def test_short_rows_do_not_depend_on_threads():
     assert results[0] == results[1] == results[2]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [3, 333, 1024, 2047])
+def test_short_rows_wherever_their_exponentials_are(dtype, columns, monkeypatch):
+    """Exponentials in the result, in place, past the caches: the same bits, also of rows unlike their neighbours."""
+    rng = np.random.default_rng(columns)
+    x = rng.normal(size=(41, columns)) * 5
+    x[3] -= 150  # far below the maximum of the rows done with it
+    x[11:13, 0] = 1e4, -1e4
+    x[19:21, 1] = np.nan, np.inf
+    x[29] = -np.inf
+    x[30, 2] = -np.inf
+    x = x.astype(dtype)
+    wanted = exact(np.delete(x, [19, 20, 29], axis=0))
+    team, apart, in_place = Team(2), np.full_like(x, 7), x.copy()
+    softmax_threaded(x, out=apart, team=team)
+    softmax_threaded(in_place, out=in_place, team=team)
+    monkeypatch.setattr(threaded, "STREAM_BYTES", 0)
+    streamed = softmax_threaded(x, team=team)
+    assert np.isnan(apart[[19, 20, 29]]).all()
+    assert worst_ulp(np.delete(apart, [19, 20, 29], axis=0), wanted) <= (2 if dtype == np.float32 else 3)
+    for other in (in_place, streamed):
+        np.testing.assert_array_equal(apart, other)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_states_of_rows(dtype):
     rng = np.random.default_rng(4)
