@@ -30,7 +30,8 @@ class Overlapped(Bucketed):
         all-reduce, which moves on only when a hook or the wait at the end looks after it; for comparison, and for MPI
         libraries without threads.
     settings
-        As for :class:`.bucketed.Bucketed`; the first bucket is small unless ``first_bucket_bytes`` says otherwise.
+        As for :class:`.bucketed.Bucketed`. The ``algorithm`` is by default ``"auto"``: on one node the sum in memory that
+        the ranks share (see :mod:`.shared_sum`), else the library's all-reduce. The first bucket is small unless ``first_bucket_bytes`` says otherwise.
 
     Notes
     -----
@@ -41,6 +42,7 @@ class Overlapped(Bucketed):
     name = "overlapped"
 
     def __init__(self, *, driver: str = "thread", first_bucket_bytes: float | None = FIRST_BUCKET_BYTES, **settings):
+        settings.setdefault("algorithm", "library" if driver == "hooks" else "auto")
         super().__init__(first_bucket_bytes=first_bucket_bytes, **settings)
         if driver not in DRIVERS:
             raise UsageError(f"driver is one of {', '.join(DRIVERS)}, not {driver!r}: pass one of these.")
@@ -162,6 +164,8 @@ class Overlapped(Bucketed):
             hook.remove()
         self.hooks = []
         if self.thread is not None:
+            if hasattr(self.reducer, "rooms"):
+                self.reducer.leave()
             thread, self.thread = self.thread, None
             thread.close()
         super().detach()

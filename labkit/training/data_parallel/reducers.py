@@ -34,6 +34,9 @@ class Reducer(Protocol):
     def load_state_dict(self, state: dict) -> None: ...
 
 
+# A reducer that wants vectors to lie in a place of its own also has rooms(), leave(), close(): see .shared_sum.
+
+
 class AllReduce:
     """The exact sum, by an algorithm of :mod:`labkit.mpi.collectives` or by the library.
 
@@ -78,7 +81,7 @@ def find_allreduce(algorithm: str) -> Callable:
     >>> find_allreduce("star")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    labkit.errors.UsageError: there is no all-reduce 'star': take library, ring, chunked_ring, ...
+    labkit.errors.UsageError: there is no all-reduce 'star': take library, auto, ring, ...
     """
     from mpi4py import MPI
 
@@ -91,7 +94,7 @@ def find_allreduce(algorithm: str) -> Callable:
         names = [
             name for name, a in ALGORITHMS.items() if a.operation == "allreduce" and name not in SHORT_NAMES.values()
         ]
-        raise UsageError(f"there is no all-reduce {algorithm!r}: take {', '.join(['library', *SHORT_NAMES, *names])}.")
+        raise UsageError(f"there is no all-reduce {algorithm!r}: take {', '.join(['library', 'auto', *SHORT_NAMES, *names])}.")
     if found.needs_shared_memory:  # a window of MPI is made of MPI's own communicator; nothing is sent
         return lambda comm, array: found.function(getattr(comm, "comm", comm), MPI.IN_PLACE, array)
     return lambda comm, array: found.function(comm, MPI.IN_PLACE, array)
@@ -99,6 +102,10 @@ def find_allreduce(algorithm: str) -> Callable:
 
 def make_reducer(algorithm: str | Reducer) -> Reducer:
     """An exact one by its name, or the one that is given."""
+    if algorithm == "auto":
+        from labkit.training.data_parallel.shared_sum import SharedSum
+
+        return SharedSum()
     return AllReduce(algorithm) if isinstance(algorithm, str) else algorithm
 
 
