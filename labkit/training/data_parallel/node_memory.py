@@ -1,7 +1,8 @@
 """Memory that the ranks of one node share, with flags to wait for that take no core.
 
-An MPI library waits by asking again and again. That is quick while nobody else needs the core; a thread that communicates
-beside a backward pass takes the core away from it. Here a rank that waits sleeps in the kernel until another one rings.
+An MPI library waits by asking again and again. That is quick while nobody else needs the core; a thread that
+communicates beside a backward pass takes the core away from it. Here a rank that waits sleeps in the kernel until
+another one rings.
 """
 
 from __future__ import annotations
@@ -13,17 +14,18 @@ import os
 import select
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 
-from labkit.errors import TrainingError
+from labkit.errors import LabkitError
 
 SHARED_FOLDER = Path("/dev/shm")  # memory of one machine, never a disk or another machine's
 LINE_BYTES = 64  # of a cache: flags of two ranks in one line would slow both down
 HEADER_BYTES = 4096
-LOOK_AFTER_MS = 1000  # a rank that waits looks so often whether the others are still there
-ARRIVED, LEFT = 0, 1  # words of a header
+LOOK_EVERY_S = 1.0  # a rank that waits looks so often whether the others are still there
+ARRIVED, DONE, LEFT = 0, 1, 2  # words of a header
 
 
 class NodeMemory:
@@ -46,7 +48,7 @@ class NodeMemory:
     """
 
     def __init__(self, folder: Path, rank: int, num_ranks: int, num_bytes: int):
-        self.rank, self.is_closed = rank, False
+        self.rank, self.is_closed, self.look_at = rank, False, 0.0
         self.files, self.bells, self.rooms, self.words = [], [], [], []
         try:
             for other in range(num_ranks):
@@ -56,41 +58,52 @@ class NodeMemory:
                 self.rooms.append(memory[HEADER_BYTES:])
                 self.words.append(memory[:HEADER_BYTES].view(np.int64)[:: LINE_BYTES // 8])
             fcntl.flock(self.files[rank], fcntl.LOCK_EX | fcntl.LOCK_NB)  # held until this process ends
-        except OSError:
+        except (OSError, ValueError):
             self.close()
             raise
         self.others = [other for other in range(num_ranks) if other != rank]
         self.poll = select.poll()
         self.poll.register(self.bells[rank], select.POLLIN)
 
-    def meet(self, number: int) -> None:
-        """Return when all ranks have come to this number, each larger than the one before. Sleeps until then.
+    def announce(self, word: int, number: int, *, to_self: bool = False) -> None:
+        """Set a word of this rank, and ring for the others; ``to_self``: also for a thread of this rank that naps."""
+        if not self.is_closed:
+            self.words[self.rank][word] = number
+            self._ring(to_self)
+
+    def lowest(self, word: int) -> int:
+        """Of all ranks."""
+        return min(int(words[word]) for words in self.words)
+
+    def nap(self, timeout_s: float, word: int, number: int) -> None:
+        """Sleep until somebody rings, because ``lowest(word)`` is still below this number.
 
         Raises
         ------
-        TrainingError
-            Another rank has ended, or has let go of this memory, before it came; or this rank did in another thread.
+        LabkitError
+            It will never get there: another rank has ended or left, or this one is leaving. (No TrainingError, because
+            the ranks stand at different places: they may not come to a collective call any more.)
         """
-        self.words[self.rank][ARRIVED] = number
-        self._ring()
-        while missing := [other for other in self.others if self.words[other][ARRIVED] < number]:
-            if self.is_closed:
-                raise TrainingError("training was broken off while gradients were on their way.")
-            gone = [other for other in missing if self.words[other][LEFT] and self.words[other][ARRIVED] < number]
-            if gone:  # a rank comes first and leaves then: looked at in the other order
-                raise TrainingError(f"rank {gone[0]} has left training while its gradients were waited for.")
-            if self.poll.poll(LOOK_AFTER_MS):
-                with contextlib.suppress(BlockingIOError):
-                    os.read(self.bells[self.rank], 4096)
-            elif ended := [other for other in missing if self._has_ended(other)]:
-                raise TrainingError(f"the process of rank {ended[0]} has ended while its gradients were waited for.")
+        if self.is_closed:
+            raise LabkitError("training was broken off while gradients were on their way.")
+        for other in self.others:  # a rank sets its words first and leaves then: looked at in the other order
+            if self.words[other][LEFT] and self.words[other][word] < number:
+                raise LabkitError(f"rank {other} has left training while its gradients were waited for.")
+        if self.poll.poll(1e3 * timeout_s):
+            with contextlib.suppress(BlockingIOError):
+                os.read(self.bells[self.rank], 4096)
+        elif time.monotonic() > self.look_at:
+            self.look_at = time.monotonic() + LOOK_EVERY_S
+            for other in self.others:
+                if self._has_ended(other) and self.words[other][word] < number:
+                    raise LabkitError(f"the process of rank {other} has ended while its gradients were waited for.")
 
     def leave(self) -> None:
         """Tell the others, and a thread of this rank that waits, that this rank comes no more."""
         if not self.is_closed:
-            self.is_closed = True
             self.words[self.rank][LEFT] = 1
-            self._ring(also_own=True)
+            self.is_closed = True  # before the bell: who wakes looks at it
+            self._ring(to_self=True)
 
     def close(self) -> None:
         """Let go; the memory goes with the last array that shows it. No thread may be waiting."""
@@ -99,8 +112,8 @@ class NodeMemory:
             os.close(descriptor)
         self.files, self.bells, self.rooms, self.words = [], [], [], []
 
-    def _ring(self, also_own: bool = False) -> None:
-        for other in [*self.others, self.rank] if also_own else self.others:
+    def _ring(self, to_self: bool) -> None:
+        for other in [*self.others, self.rank] if to_self else self.others:
             with contextlib.suppress(BlockingIOError):  # full: it has been rung for often enough
                 os.write(self.bells[other], b"!")
 
@@ -133,7 +146,7 @@ def open_node_memory(comm, num_bytes: int) -> NodeMemory | None:
         if not all(comm.allgather(is_mine_made)):
             return None
         memory = None
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):
             memory = NodeMemory(Path(folder), comm.rank, comm.size, num_bytes)
         if all(comm.allgather(memory is not None)):
             return memory
