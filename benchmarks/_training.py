@@ -15,7 +15,7 @@ from mpi4py import MPI
 from labkit.training.data import make_data
 from labkit.training.data_parallel.bucketed import Bucketed
 from labkit.training.data_parallel.overlapped import Overlapped
-from labkit.training.data_parallel.reducers import AllReduce, Delayed
+from labkit.training.data_parallel.reducers import Delayed, make_reducer
 from labkit.training.data_parallel.torch_ddp import TorchDDP
 from labkit.training.models.mlp import MLP
 from labkit.training.options import TrainingOptions
@@ -41,7 +41,7 @@ data = make_data(inputs, targets, num_classes=10, test_share=0.01)
 options = TrainingOptions(
     num_steps=10**6, batch_size=batch_size, learning_rate=0.01, momentum=0.9, check_gradients=False
 )
-delayed = Delayed(AllReduce(), 0.0, delay_s_per_byte=DELAY_S_PER_BYTE)
+delayed = Delayed(make_reducer("auto"), 0.0, delay_s_per_byte=DELAY_S_PER_BYTE)
 strategies = {
     "ours": Overlapped(), "torch": TorchDDP(), "alone": NoCommunication(), "delayed": Overlapped(algorithm=delayed),
 }

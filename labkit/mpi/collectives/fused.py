@@ -20,17 +20,17 @@ def kernels() -> dict:
     """The compiled kernels by the number of vectors; made at the first call."""
     from numba import njit
 
-    @njit(cache=True)
+    @njit(cache=True, nogil=True)
     def sum_into_two(a, b):
         for i in range(a.size):
             a[i] = b[i] = a[i] + b[i]
 
-    @njit(cache=True)
+    @njit(cache=True, nogil=True)
     def sum_into_three(a, b, c):
         for i in range(a.size):
             a[i] = b[i] = c[i] = (a[i] + b[i]) + c[i]
 
-    @njit(cache=True)
+    @njit(cache=True, nogil=True)
     def sum_into_four(a, b, c, d):
         for i in range(a.size):
             a[i] = b[i] = c[i] = d[i] = ((a[i] + b[i]) + c[i]) + d[i]

@@ -11,6 +11,8 @@ bucketed.py       one all-reduce a bucket, after the backward pass
 overlapped.py     ... during the backward pass, by a thread that communicates
 comm_thread.py    that thread
 reducers.py       how one bucket is added up: the all-reduce by name
+shared_sum.py     ... in memory that the ranks of a node share
+node_memory.py    that memory, and bells to wait for without taking a core
 compressed.py     ... in 16 bits, with error feedback
 sparse.py         ... only the largest values, with error feedback
 counting.py       counts messages and bytes

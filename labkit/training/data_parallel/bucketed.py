@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from labkit.training.data_parallel.buckets import Bucket, plan_buckets
+from labkit.training.data_parallel.buckets import Bucket, kind_of, plan_buckets
 from labkit.training.data_parallel.replicated import Replicated
 
 BUCKET_BYTES = 4 << 20
@@ -47,7 +47,12 @@ class Bucketed(Replicated):
         sizes = [p.numel() * p.element_size() for p in self.parameters]
         kinds = [(str(p.dtype), str(p.device)) for p in self.parameters]
         plans = plan_buckets(sizes, self.bucket_bytes, kinds=kinds, first_bytes=self.first_bucket_bytes)
-        self.buckets = [Bucket(number, plan.members, self.parameters) for number, plan in enumerate(plans)]
+        kinds = [kind_of([self.parameters[member] for member in plan.members]) for plan in plans]
+        rooms = self.reducer.rooms(self.comm, kinds) if hasattr(self.reducer, "rooms") else None
+        self.buckets = [
+            Bucket(number, plan.members, self.parameters, rooms[number] if rooms else None)
+            for number, plan in enumerate(plans)
+        ]
         self.reducer.prepare(self.comm, [bucket.flat.numel() for bucket in self.buckets])
         self.sums = [torch.zeros_like(b.flat) for b in self.buckets] if self.sync_every_micro_batch else []
         self.num_micro_batches = 0
@@ -90,6 +95,12 @@ class Bucketed(Replicated):
         for bucket, total in zip(self.buckets, self.sums, strict=True):
             total.add_(bucket.flat)
             bucket.flat.zero_()
+
+    def detach(self) -> None:
+        super().detach()
+        self.buckets, self.sums = [], []
+        if hasattr(self.reducer, "rooms"):
+            self.reducer.close()
 
     def memory(self) -> dict[str, int]:
         found = super().memory()

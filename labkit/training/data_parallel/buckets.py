@@ -55,16 +55,23 @@ def plan_buckets(
     return plans
 
 
+def kind_of(parameters: Sequence) -> tuple[int, torch.dtype, torch.device]:
+    """The flat tensor that holds the gradients of all of them: how many elements, of what type, and where."""
+    return sum(p.numel() for p in parameters), parameters[0].dtype, parameters[0].device
+
+
 class Bucket:
     """Gradients one behind the other in one flat tensor; each parameter's ``grad`` is a view into it.
 
-    Autograd adds into a gradient that exists, in place: nothing is copied into a bucket, and nothing out of it.
+    Autograd adds into a gradient that exists, in place: nothing is copied into a bucket, and nothing out of it. The
+    tensor is ``room``, full of zeros, or a new one.
     """
 
-    def __init__(self, number: int, members: Sequence[int], parameters: Sequence):
+    def __init__(self, number: int, members: Sequence[int], parameters: Sequence, room: torch.Tensor | None = None):
         self.number, self.members = number, tuple(members)
         own = [parameters[member] for member in members]
-        self.flat = torch.zeros(sum(p.numel() for p in own), dtype=own[0].dtype, device=own[0].device)
+        length, dtype, device = kind_of(own)
+        self.flat = torch.zeros(length, dtype=dtype, device=device) if room is None else room
         start = 0
         for parameter in own:
             parameter.grad = self.flat[start : start + parameter.numel()].view_as(parameter)

@@ -48,15 +48,7 @@ class CommThread:
 
     def wait(self) -> None:
         """Return when all is done; raises what a task has raised. The wait can be interrupted."""
-        monitor = getattr(self.owner, "monitor", None)
-        if monitor is None or self._is_done(1e-3):
-            while not self._is_done(0.1):
-                pass
-        else:
-            from labkit.comm.interruptible.requests import Pending
-
-            pending = Pending("window", "gradients of the other ranks", self.owner)
-            monitor.wait(lambda: self._is_done(1e-3), lambda: ("training step", [pending.operation()], "all"))
+        wait_until(self.owner, self._is_done)
         if self.error is not None:
             error, self.error = self.error, None
             raise error
@@ -90,6 +82,19 @@ class CommThread:
             with self.changed:
                 self.num_done += 1
                 self.changed.notify_all()
+
+
+def wait_until(comm, is_done: Callable[[float], bool]) -> None:
+    """Wait for gradients: ``is_done(timeout_s)`` sleeps for at most so long. Can be interrupted, also in a cell."""
+    monitor = getattr(comm, "monitor", None)
+    if monitor is None or is_done(1e-3):
+        while not is_done(0.1):
+            pass
+    else:
+        from labkit.comm.interruptible.requests import Pending
+
+        pending = Pending("window", "gradients of the other ranks", getattr(comm, "comm", comm))
+        monitor.wait(lambda: is_done(1e-3), lambda: ("training step", [pending.operation()], "all"))
 
 
 def check_threads() -> None:

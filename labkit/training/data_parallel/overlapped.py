@@ -25,26 +25,36 @@ class Overlapped(Bucketed):
 
     Parameters
     ----------
-    driver : str
+    driver : str, optional
         ``"thread"``: a thread communicates (see :mod:`.comm_thread`). ``"hooks"``: the library's nonblocking
         all-reduce, which moves on only when a hook or the wait at the end looks after it; for comparison, and for MPI
-        libraries without threads.
+        libraries without threads. By default the thread, but the hooks where gradients lie in shared memory: what they
+        have to do there is short (see :mod:`.shared_sum`).
     settings
-        As for :class:`.bucketed.Bucketed`; the first bucket is small unless ``first_bucket_bytes`` says otherwise.
+        As for :class:`.bucketed.Bucketed`. The ``algorithm`` is by default ``"auto"``: on one node the sum in memory
+        that the ranks share (see :mod:`.shared_sum`), else the library's all-reduce. The first bucket is small unless
+        ``first_bucket_bytes`` says otherwise.
 
     Notes
     -----
+    The last bucket is full when the backward pass ends, and cannot hide behind it. In shared memory, and if no value of
+    all gradients is needed before (``check_gradients=False``, no ``max_gradient_norm``), the optimizer goes on with the
+    parameters of complete buckets meanwhile; not before all ranks have agreed that the step is good.
+
     On simulated ranks the buckets start after the backward pass: time passes there in messages only, and a rank must
     not be left in the middle of it.
     """
 
     name = "overlapped"
 
-    def __init__(self, *, driver: str = "thread", first_bucket_bytes: float | None = FIRST_BUCKET_BYTES, **settings):
+    def __init__(
+        self, *, driver: str | None = None, first_bucket_bytes: float | None = FIRST_BUCKET_BYTES, **settings
+    ):
+        settings.setdefault("algorithm", "library" if driver == "hooks" else "auto")
         super().__init__(first_bucket_bytes=first_bucket_bytes, **settings)
-        if driver not in DRIVERS:
+        if driver is not None and driver not in DRIVERS:
             raise UsageError(f"driver is one of {', '.join(DRIVERS)}, not {driver!r}: pass one of these.")
-        if driver == "hooks" and self.reducer.name != "library":
+        if driver == "hooks" and self.reducer.name not in ("library", "auto"):
             raise UsageError(
                 f"driver='hooks' uses the library's nonblocking all-reduce, and cannot run {self.reducer.name!r}: "
                 "leave driver at 'thread'."
@@ -54,10 +64,12 @@ class Overlapped(Bucketed):
     def attach(self, comm, model, optimizer_factory, options, recorder) -> None:
         super().attach(comm, model, optimizer_factory, options, recorder)
         self.starts_early = comm.size > 1 and not is_simulated(comm)
-        self.next_bucket, self.missing = 0, []
+        self.next_bucket, self.missing, self.may_defer = 0, [], False
         if not self.starts_early:
             return
-        if self.driver == "thread":
+        can_start = getattr(self.reducer, "can_start", False)
+        self.may_defer = can_start and not self.sums and _is_separable(self.optimizer, options)
+        if self.driver == "thread" or self.driver is None and not can_start:
             all_or_none(comm, check_threads)
             self.thread = CommThread(comm)
             self.thread_comm = CountingComm(self.thread.comm)
@@ -70,6 +82,7 @@ class Overlapped(Bucketed):
             self.hooks.append(hook)
 
     def start_step(self) -> None:
+        self._look_after(to_the_end=True)  # of a step that failed
         super().start_step()
         self.next_bucket, self.missing = 0, []
 
@@ -118,14 +131,14 @@ class Overlapped(Bucketed):
         if self.thread is not None:
             with self.recorder.span("wait for buckets", "wait", MAIN):
                 self.thread.wait()
-        elif self.requests:
+        elif self.requests and not self.may_defer:
             with self.recorder.span("wait for buckets", "wait", MAIN):
                 self._look_after(to_the_end=True)
         self.missing, self.next_bucket = [], 0
         for bucket, total in zip(self.buckets, self.sums, strict=False):
             bucket.flat.add_(total)
 
-    # -- the library's nonblocking all-reduce ---------------------------------------------------------
+    # -- all-reduces that move when somebody looks after them ------------------------------------------
 
     def _start_nonblocking(self, bucket, name: str) -> None:
         from mpi4py import MPI
@@ -133,8 +146,38 @@ class Overlapped(Bucketed):
         host = bucket.flat if bucket.flat.device.type == "cpu" else bucket.flat.cpu()
         steps = 2 * (self.comm.size - 1)
         self.comm.add(1, steps, bucket.num_bytes * steps // self.comm.size)
-        request = self.comm.Iallreduce(MPI.IN_PLACE, host.numpy())
+        if getattr(self.reducer, "can_start", False):
+            request = self.reducer.start(self.comm, host, bucket.number)
+        else:
+            request = self.comm.Iallreduce(MPI.IN_PLACE, host.numpy())
         self.requests.append((request, bucket, host, name, self.recorder.now()))
+
+    def step(self, learning_rate: float) -> None:
+        """The optimizer; while buckets are on their way, for the parameters of complete ones."""
+        todo = self.buckets
+        while self.requests:
+            waiting = [bucket for _, bucket, *_ in self.requests]
+            if len(waiting) < len(todo):
+                self._step_of([bucket for bucket in todo if bucket not in waiting], learning_rate)
+                todo = waiting
+            else:
+                with self.recorder.span("wait for buckets", "wait", MAIN):
+                    self.requests[0][0].Wait()
+            self._look_after()
+        self._step_of(todo, learning_rate)
+
+    def _step_of(self, buckets: list, learning_rate: float) -> None:
+        """The optimizer leaves out what has no gradient."""
+        chosen = {member for bucket in buckets for member in bucket.members}
+        others = [p for number, p in enumerate(self.parameters) if number not in chosen]
+        gradients = [parameter.grad for parameter in others]
+        try:
+            for parameter in others:
+                parameter.grad = None
+            super().step(learning_rate)
+        finally:
+            for parameter, gradient in zip(others, gradients, strict=True):
+                parameter.grad = gradient
 
     def _look_after(self, *, to_the_end: bool = False) -> None:
         """Complete requests from the first on; every look also moves them."""
@@ -160,11 +203,23 @@ class Overlapped(Bucketed):
     def detach(self) -> None:
         for hook in self.hooks:
             hook.remove()
-        self.hooks = []
+        self.hooks, self.requests = [], []
         if self.thread is not None:
+            if hasattr(self.reducer, "rooms"):
+                self.reducer.leave()
             thread, self.thread = self.thread, None
             thread.close()
         super().detach()
+
+
+def _is_separable(optimizer, options) -> bool:
+    """Whether it may change some parameters before the gradients of others are known."""
+    import torch
+
+    return (
+        not options.check_gradients and options.max_gradient_norm is None and options.precision == "fp32"
+        and type(optimizer) in (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW)
+    )
 
 
 def _gpu_event(tensor):

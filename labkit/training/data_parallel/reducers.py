@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -32,6 +34,10 @@ class Reducer(Protocol):
     def memory_bytes(self) -> int: ...
     def state_dict(self) -> dict: ...
     def load_state_dict(self, state: dict) -> None: ...
+
+
+# A reducer that wants vectors to lie in a place of its own also has rooms(), can_start, start(), leave(), close(): see
+# .shared_sum.
 
 
 class AllReduce:
@@ -78,7 +84,7 @@ def find_allreduce(algorithm: str) -> Callable:
     >>> find_allreduce("star")  # doctest: +ELLIPSIS
     Traceback (most recent call last):
     ...
-    labkit.errors.UsageError: there is no all-reduce 'star': take library, ring, chunked_ring, ...
+    labkit.errors.UsageError: there is no all-reduce 'star': take library, auto, ring, ...
     """
     from mpi4py import MPI
 
@@ -91,7 +97,10 @@ def find_allreduce(algorithm: str) -> Callable:
         names = [
             name for name, a in ALGORITHMS.items() if a.operation == "allreduce" and name not in SHORT_NAMES.values()
         ]
-        raise UsageError(f"there is no all-reduce {algorithm!r}: take {', '.join(['library', *SHORT_NAMES, *names])}.")
+        raise UsageError(
+            f"there is no all-reduce {algorithm!r}: take "
+            f"{', '.join(['library', 'auto', *SHORT_NAMES, *names])}."
+        )
     if found.needs_shared_memory:  # a window of MPI is made of MPI's own communicator; nothing is sent
         return lambda comm, array: found.function(getattr(comm, "comm", comm), MPI.IN_PLACE, array)
     return lambda comm, array: found.function(comm, MPI.IN_PLACE, array)
@@ -99,6 +108,10 @@ def find_allreduce(algorithm: str) -> Callable:
 
 def make_reducer(algorithm: str | Reducer) -> Reducer:
     """An exact one by its name, or the one that is given."""
+    if algorithm == "auto":
+        from labkit.training.data_parallel.shared_sum import SharedSum
+
+        return SharedSum()
     return AllReduce(algorithm) if isinstance(algorithm, str) else algorithm
 
 
@@ -119,10 +132,37 @@ class Delayed:
     def __init__(self, reducer: Reducer, delay_s: float, *, delay_s_per_byte: float = 0.0):
         self.reducer, self.delay_s, self.delay_s_per_byte = reducer, delay_s, delay_s_per_byte
         self.name = f"{reducer.name}, delayed"
+        self.link: queue.SimpleQueue | None = None  # of a thread that sleeps, for a reducer that can start
+        self.thread: threading.Thread | None = None
+
+    def delay_of(self, vector: torch.Tensor) -> float:
+        """Seconds."""
+        return self.delay_s + self.delay_s_per_byte * vector.numel() * vector.element_size()
 
     def reduce(self, comm, vector, key):
-        time.sleep(self.delay_s + self.delay_s_per_byte * vector.numel() * vector.element_size())
+        time.sleep(self.delay_of(vector))
         self.reducer.reduce(comm, vector, key)
+
+    def start(self, comm, vector, key):
+        """The other ranks get the vector after its delay, and after those that were started before."""
+        if self.thread is None:
+            self.link = queue.SimpleQueue()
+            self.thread = threading.Thread(target=self._run, daemon=True, name="labkit communication")
+            self.thread.start()
+        return self.reducer.start(comm, vector, key, lambda number: self.link.put((self.delay_of(vector), number)))
+
+    def _run(self) -> None:
+        while (message := self.link.get()) is not None:
+            delay_s, number = message
+            time.sleep(delay_s)
+            self.reducer.offer(number)
+
+    def close(self) -> None:
+        if self.thread is not None:
+            self.link.put(None)
+            self.thread.join()
+            self.thread = None
+        self.reducer.close()
 
     def __getattr__(self, name: str):
         return getattr(self.reducer, name)
