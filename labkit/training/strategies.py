@@ -39,6 +39,7 @@ STRATEGIES = {  # name -> "module:class", imported when it is used
     "zero_1": "labkit.training.zero.stages:zero_1",
     "zero_2": "labkit.training.zero.stages:zero_2",
     "zero_3": "labkit.training.zero.stages:zero_3",
+    "tensor_parallel": "labkit.training.tensor_parallel.strategy:TensorParallel",
     "torch_ddp": "labkit.training.data_parallel.torch_ddp:TorchDDP",
 }
 
@@ -53,9 +54,12 @@ class Strategy(Protocol):
     failure: Exception | None  # set before abort()
     in_pass: InPass | None  # set by the trainer: what layers communicate through in forward and backward
 
+    def place(self, comm) -> tuple[int, int]: ...
+    def counts_loss(self, comm) -> bool: ...
     def attach(
         self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder
     ) -> None: ...
+    def loss_of(self, loss): ...
     def start_step(self) -> None: ...
     def start_micro_batch(self, is_last: bool) -> None: ...
     def finish_backward(self) -> None: ...
@@ -85,6 +89,14 @@ class StrategyBase:
     failure: Exception | None = None  # what this rank has met, when ``abort`` is called; None: another rank has failed
     in_pass: InPass | None = None
 
+    def place(self, comm) -> tuple[int, int]:
+        """(Into how many shards a batch is dealt out, which of them is this rank's): a rank each, by default."""
+        return comm.size, comm.rank
+
+    def counts_loss(self, comm) -> bool:
+        """Whether this rank's loss is a part of the batch's: of ranks that share a shard, one says so."""
+        return True
+
     def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None:
         """Take hold of a model. Collective.
 
@@ -104,6 +116,10 @@ class StrategyBase:
         self.optimizer = optimizer_factory(self.parameters)
         self.unused: tuple[str, ...] = ()
         self._watch_use()
+
+    def loss_of(self, loss):
+        """What the loop calls for the losses of samples instead of ``loss``. After :meth:`attach`."""
+        return loss
 
     def start_step(self) -> None:
         """Gradients are 0."""

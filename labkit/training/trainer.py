@@ -152,11 +152,12 @@ class Trainer:
             next((p.dtype for p in model.parameters() if p.is_floating_point()), first.dtype),
         )
         self.precision = all_or_none(comm, lambda: _precision(options, self.device))
+        num_shards, shard = self.strategy.place(comm)
         self.sampler = ShardedSampler(
             len(data),
             options.batch_size,
-            num_ranks=comm.size,
-            rank=comm.rank,
+            num_ranks=num_shards,
+            rank=shard,
             seed=options.seed,
             shares=options.shares,
             shuffle=options.shuffle,
@@ -165,9 +166,11 @@ class Trainer:
         self.is_attached = True
         try:
             self.strategy.attach(comm, model, make, options, self.recorder)
-            self.strategy.in_pass = in_pass
-            if in_pass is not None:
-                in_pass.attach(comm, self.recorder)
+            if in_pass is not None:  # else the strategy may have layers that communicate
+                self.strategy.in_pass = in_pass
+            if self.strategy.in_pass is not None:
+                self.strategy.in_pass.attach(comm, self.recorder)
+            self.loss = self.strategy.loss_of(loss)
         except BaseException:
             self.close()
             raise
@@ -217,6 +220,7 @@ class Trainer:
                     device=self.device,
                     dtype=self.dtype,
                     failure=failure,
+                    first_sample=self.sampler.first_of(batch),
                 )
             except BaseException:
                 self.sampler.load_state_dict(state)  # a checkpoint made now begins with the step that failed
@@ -229,7 +233,8 @@ class Trainer:
         """Mean loss, and share of right answers, on the test part. Collective; each rank takes a part of it."""
         return evaluate(
             self.comm, self.strategy.module, self.data, loss=self.loss, device=self.device, dtype=self.dtype,
-            cast=self.precision.cast,
+            cast=self.precision.cast, place=self.strategy.place(self.comm),
+            counts=self.strategy.counts_loss(self.comm),
         )
 
     def state_dict(self) -> dict:
@@ -270,7 +275,7 @@ class Trainer:
         self.close()
 
     def _check(self) -> None:
-        options, size = self.options, self.comm.size
+        options, size = self.options, self.strategy.place(self.comm)[0]
         checked_shares(options.shares, size)
         if not len(self.data):
             raise UsageError(f"the data {self.data.name!r} have no samples to learn from: pass some.")
