@@ -77,7 +77,7 @@ class ParallelAttention(nn.Module):
         width = attention.query.in_features
         ends = head_ends(width, attention.num_heads, group.size)
         self.num_heads, self.causal, self.dropout = attention.num_heads, attention.causal, attention.dropout
-        self.own_heads = attention.num_heads // group.size
+        self.own_heads, self.head_size = attention.num_heads // group.size, width // attention.num_heads
         parts = {"seed": seed, "ends": ends}
         self.query, self.key, self.value = (
             ColumnLinear.of(getattr(attention, part), group, f"{name}.{part}", enters=False, **parts)
@@ -90,17 +90,17 @@ class ParallelAttention(nn.Module):
         whole = enter(values, self.group, self.entry)  # once, for queries, keys and values
         if self.group.sequence_parallel:
             rows = self.group.rows
-            whole = whole.view(rows.num_samples, rows.length, -1)
+            whole = whole.view(rows.num_samples, rows.length, whole.shape[-1])
         n, length, _ = whole.shape
         query, key, value = (
-            layer(whole).view(n, length, self.own_heads, -1).transpose(1, 2)
+            layer(whole).view(n, length, self.own_heads, self.head_size).transpose(1, 2)
             for layer in (self.query, self.key, self.value)
         )
         mixed = attend(
             query, key, value, mask, causal=self.causal, dropout=self.dropout, num_heads=self.num_heads,
             first_head=self.group.rank * self.own_heads,
         )
-        return self.out(mixed.transpose(1, 2).reshape(n, length, -1))
+        return self.out(mixed.transpose(1, 2).reshape(n, length, self.own_heads * self.head_size))
 
 
 class RowsNorm(nn.LayerNorm):

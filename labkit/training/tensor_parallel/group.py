@@ -144,8 +144,9 @@ class ParallelGroup(InPass):
 
         def call(comm):
             if whole.dtype in HALF:
-                from labkit.comm.torch.half import reduce_pieces
                 from mpi4py import MPI
+
+                from labkit.comm.torch.half import reduce_pieces
 
                 part.view(-1).copy_(reduce_pieces(comm, whole.view(-1), counts, MPI.SUM))
             elif len(set(counts)) == 1:

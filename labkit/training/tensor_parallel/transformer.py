@@ -76,10 +76,11 @@ class ParallelTransformer(nn.Module):
             values = block(values, mask)
         values = self.norm(values)
         if is_word is None:
-            logits = self.embed.logits(values).view(n, length, -1)
+            logits = self.embed.logits(values).view(n, length, self.embed.stop - self.embed.start)
             return self.embed.gather(logits) if self.gathers_logits or not self.training else logits
         if group.sequence_parallel:
-            values = gather_rows(values, group, self.key, rows, each_has_a_part=False).view(n, length, -1)
+            values = gather_rows(values, group, self.key, rows, each_has_a_part=False)
+            values = values.view(n, length, values.shape[-1])
         weights = is_word.to(values.dtype)[:, :, None]
         return self.classify((values * weights).sum(1) / weights.sum(1))
 
