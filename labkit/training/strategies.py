@@ -44,6 +44,7 @@ STRATEGIES = {  # name -> "module:class", imported when it is used
     "zero_2": "labkit.training.zero.stages:zero_2",
     "zero_3": "labkit.training.zero.stages:zero_3",
     "pipeline": "labkit.training.pipeline.strategy:Pipeline",
+    "tensor_parallel": "labkit.training.tensor_parallel.strategy:TensorParallel",
     "torch_ddp": "labkit.training.data_parallel.torch_ddp:TorchDDP",
 }
 
@@ -58,9 +59,13 @@ class Strategy(Protocol):
     failure: Exception | None  # set before abort()
     in_pass: InPass | None  # set by the trainer: what layers communicate through in forward and backward
 
+    def replicas(self, comm) -> tuple[int, int]: ...
+    def counts_loss(self, comm) -> bool: ...
+    def test_part(self, comm) -> tuple[int, int]: ...
     def attach(
         self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder
     ) -> None: ...
+    def loss_of(self, loss): ...
     def start_step(self) -> None: ...
     def start_micro_batch(self, is_last: bool) -> None: ...
     def finish_backward(self) -> None: ...
@@ -91,7 +96,15 @@ class StrategyBase:
     in_pass: InPass | None = None
 
     def replicas(self, comm) -> tuple[int, int]:
-        """(How many replicas of the model there are, the number of this rank's)."""
+        """(How many replicas of the model there are, each with a shard of the batch; the number of this rank's)."""
+        return comm.size, comm.rank
+
+    def counts_loss(self, comm) -> bool:
+        """Whether this rank's loss is a part of the batch's: of ranks that share a shard, one says so."""
+        return True
+
+    def test_part(self, comm) -> tuple[int, int]:
+        """(Into how many parts the test samples are dealt, which of them is this rank's)."""
         return comm.size, comm.rank
 
     def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None:
@@ -113,6 +126,10 @@ class StrategyBase:
         self.optimizer = optimizer_factory(self.parameters)
         self.unused: tuple[str, ...] = ()
         self._watch_use()
+
+    def loss_of(self, loss):
+        """What the loop calls for the losses of samples instead of ``loss``. After :meth:`attach`."""
+        return loss
 
     def start_step(self) -> None:
         """Gradients are 0."""

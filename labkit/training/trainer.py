@@ -140,7 +140,7 @@ class Trainer:
         self.recorder = Recorder(comm)
         self.strategy = all_or_none(comm, lambda: make_strategy(strategy, **strategy_options))
         find_replicas = getattr(self.strategy, "replicas", lambda comm: (comm.size, comm.rank))
-        self.num_replicas, replica = find_replicas(comm)
+        self.num_replicas, self.replica = find_replicas(comm)
         all_or_none(comm, self._check)
         check_equal(comm, "options or strategies", f"{self.strategy.name} {options}", "Pass equal ones on every rank.")
         check_equal(comm, "the data", data.digest(), "Load the same data on every rank.")
@@ -158,7 +158,7 @@ class Trainer:
             len(data),
             options.batch_size,
             num_ranks=self.num_replicas,
-            rank=replica,
+            rank=self.replica,
             seed=options.seed,
             shares=options.shares,
             shuffle=options.shuffle,
@@ -167,9 +167,11 @@ class Trainer:
         self.is_attached = True
         try:
             self.strategy.attach(comm, model, make, options, self.recorder)
-            self.strategy.in_pass = in_pass
-            if in_pass is not None:
-                in_pass.attach(comm, self.recorder)
+            if in_pass is not None:  # else the strategy may have layers that communicate
+                self.strategy.in_pass = in_pass
+            if self.strategy.in_pass is not None:
+                self.strategy.in_pass.attach(comm, self.recorder)
+            self.loss = self.strategy.loss_of(loss)
         except BaseException:
             self.close()
             raise
@@ -219,6 +221,7 @@ class Trainer:
                     device=self.device,
                     dtype=self.dtype,
                     failure=failure,
+                    first_sample=self.sampler.first_of(batch),
                 )
             except BaseException:
                 self.sampler.load_state_dict(state)  # a checkpoint made now begins with the step that failed
@@ -231,7 +234,8 @@ class Trainer:
         """Mean loss, and share of right answers, on the test part. Collective; each rank takes a part of it."""
         return evaluate(
             self.comm, self.strategy.module, self.data, loss=self.loss, device=self.device, dtype=self.dtype,
-            cast=self.precision.cast,
+            cast=self.precision.cast, place=self.strategy.test_part(self.comm),
+            counts=self.strategy.counts_loss(self.comm),
         )
 
     def state_dict(self) -> dict:

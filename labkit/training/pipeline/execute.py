@@ -32,6 +32,7 @@ import torch
 
 from labkit.errors import NonFiniteError, TrainingError, UsageError
 from labkit.training.in_pass import PeerFailedError
+from labkit.training.models.dropout import set_place
 from labkit.training.pipeline.actions import Action
 from labkit.training.pipeline.held import Held, SavedTensors, storage_bytes
 from labkit.training.pipeline.plan import Plan
@@ -83,6 +84,8 @@ class StepInputs:
         Of the loss, before backward.
     cast : callable
         ``cast(device)``: what forward runs in.
+    first_samples : tuple of int
+        Which sample of the whole batch each micro-batch begins with: what dropout by element numbers goes by.
     """
 
     step: int
@@ -93,6 +96,7 @@ class StepInputs:
     batch_size: int
     factor: float = 1.0
     cast: Callable = lambda device: contextlib.nullcontext()
+    first_samples: tuple[int, ...] = ()
 
 
 class Executor:
@@ -261,6 +265,7 @@ class Executor:
         given, stage = self.given, self.cut.stages[action.stage]
         if torch.is_grad_enabled() and (self.is_split or self.watches_memory):
             held.saved = SavedTensors(*self.needed_by_w.get(self._key(action.stage, action), (None, 0)))
+        set_place(stage.train, given.step, given.first_samples[action.microbatch] if given.first_samples else 0)
         with self.stream_of(action, is_again), held.watch(), given.cast(self.device):
             values, entry = stage.train(*held.inputs)
         held.is_computed = torch.is_grad_enabled()

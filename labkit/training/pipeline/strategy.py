@@ -165,7 +165,7 @@ class Pipeline(StrategyBase):
     # -- a step ----------------------------------------------------------------------------------
 
     def forward_backward(
-        self, data, samples: np.ndarray, batch_size: int, *, step: int, loss, precision, device, dtype
+        self, data, samples: np.ndarray, batch_size: int, *, step: int, loss, precision, device, dtype, first_sample: int = 0
     ) -> float:
         """All micro-batches through all stages; this rank's part of the loss. Collective."""
         ends = shard_ends(len(samples), self.plan.num_microbatches)
@@ -176,6 +176,7 @@ class Pipeline(StrategyBase):
         given = StepInputs(
             step, tuple(b - a for a, b in zip(ends[:-1], ends[1:], strict=True)), lambda action: part(action)[0],
             lambda action: part(action)[1], loss, batch_size, precision.loss_scale * self.loss_factor, precision.cast,
+            tuple(first_sample + start for start in ends[:-1]),
         )
         self.executor.watches_memory = self.num_runs < WATCHED_STEPS
         self.num_runs += 1
