@@ -43,7 +43,7 @@ def needs(plan: Plan, action: Action) -> tuple[tuple[Action, ...], ...]:
 def numbered(plan: Plan) -> tuple[list[Action], list[range], list[tuple[int, ...]]]:
     """The actions of a plan in one list; by rank, its part of it; and by action the numbers of those it needs.
 
-    What does not stand in the plan is left out of the needs; of two equal actions the last one counts.
+    For plans that keep the rules of one rank's order. What does not stand in the plan is left out of the needs.
     """
     actions = [action for of_rank in plan.actions for action in of_rank]
     ranges, start = [], 0
@@ -53,7 +53,8 @@ def numbered(plan: Plan) -> tuple[list[Action], list[range], list[tuple[int, ...
     width = plan.num_microbatches * plan.num_slices
     keys = [(a.stage * plan.num_microbatches + a.microbatch) * plan.num_slices + (a.slice or 0) for a in actions]
     # one table a kind: which action has this key; B and BW share one, as nothing needs to tell them apart
-    forward, backward = {}, {}
+    size = plan.num_stages * width
+    forward, backward = [None] * (size + width), [None] * (size + width)  # the last stage has nothing after it
     for number, (action, key) in enumerate(zip(actions, keys, strict=True)):
         if action.kind == "F":
             forward[key] = number
@@ -62,16 +63,16 @@ def numbered(plan: Plan) -> tuple[list[Action], list[range], list[tuple[int, ...
     needed = []
     last = plan.num_slices - 1
     for action, key in zip(actions, keys, strict=True):
-        part = action.slice or 0
-        if action.kind == "F":
-            found = [forward.get(key - width)] if action.stage else []
-            if part:
-                found.append(forward.get(key - 1))
-        elif action.kind == "W":
-            found = [backward.get(key)]
+        kind = action.kind
+        if kind == "F":
+            found = [forward[key - width]] if key >= width else []
+            if action.slice:
+                found.append(forward[key - 1])
+        elif kind == "W":
+            found = [backward[key]]
         else:
-            found = [forward.get(key), backward.get(key + width)]
-            if part < last:
-                found.append(backward.get(key + 1))
-        needed.append(tuple(number for number in found if number is not None))
+            found = [forward[key], backward[key + width]]
+            if last and action.slice < last:
+                found.append(backward[key + 1])
+        needed.append(tuple([number for number in found if number is not None]))
     return actions, ranges, needed

@@ -96,7 +96,37 @@ def first_broken(plan: Plan, *, max_in_flight: int | None = None) -> Broken | No
     """What :func:`check_plan` would raise for, as a value; None for a plan that keeps all rules."""
     if max_in_flight is not None:
         max_in_flight = whole_number("max_in_flight", max_in_flight, 1)
-    return _local(plan) or _missing(plan) or _deadlock(plan) or _memory(plan, max_in_flight)
+    local = None if is_complete(plan) else _local(plan) or _missing(plan)
+    return local or _deadlock(plan) or _memory(plan, max_in_flight)
+
+
+def is_complete(plan: Plan) -> bool:
+    """Whether a plan keeps the first five rules, those that need no other rank: fast, and without a reason."""
+    m, slices, num_stages, ranks = plan.num_microbatches, plan.num_slices, plan.num_stages, plan.rank_of_stage
+    done = bytearray(num_stages * m * slices)  # bits: 1 for F, 2 for B, 4 for W
+    for rank, of_rank in enumerate(plan.actions):
+        for action in of_rank:
+            stage, j, part = action.stage, action.microbatch, action.slice
+            if not (0 <= stage < num_stages and 0 <= j < m and ranks[stage] == rank):
+                return False
+            if slices == 1:
+                if part is not None:
+                    return False
+                part = 0
+            elif part is None or not 0 <= part < slices:
+                return False
+            key = (stage * m + j) * slices + part
+            kind, before = action.kind, done[key]
+            if kind == "F":
+                right, done[key] = before == 0 and (part == 0 or done[key - 1] & 1), 1
+            elif kind == "W":
+                right, done[key] = before == 3, 7
+            else:
+                right = before == 1 and (part == slices - 1 or done[key + 1] & 2)
+                done[key] = 3 if kind == "B" else 7
+            if not right:
+                return False
+    return done.count(7) == len(done)
 
 
 def _broken(rule: str, rank: int, position: int, action: Action, why: str) -> Broken:
@@ -224,7 +254,10 @@ def _memory(plan: Plan, max_in_flight: int | None) -> Broken | None:
                 continue
             held[rank] += {"F": 1, "B": 0, "W": -1, "BW": -1}[action.kind]
             if held[rank] > max_in_flight:
-                why = f"rank {rank} would hold {held[rank]} activations; the limit is {max_in_flight}: run a backward before"
+                why = (
+                    f"rank {rank} would hold {held[rank]} activations, and the limit is {max_in_flight}: run a backward "
+                    "before it"
+                )
                 return _broken("memory", rank, position, action, why)
     return None
 

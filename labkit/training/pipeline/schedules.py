@@ -1,67 +1,62 @@
-"""Schedules by name."""
+"""The schedules by name."""
 
 from __future__ import annotations
 
-import importlib
-
 from labkit.errors import UsageError
+from labkit.training.pipeline.gpipe import gpipe
+from labkit.training.pipeline.interleaved import interleaved
+from labkit.training.pipeline.memory import WEIGHT_SHARE
+from labkit.training.pipeline.one_f_one_b import one_f_one_b
 from labkit.training.pipeline.plan import Plan
-from labkit.training.pipeline.rules import check_plan
+from labkit.training.pipeline.search import search_zero_bubble
+from labkit.training.pipeline.simulate import StageTimes
+from labkit.training.pipeline.token_slices import token_slices
+from labkit.training.pipeline.zero_bubble import zb_h1, zb_h2
 
-SCHEDULES = {  # name -> "module:function", imported when it is used
-    "gpipe": "gpipe:gpipe", "1f1b": "one_f_one_b:one_f_one_b", "interleaved": "interleaved:interleaved",
-    "zb_h1": "zero_bubble:zb_h1", "zb_h2": "zero_bubble:zb_h2",
-}
+SCHEDULES = ("gpipe", "1f1b", "interleaved", "zb-h1", "zb-h2", "zb-searched", "terapipe")
+EVEN = StageTimes(1.0, 1.0, 1.0)
 
 
-def plan_of(plan: Plan | str, *, num_ranks: int, num_microbatches: int = 1, num_chunks: int = 1) -> Plan:
-    """A plan for so many ranks, kept to the rules.
+def make_plan(
+    name: str, num_ranks: int, num_microbatches: int, *, num_chunks: int = 2, num_slices: int = 4,
+    times: StageTimes = EVEN, memory_limit: float | None = None, weight_share: float = WEIGHT_SHARE,
+) -> Plan:  # fmt: skip
+    """The plan of a schedule by its name.
 
     Parameters
     ----------
-    plan : Plan or str
-        A plan, its text, or the name of a schedule.
+    name : str
+        One of ``SCHEDULES``.
     num_ranks : int
+        Also the number of stages, but for ``interleaved``, which has ``num_chunks`` a rank.
     num_microbatches : int
-        Of a named schedule. A plan has its own, and this is 1 or the same.
     num_chunks : int
-        Stages a rank, of a schedule that is interleaved.
+        Of ``interleaved``.
+    num_slices : int
+        Of ``terapipe``.
+    times, memory_limit, weight_share
+        Of ``zb-searched``: see :func:`~labkit.training.pipeline.search.search_zero_bubble`.
 
     Raises
     ------
     UsageError
-        No such schedule, sizes that do not fit, or a plan that breaks a rule.
+        No such schedule, or sizes it does not allow.
 
     Examples
     --------
-    >>> plan_of("1f1b", num_ranks=2, num_microbatches=4).num_actions
-    16
+    >>> make_plan("interleaved", 2, 4).num_stages
+    4
     """
-    if isinstance(plan, str) and "\n" not in plan.strip():
-        return check_plan(_named(plan, num_ranks, num_microbatches, num_chunks))
-    plan = Plan.parse(plan) if isinstance(plan, str) else plan
-    if not isinstance(plan, Plan):
-        raise UsageError(f"a plan is a Plan, its text, or the name of a schedule, not {plan!r:.60}: pass one of these.")
-    if plan.num_ranks != num_ranks:
-        raise UsageError(
-            f"the plan {plan.name!r} is for {plan.num_ranks} ranks, and there are {num_ranks}: make it for {num_ranks}, "
-            f"or start {plan.num_ranks} ranks."
-        )
-    if num_microbatches not in (1, plan.num_microbatches):
-        raise UsageError(
-            f"the plan {plan.name!r} has {plan.num_microbatches} micro-batches, and the options say {num_microbatches}: "
-            f"pass num_micro_batches={plan.num_microbatches}, or a plan for {num_microbatches}."
-        )
-    return check_plan(plan)
-
-
-def _named(name: str, num_ranks: int, num_microbatches: int, num_chunks: int) -> Plan:
-    if name not in SCHEDULES:
-        raise UsageError(f"there is no schedule {name!r}: the schedules are {', '.join(SCHEDULES)}.")
-    module, _, function = SCHEDULES[name].partition(":")
-    make = getattr(importlib.import_module(f"labkit.training.pipeline.{module}"), function)
     if name == "interleaved":
-        return make(num_ranks, num_microbatches, max(2, num_chunks))
-    if num_chunks != 1:
-        raise UsageError(f"the schedule {name!r} has one stage a rank, not {num_chunks}: 'interleaved' has several.")
-    return make(num_ranks, num_microbatches)
+        return interleaved(num_ranks, num_microbatches, num_chunks)
+    if name == "zb-searched":
+        found = search_zero_bubble(
+            num_ranks, num_microbatches, times, memory_limit=memory_limit, weight_share=weight_share
+        )
+        return found.plan
+    if name == "terapipe":
+        return token_slices(num_ranks, num_microbatches, num_slices)
+    plain = {"gpipe": gpipe, "1f1b": one_f_one_b, "zb-h1": zb_h1, "zb-h2": zb_h2}
+    if name not in plain:
+        raise UsageError(f"a schedule is one of {', '.join(SCHEDULES)}, not {name!r}: pass one of them.")
+    return plain[name](num_ranks, num_microbatches)

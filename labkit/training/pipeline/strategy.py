@@ -1,6 +1,6 @@
 """The strategy "pipeline": every rank trains its stages of the model.
 
-``train(comm, model, data, options, strategy="pipeline", schedule="zb_h1")`` runs any plan of this room with the trainer
+``train(comm, model, data, options, strategy="pipeline", schedule="zb-h1")`` runs any plan of this room with the trainer
 that all strategies share: hooks, checkpoints, mixed precision, progress. :func:`train_pipeline` is the same with fewer
 words.
 """
@@ -21,7 +21,7 @@ from labkit.training.pipeline.execute import Executor, StepInputs
 from labkit.training.pipeline.forward import StagedModule
 from labkit.training.pipeline.measured import PipelineRun, collect_run
 from labkit.training.pipeline.plan import Plan
-from labkit.training.pipeline.schedules import plan_of
+from labkit.training.pipeline.given import plan_of
 from labkit.training.pipeline.stages import cut
 from labkit.training.pipeline.state import gathered, load_model, load_optimizer, whole_model, whole_optimizer
 from labkit.training.pipeline.transport import FIRST_TAG
@@ -42,19 +42,19 @@ class Pipeline(StrategyBase):
     Parameters
     ----------
     schedule : str
-        ``"gpipe"``, ``"1f1b"``, ``"interleaved"``, ``"zb_h1"``, ``"zb_h2"``, ...: :mod:`.schedules` lists them.
+        One of :data:`.schedules.SCHEDULES`: ``"gpipe"``, ``"1f1b"``, ``"interleaved"``, ``"zb-h1"``, ...
     plan : Plan or str, optional
         Instead of a schedule: any plan, or its text.
     partition : Partition, sequence of sequences of str, or int, optional
         The modules of each stage; see :func:`.stages.cut`. Without it, stages with about equally many parameters.
-    num_chunks : int
-        Stages a rank, for interleaved schedules.
     checkpointing : bool or sequence of int
         All stages, or these, keep their input alone and are computed again before their backward.
     pause_s : callable, optional
         See :class:`.execute.Executor`.
     executor : callable, optional
         What runs the plan: a class derived from :class:`.execute.Executor`.
+    schedule_settings
+        Of the schedule, as for :func:`.schedules.make_plan`: ``num_chunks`` of ``"interleaved"``, for example.
 
     Notes
     -----
@@ -67,10 +67,10 @@ class Pipeline(StrategyBase):
     name = "pipeline"
 
     def __init__(
-        self, schedule: str = "1f1b", *, plan: Plan | str | None = None, partition=None, num_chunks: int = 1,
-        checkpointing=False, pause_s: Callable | None = None, executor: Callable = Executor,
+        self, schedule: str = "1f1b", *, plan: Plan | str | None = None, partition=None, checkpointing=False,
+        pause_s: Callable | None = None, executor: Callable = Executor, **schedule_settings,
     ):
-        self.schedule, self.given_plan, self.partition, self.num_chunks = schedule, plan, partition, num_chunks
+        self.schedule, self.given_plan, self.partition, self.settings = schedule, plan, partition, schedule_settings
         self.checkpointing, self.pause_s, self.make_executor = checkpointing, pause_s, executor
         self.executor: Executor | None = None
 
@@ -111,7 +111,7 @@ class Pipeline(StrategyBase):
         trained_parameters(model)
         plan = plan_of(
             self.given_plan if self.given_plan is not None else self.schedule, num_ranks=comm.size,
-            num_microbatches=options.num_micro_batches, num_chunks=self.num_chunks,
+            num_microbatches=options.num_micro_batches, **self.settings,
         )
         if options.batch_size < plan.num_microbatches:
             raise UsageError(
@@ -327,7 +327,7 @@ def train_pipeline(
     >>> from labkit.training import TrainingOptions, load_digits, make_model, train_serial
     >>> data, options = load_digits(), TrainingOptions(num_steps=3, num_micro_batches=4)
     >>> make = lambda: make_model("mlp", data, hidden=(16, 16))
-    >>> found = simulate(2, lambda comm: train_pipeline(comm, make(), data, options, plan="zb_h1")).results[0]
+    >>> found = simulate(2, lambda comm: train_pipeline(comm, make(), data, options, plan="zb-h1")).results[0]
     >>> found.losses == train_serial(make(), data, options).losses
     True
     """
