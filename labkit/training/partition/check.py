@@ -16,8 +16,12 @@ SHARED = ("together", "copies")
 COPIES = "pass shared='copies', and each stage holds a copy whose gradients are added"
 
 
-def prepared(chain: Chain, num_ranks: int, device: Device, shared: str, *, contiguous: bool = True) -> Chain:
+def prepared(
+    chain: Chain, num_ranks: int, device: Device, shared: str, *, returns: bool = False, replicates: bool = False
+) -> Chain:
     """The chain that a partitioner cuts, after checking all that can be checked before.
+
+    ``returns``: it may give a rank a later stage as well; ``replicates``: it may give a stage several ranks.
 
     Raises
     ------
@@ -33,8 +37,8 @@ def prepared(chain: Chain, num_ranks: int, device: Device, shared: str, *, conti
         num_ranks = 0 if not isinstance(num_ranks, float) else num_ranks
     if num_ranks < 1 or isinstance(num_ranks, float):
         raise UsageError(f"partition: the number of ranks is a whole number from 1, not {num_ranks!r}: pass 2, for example.")
-    units = chain.with_shared_together() if shared == "together" and contiguous else chain
-    if len(units) < num_ranks:
+    units = chain.with_shared_together() if shared == "together" and not returns else chain
+    if len(units) < (1 if replicates else num_ranks):
         reason = ""
         if len(units) < len(chain):
             names = listed([parameter.name for parameter in chain.shared])

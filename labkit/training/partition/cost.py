@@ -63,6 +63,15 @@ class Ranges:
             return np.maximum(np.maximum(compute, self.link_s[:stop]), self.link_s[stop])
         return compute + self.link_s[:stop] + self.link_s[stop]
 
+    def replicated_s(self, stop: int, replicas: np.ndarray) -> np.ndarray:
+        """(stop, len(replicas)): as :meth:`stage_s`, on each of these numbers of devices."""
+        compute = (self.compute[stop] - self.compute[:stop])[:, None]
+        links = self.link_s[:stop, None], self.link_s[stop]
+        sync = 2 * (replicas - 1) * self.parameter_bytes[:stop, stop, None] / self.device.bandwidth_bytes_s
+        if self.device.overlaps:
+            return np.maximum(np.maximum(np.maximum(compute, sync) / replicas, links[0]), links[1])
+        return np.maximum(compute + links[0] + links[1], sync) / replicas
+
     def spent_s(self, stop: int) -> np.ndarray:
         """(stop,): as :meth:`stage_s`, with communication always added: among equally fast, less of it is better."""
         return self.compute[stop] - self.compute[:stop] + self.link_s[:stop] + self.link_s[stop]
