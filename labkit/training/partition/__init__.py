@@ -10,6 +10,8 @@ result.py         ``Partition``: stages by the names of their modules
 check.py          one validator
 dynamic.py        dynamic programming on a chain
 methods.py        partitioners by count, by parameters, the best one, and all tried
+pipedream.py      stages with replicas
+tree_walk.py      ranks handed down the tree of modules, as the SageMaker library does
 registry.py       ``partition(chain, num_ranks, "chain")``
 ================  ============================================================================================
 

@@ -54,7 +54,7 @@ def by_pipedream(chain: Chain, num_ranks: int, *, device: Device = Device(), sha
         stage = ranges.replicated_s(j, replicas)  # (i, m')
         for ranks in range(1, m + 1):
             # column m' - 1: the last stage has m' ranks, and those before it the others
-            candidates = np.maximum(best[:j, ranks - 1 :: -1] if ranks > 0 else best[:j, :0], stage[:, :ranks])
+            candidates = np.maximum(best[:j, ranks - 1 :: -1], stage[:, :ranks])
             if np.isfinite(device.memory_bytes):
                 held = np.array([device.num_held(m - ranks + own, own) for own in range(1, ranks + 1)])
                 fits = ranges.memory_bytes(j, held).T <= device.memory_bytes

@@ -8,8 +8,12 @@ from labkit.training.partition.device import Device
 from labkit.training.partition.methods import by_chain, by_count, by_parameters, by_trying_all
 from labkit.training.partition.pipedream import by_pipedream
 from labkit.training.partition.result import Partition
+from labkit.training.partition.tree_walk import by_tree
 
-PARTITIONERS = {"count": by_count, "parameters": by_parameters, "chain": by_chain, "pipedream": by_pipedream, "all": by_trying_all}
+PARTITIONERS = {
+    "count": by_count, "parameters": by_parameters, "chain": by_chain, "pipedream": by_pipedream, "tree": by_tree,
+    "all": by_trying_all,
+}
 
 
 def partition(
