@@ -7,6 +7,7 @@ that are made before it and needed after it. In a plain network that is one tens
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -24,8 +25,9 @@ class Layer:
     ----------
     name : str
         Of the module; of several modules that stay together, the first and the last.
-    modules : tuple of str
-        The modules, by their names in the model, in order of execution. By default the name alone.
+    modules : tuple of str or None
+        The modules, by their names in the model, in order of execution. None: the name alone. Empty: functions, and
+        modules without parameters that run elsewhere too.
     forward_s, backward_s : float
         Of one micro-batch.
     num_parameters, parameter_bytes : int
@@ -41,7 +43,7 @@ class Layer:
     """
 
     name: str
-    modules: tuple[str, ...] = ()
+    modules: tuple[str, ...] | None = None
     forward_s: float = 0.0
     backward_s: float = 0.0
     num_parameters: int = 0
@@ -52,7 +54,7 @@ class Layer:
     num_crossing: int = 1
 
     def __post_init__(self):
-        if not self.modules:
+        if self.modules is None:
             object.__setattr__(self, "modules", (self.name,))
         if self.gradient_bytes is None:
             object.__setattr__(self, "gradient_bytes", self.crossing_bytes)
@@ -180,8 +182,10 @@ class Chain:
         some = self.layers[start:stop]
         if len(some) == 1:
             return some[0]
+        modules = folded([layer.modules for layer in self.layers], start, stop)
+        names = modules or [layer.name for layer in some]
         return Layer(
-            f"{some[0].name} to {some[-1].name}", tuple(name for layer in some for name in layer.modules),
+            names[0] if len(names) == 1 else f"{names[0]} to {names[-1]}", modules,
             math.fsum(layer.forward_s for layer in some), math.fsum(layer.backward_s for layer in some),
             sum(layer.num_parameters for layer in some), sum(layer.parameter_bytes for layer in some),
             sum(layer.stored_bytes for layer in some), some[-1].crossing_bytes, some[-1].gradient_bytes,
@@ -263,6 +267,28 @@ def make_chain(
         ),
         name=name,
     )
+
+
+def folded(modules: Sequence[tuple[str, ...]], start: int, stop: int) -> tuple[str, ...]:
+    """The modules of some layers, each once; those that are all of what is inside another one go by its name.
+
+    Examples
+    --------
+    >>> folded([("embed",), ("blocks.0.norm",), ("blocks.0.widen",), ("blocks.1.norm",)], 0, 3)
+    ('embed', 'blocks.0')
+    """
+    inside = list(dict.fromkeys(name for names in modules[start:stop] for name in names))
+    elsewhere = {prefix for names in (*modules[:start], *modules[stop:]) for name in names for prefix in _prefixes(name)}
+    num_inside = Counter(prefix for name in inside for prefix in _prefixes(name))
+    return tuple(dict.fromkeys(
+        next((p for p in _prefixes(name) if p not in elsewhere and num_inside[p] > 1), name) for name in inside
+    ))
+
+
+def _prefixes(name: str) -> list[str]:
+    """The modules around a module, the largest first, and itself."""
+    parts = name.split(".")
+    return [".".join(parts[: k + 1]) for k in range(len(parts))]
 
 
 def listed(names: Sequence[str]) -> str:

@@ -9,7 +9,8 @@ A stage of layers i to j - 1 on m devices, for each micro-batch of the pipeline:
     overlapping       max(max(compute, sync) / m, link(i), link(j))                PipeDream's formula
     one by one        max(compute + link(i) + link(j), sync) / m
 
-and its memory: ``state_factor`` times its parameters, each once, and the activations of the micro-batches it keeps.
+and its memory: ``state_factor`` times its parameters, each once, and the activations of the micro-batches it keeps,
+with what it has received for them.
 
 References
 ----------
@@ -42,6 +43,7 @@ class Ranges:
         layers = chain.layers
         self.compute = _sums(layer.compute_s for layer in layers)  # (n + 1,)
         self.stored = _sums(layer.stored_bytes for layer in layers)
+        self.received = np.array([0.0, *(layer.crossing_bytes for layer in layers[:-1]), 0.0])
         self.link_s = np.array(
             [0.0, *(device.message_s(a.crossing_bytes) + device.message_s(a.gradient_bytes) for a in layers[:-1]), 0.0]
         )
@@ -79,7 +81,8 @@ class Ranges:
     def memory_bytes(self, stop: int, held: np.ndarray, first: int = 0) -> np.ndarray:
         """(len(held), stop - first): memory of these stages where each number of micro-batches is kept."""
         state = self.device.state_factor * self.parameter_bytes[first:stop, stop]
-        return state[None, :] + held[:, None] * (self.stored[stop] - self.stored[first:stop])[None, :]
+        activations = self.stored[stop] - self.stored[first:stop] + self.received[first:stop]
+        return state[None, :] + held[:, None] * activations[None, :]
 
 
 def stage_cost(
@@ -98,13 +101,14 @@ def stage_cost(
         0.0 if cut in (0, len(chain)) else _link_s(chain.layers[cut - 1], device) for cut in (start, stop)
     )
     sync = 2 * (num_replicas - 1) * parameter_bytes / device.bandwidth_bytes_s
+    stored = sum(layer.stored_bytes for layer in some) + (chain.layers[start - 1].crossing_bytes if start else 0)
     if device.overlaps:
         seconds = max(max(forward + backward, sync) / num_replicas, receive, send)
     else:
         seconds = max(forward + backward + receive + send, sync) / num_replicas
     return StageCost(
         forward, backward, receive, send, sync, num_replicas, seconds, num_parameters, parameter_bytes,
-        math.ceil(device.state_factor * parameter_bytes), held, held * sum(layer.stored_bytes for layer in some), tied_s,
+        math.ceil(device.state_factor * parameter_bytes), held, held * stored, tied_s,
     )
 
 
