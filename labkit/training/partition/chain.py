@@ -7,14 +7,13 @@ that are made before it and needed after it. In a plain network that is one tens
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from labkit.errors import UsageError
+from labkit.training.partition.names import folded, listed
 
 BACKWARD_TO_FORWARD = 2.0  # two products of the backward pass for each one of the forward pass
-MOST_LISTED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,9 @@ class Layer:
         ):
             value = getattr(self, what)
             if not (value >= 0 and math.isfinite(value)):
-                raise UsageError(f"layer {self.name!r}: {what} is a finite number from 0, not {value!r}: pass such a one.")
+                raise UsageError(
+                    f"layer {self.name!r}: {what} is a finite number from 0, not {value!r}: pass such a one."
+                )
 
     @property
     def compute_s(self) -> float:
@@ -124,8 +125,9 @@ class Chain:
                 least = sum(getattr(p, part) for p in some)
                 if getattr(layer, what) < least:
                     raise UsageError(
-                        f"chain: layer {layer.name!r} has {what}={getattr(layer, what)}, less than the {least} of what it "
-                        f"shares ({listed([p.name for p in some])}): shared parameters count in each of their layers."
+                        f"chain: layer {layer.name!r} has {what}={getattr(layer, what)}, less than the {least} of what "
+                        f"it shares ({listed([p.name for p in some])}): shared parameters count in each of their "
+                        "layers."
                     )
 
     def __len__(self) -> int:
@@ -217,10 +219,10 @@ class Chain:
 
 
 def make_chain(
-    *, forward_s: Iterable[float], backward_s: Iterable[float] | None = None, parameter_bytes: Iterable[int] | None = None,
-    stored_bytes: Iterable[int] | None = None, crossing_bytes: Iterable[int] | None = None,
-    num_crossing: Iterable[int] | None = None, names: Iterable[str] | None = None, bytes_per_parameter: int = 4,
-    name: str = "chain",
+    *, forward_s: Iterable[float], backward_s: Iterable[float] | None = None,
+    parameter_bytes: Iterable[int] | None = None, stored_bytes: Iterable[int] | None = None,
+    crossing_bytes: Iterable[int] | None = None, num_crossing: Iterable[int] | None = None,
+    names: Iterable[str] | None = None, bytes_per_parameter: int = 4, name: str = "chain",
 ) -> Chain:
     """A chain from lists of numbers, one a layer.
 
@@ -241,9 +243,10 @@ def make_chain(
         Lists of different lengths, or a number below 0.
     """
     forward = [float(t) for t in forward_s]
+    backward = [BACKWARD_TO_FORWARD * t for t in forward] if backward_s is None else [float(t) for t in backward_s]
     n = len(forward)
     columns = {
-        "backward_s": [BACKWARD_TO_FORWARD * t for t in forward] if backward_s is None else list(map(float, backward_s)),
+        "backward_s": backward,
         "parameter_bytes": list(parameter_bytes) if parameter_bytes is not None else [0] * n,
         "stored_bytes": list(stored_bytes) if stored_bytes is not None else [0] * n,
         "crossing_bytes": list(crossing_bytes) if crossing_bytes is not None else [0] * n,
@@ -267,32 +270,3 @@ def make_chain(
         ),
         name=name,
     )
-
-
-def folded(modules: Sequence[tuple[str, ...]], start: int, stop: int) -> tuple[str, ...]:
-    """The modules of some layers, each once; those that are all of what is inside another one go by its name.
-
-    Examples
-    --------
-    >>> folded([("embed",), ("blocks.0.norm",), ("blocks.0.widen",), ("blocks.1.norm",)], 0, 3)
-    ('embed', 'blocks.0')
-    """
-    inside = list(dict.fromkeys(name for names in modules[start:stop] for name in names))
-    elsewhere = {prefix for names in (*modules[:start], *modules[stop:]) for name in names for prefix in _prefixes(name)}
-    num_inside = Counter(prefix for name in inside for prefix in _prefixes(name))
-    return tuple(dict.fromkeys(
-        next((p for p in _prefixes(name) if p not in elsewhere and num_inside[p] > 1), name) for name in inside
-    ))
-
-
-def _prefixes(name: str) -> list[str]:
-    """The modules around a module, the largest first, and itself."""
-    parts = name.split(".")
-    return [".".join(parts[: k + 1]) for k in range(len(parts))]
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names in a sentence; of many, the first few and the last."""
-    if len(names) <= MOST_LISTED:
-        return ", ".join(names)
-    return f"{', '.join(names[: MOST_LISTED - 1])}, ..., {names[-1]} ({len(names)} in all)"

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from operator import index
 
 from labkit.errors import UsageError
-from labkit.training.partition.chain import Chain, Layer, listed
+from labkit.training.partition.chain import Chain, Layer
 from labkit.training.partition.cost import stage_cost
 from labkit.training.partition.device import Device
+from labkit.training.partition.names import listed
 from labkit.training.partition.result import Partition
 
 SHARED = ("together", "copies")
@@ -36,7 +37,9 @@ def prepared(
     except TypeError:
         num_ranks = 0 if not isinstance(num_ranks, float) else num_ranks
     if num_ranks < 1 or isinstance(num_ranks, float):
-        raise UsageError(f"partition: the number of ranks is a whole number from 1, not {num_ranks!r}: pass 2, for example.")
+        raise UsageError(
+            f"partition: the number of ranks is a whole number from 1, not {num_ranks!r}: pass 2, for example."
+        )
     units = chain.with_shared_together() if shared == "together" and not returns else chain
     if len(units) < (1 if replicates else num_ranks):
         reason = ""
@@ -59,9 +62,10 @@ def _check_fits(layer: Layer, device: Device) -> None:
     if need > device.memory_bytes:
         raise UsageError(
             f"partition: layer {layer.name!r} alone needs {need:,.0f} bytes ({state:,.0f} for its "
-            f"{layer.parameter_bytes:,} bytes of parameters with gradients and optimizer state, {layer.stored_bytes:,} for "
-            f"activations of one micro-batch), but a device has {device.memory_bytes:,.0f}: take smaller micro-batches or "
-            f"checkpoint activations, an optimizer with less state, or cut the layer itself (tensor parallel)."
+            f"{layer.parameter_bytes:,} bytes of parameters with gradients and optimizer state, {layer.stored_bytes:,} "
+            f"for activations of one micro-batch), but a device has {device.memory_bytes:,.0f}: take smaller "
+            "micro-batches or checkpoint activations, an optimizer with less state, or cut the layer itself (tensor "
+            "parallel)."
         )
 
 
@@ -90,7 +94,8 @@ def finished(
     costs = []
     for k, (start, stop) in enumerate(ranges):
         tied_s = sum(
-            2 * device.message_s(p.num_bytes) * (len(stages) - 1) / len(stages) for p, stages in tied.items() if k in stages
+            2 * device.message_s(p.num_bytes) * (len(stages) - 1) / len(stages)
+            for p, stages in tied.items() if k in stages
         )
         held = device.num_held(total - sum(num_replicas[:k]), num_replicas[k])
         costs.append(stage_cost(chain, start, stop, device, held=held, num_replicas=num_replicas[k], tied_s=tied_s))

@@ -44,7 +44,8 @@ class Device:
         if self.holding not in HOLDING:
             raise UsageError(f"device: holding is one of {', '.join(HOLDING)}, not {self.holding!r}: pass one of them.")
         for what, least in (
-            ("memory_bytes", 0), ("bandwidth_bytes_s", 0), ("latency_s", 0), ("state_factor", 0), ("num_microbatches", 1),
+            ("memory_bytes", 0), ("bandwidth_bytes_s", 0), ("latency_s", 0), ("state_factor", 0),
+            ("num_microbatches", 1),
         ):
             value = getattr(self, what)
             if not value >= least or (what == "bandwidth_bytes_s" and value == 0):

@@ -80,7 +80,7 @@ class Flow:
 
 @dataclass(frozen=True)
 class Measured:
-    """By piece: seconds of the passes, and bytes that are kept from one to the other; by module: bytes that it gives."""
+    """By piece: seconds of the passes, and bytes kept from one to the other; by module: bytes that it gives."""
 
     forward_s: list[float]
     backward_s: list[float]

@@ -98,8 +98,8 @@ def trace_graph(model: nn.Module, inputs: tuple) -> fx.Graph:
         graph = tracer.trace(model, concrete_args=constants or None)
     except Exception as error:
         raise UsageError(
-            f"torch.fx cannot trace {type(model).__name__}: {_where(error)}: {error}. Trace what runs instead of what is "
-            f"written: trace_model(model, inputs, how='hooks'); or take that decision before the model."
+            f"torch.fx cannot trace {type(model).__name__}: {_where(error)}: {error}. Trace what runs instead of what "
+            "is written: trace_model(model, inputs, how='hooks'); or take that decision before the model."
         ) from error
     for node in reversed(graph.nodes):  # what only answered a question about shapes
         changes_in_place = str(getattr(node.target, "__name__", node.target)).endswith("_")
@@ -112,7 +112,7 @@ def _where(error: Exception) -> str:
     """The line of the model where it happened: the last one that is not of torch or of this file."""
     frames = [
         frame for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith((TORCH_FOLDER, HERE)) and "<" not in frame.filename[:1]
+        if not frame.filename.startswith((TORCH_FOLDER, HERE, "<frozen", "<string>", "<eval_with_key>"))
     ]
     if not frames:
         return "in its forward"

@@ -6,7 +6,6 @@ does not know.
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 

@@ -8,11 +8,12 @@ import math
 import numpy as np
 
 from labkit.errors import UsageError
-from labkit.training.partition.chain import Chain, listed
+from labkit.training.partition.chain import Chain
 from labkit.training.partition.check import finished, prepared
 from labkit.training.partition.cost import Ranges
 from labkit.training.partition.device import Device
 from labkit.training.partition.dynamic import best_cuts
+from labkit.training.partition.names import listed
 from labkit.training.partition.result import Partition
 
 MOST_TRIED = 300_000
@@ -47,7 +48,7 @@ def by_parameters(chain: Chain, num_ranks: int, *, device: Device = Device(), sh
 
 
 def by_chain(chain: Chain, num_ranks: int, *, device: Device = Device(), shared: str = "together") -> Partition:
-    """The best of all partitions into consecutive stages: the slowest stage is as fast as can be, and all fit the memory.
+    """The best of all partitions into consecutive stages: all fit the memory, and the slowest is as fast as can be.
 
     Dynamic programming, see :mod:`labkit.training.partition.dynamic`. Among equally good ones it takes the most even.
 
@@ -108,12 +109,14 @@ def by_trying_all(chain: Chain, num_ranks: int, *, device: Device = Device(), sh
 def too_small(units: Chain, num_ranks: int, device: Device) -> str:
     """What to say when every layer fits, but no partition does."""
     state = device.state_factor * units.num_bytes
-    largest = sorted(units.layers, key=lambda layer: -(device.state_factor * layer.parameter_bytes + layer.stored_bytes))
+    need = [device.state_factor * layer.parameter_bytes + layer.stored_bytes for layer in units.layers]
+    largest = sorted(range(len(units)), key=lambda k: -need[k])[:3]
     return (
         f"partition: no way to cut {len(units)} layers into {num_ranks} stages keeps every stage within "
-        f"{device.memory_bytes:,.0f} bytes: parameters with gradients and optimizer state need {state:,.0f} in all, the first "
-        f"stage keeps activations of {device.num_held(num_ranks)} micro-batches, and the largest layers are "
-        f"{listed([layer.name for layer in largest[:3]])}. Take more ranks, smaller micro-batches, or checkpoint activations."
+        f"{device.memory_bytes:,.0f} bytes: parameters with gradients and optimizer state need {state:,.0f} in all, "
+        f"the first stage keeps activations of {device.num_held(num_ranks)} micro-batches, and the largest layers are "
+        f"{listed([units.names[k] for k in largest])}. Take more ranks, smaller micro-batches, or checkpoint "
+        "activations."
     )
 
 

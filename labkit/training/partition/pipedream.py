@@ -64,9 +64,9 @@ def by_pipedream(chain: Chain, num_ranks: int, *, device: Device = Device(), sha
             choice[j, ranks] = divmod(where, ranks)
     if not np.isfinite(best[n, m]):
         raise UsageError(
-            f"partition: PipeDream finds no way to cut {n} layers over {m} ranks with at most {device.memory_bytes:,.0f} bytes "
-            f"each: replicas do not save memory, the method 'chain' gives every rank a stage of its own; or take more ranks "
-            f"or smaller micro-batches."
+            f"partition: PipeDream finds no way to cut {n} layers over {m} ranks with at most "
+            f"{device.memory_bytes:,.0f} bytes each: replicas do not save memory, the method 'chain' gives every rank "
+            "a stage of its own; or take more ranks or smaller micro-batches."
         )
     bounds, counts, left = [n], [], m
     while bounds[-1] > 0:

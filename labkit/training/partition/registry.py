@@ -17,7 +17,8 @@ PARTITIONERS = {
 
 
 def partition(
-    chain: Chain, num_ranks: int, method: str = "chain", *, device: Device = Device(), shared: str = "together", **options
+    chain: Chain, num_ranks: int, method: str = "chain", *, device: Device = Device(), shared: str = "together",
+    **options,
 ) -> Partition:
     """Cut a chain into stages for ``num_ranks`` ranks.
 

@@ -22,7 +22,7 @@ class StageCost:
     num_replicas : int
         Devices that take turns with micro-batches.
     stage_s : float
-        What the stage needs for each micro-batch of the pipeline; see :func:`labkit.training.partition.cost.stage_cost`.
+        What the stage needs for each micro-batch of the pipeline; see :mod:`labkit.training.partition.cost`.
     num_parameters, parameter_bytes, state_bytes : int
         Weights; and those with gradients and the optimizer's state.
     held : int
@@ -117,7 +117,9 @@ class Partition:
         if len(inside) == 1:
             return inside[0]
         if inside:
-            raise UsageError(f"partition: the module {name!r} is cut: stages {inside} have parts of it; ask for a part.")
+            raise UsageError(
+                f"partition: the module {name!r} is cut: stages {inside} have parts of it; ask for a part."
+            )
         raise UsageError(f"partition: there is no module {name!r} in it: take one of {', '.join(self._stage_of)}.")
 
     @property

@@ -89,8 +89,8 @@ def trace_model(
     if flow.calls != calls:
         raise UsageError(
             f"trace_model: two runs of {type(model).__name__} with the same inputs called different modules "
-            f"({len(flow.calls)} and {len(calls)} calls): a model whose steps differ cannot be cut into stages; fix its path, "
-            f"or cut at a module around the part that changes."
+            f"({len(flow.calls)} and {len(calls)} calls): a model whose steps differ cannot be cut into stages; fix "
+            "its path, or cut at a module around the part that changes."
         )
     chain = chain_of(model, flow, measured)
     if cuts == "single":
@@ -106,13 +106,13 @@ def _measured(model: nn.Module, inputs: tuple, num_repeats: int) -> tuple[list[s
             shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_in(inputs))
             raise UsageError(
                 f"trace_model: {type(model).__name__} does not run forward and backward with inputs of shape {shapes}: "
-                f"{type(error).__name__}: {error}. Pass one micro-batch as the model takes it, in a tuple if there are several "
-                f"arguments."
+                f"{type(error).__name__}: {error}. Pass one micro-batch as the model takes it, in a tuple if there are "
+                "several arguments."
             ) from error
     if not calls:
         raise UsageError(
-            f"trace_model: {type(model).__name__} calls no modules when it runs, so there is nothing to cut between: write its "
-            f"steps as modules."
+            f"trace_model: {type(model).__name__} calls no modules when it runs, so there is nothing to cut between: "
+            "write its steps as modules."
         )
     return calls, measured
 

@@ -82,15 +82,16 @@ def by_tree(
     """
     if not 0 <= memory_weight <= 1:
         raise UsageError(
-            f"partition: memory_weight goes from 0, balance time, to 1, balance memory, not {memory_weight!r}: pass 0.5, "
-            f"for example."
+            f"partition: memory_weight goes from 0, balance time, to 1, balance memory, not {memory_weight!r}: pass "
+            "0.5, for example."
         )
     units = prepared(chain, num_ranks, device, shared, returns=True)
     root = module_tree(units, device, memory_weight, together=shared == "together")
     if root.num_leaves < num_ranks:
         raise UsageError(
             f"partition: {len(units)} layers, of which those that share parameters stay together, make "
-            f"{root.num_leaves} pieces, which cannot fill {num_ranks} ranks: take at most {root.num_leaves}, or {COPIES}."
+            f"{root.num_leaves} pieces, which cannot fill {num_ranks} ranks: take at most {root.num_leaves}, or "
+            f"{COPIES}."
         )
     rank_of = [0] * len(units)
     _hand_down(root.children or [root], range(num_ranks), rank_of)
@@ -108,7 +109,8 @@ def module_tree(chain: Chain, device: Device, memory_weight: float, *, together:
     def cost(layers: list[int]) -> float:
         some = [chain.layers[k] for k in layers]
         twice = sum(p.num_bytes * max(0, sum(k in layers for k in p.layers) - 1) for p in chain.shared)
-        memory = device.state_factor * (sum(a.parameter_bytes for a in some) - twice) + sum(a.stored_bytes for a in some)
+        parameter_bytes = sum(a.parameter_bytes for a in some) - twice
+        memory = device.state_factor * parameter_bytes + sum(a.stored_bytes for a in some)
         time = fsum(a.compute_s for a in some)
         return memory_weight * memory / total_bytes + (1 - memory_weight) * time / total_s
 
