@@ -45,6 +45,7 @@ STRATEGIES = {  # name -> "module:class", imported when it is used
     "zero_3": "labkit.training.zero.stages:zero_3",
     "pipeline": "labkit.training.pipeline.strategy:Pipeline",
     "tensor_parallel": "labkit.training.tensor_parallel.strategy:TensorParallel",
+    "hybrid": "labkit.training.hybrid.strategy:Hybrid",
     "torch_ddp": "labkit.training.data_parallel.torch_ddp:TorchDDP",
 }
 

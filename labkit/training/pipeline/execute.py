@@ -236,10 +236,12 @@ class Executor:
                     self._compute(action, held, is_again=True)
             leaves = [value for value in held.inputs if torch.is_tensor(value) and value.requires_grad]
             if action.kind == "BW":
-                found = backward(held.outputs, gradients, leaves)
+                found = self.differentiate(lambda: backward(held.outputs, gradients, leaves))
                 self.let_go(action)
             else:
-                found, held.weights = backward_input(held.outputs, gradients, leaves, held.entry)
+                found, held.weights = self.differentiate(
+                    lambda: backward_input(held.outputs, gradients, leaves, held.entry)
+                )
                 held.outputs, held.entry = [], None
                 if held.saved is not None:
                     held.saved.drop_after_b()
@@ -251,10 +253,14 @@ class Executor:
             held = self.held[self._place(action)]
             if held.saved is not None:
                 held.saved.in_w = True
-            self.reached |= held.weights.add()
+            self.reached |= self.differentiate(held.weights.add)
             if held.saved is not None and held.saved.needed is None:
                 self.needed_by_w[self._key(action.stage, action)] = held.saved.used_by_w, len(held.saved.tensors)
             self.let_go(action)
+
+    def differentiate(self, work: Callable):
+        """Run a backward pass."""
+        return work()
 
     def let_go(self, action: Action) -> None:
         """Of what a micro-batch has left on a stage."""

@@ -221,7 +221,8 @@ class _Tracer(fx.Tracer):
         self.whole = whole
 
     def is_leaf_module(self, module, qualified_name) -> bool:
-        return qualified_name in self.whole or super().is_leaf_module(module, qualified_name)
+        is_simple = next(module.children(), None) is None  # nothing inside to cut
+        return is_simple or qualified_name in self.whole or super().is_leaf_module(module, qualified_name)
 
 
 def _trace(model: nn.Module, whole: set[str]) -> fx.Graph:

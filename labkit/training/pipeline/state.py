@@ -20,11 +20,12 @@ def whole_model(strategy) -> dict:
     """
     model = strategy.model
     tensors = dict(model.named_parameters()) | dict(model.named_buffers())
-    everyone = gathered(strategy.comm, {name: tensors[name] for name in strategy.owned})
+    held = {name: strategy.whole_of(name, t.detach()) for name, t in tensors.items() if name in strategy.held_names}
+    everyone = gathered(strategy.comm, {name: held[name] for name in sorted(strategy.owned)})
     found = {}
     for name, tensor in tensors.items():
-        found[id(tensor)] = tensor.detach() if name in strategy.held_names or name not in everyone else (
-            everyone[name].to(tensor.device)
+        found[id(tensor)] = held[name] if name in held else (
+            everyone[name].to(tensor.device) if name in everyone else tensor.detach()
         )
     state = dict(model.state_dict(keep_vars=True))
     return {name: found.get(id(t), t.detach() if torch.is_tensor(t) else t) for name, t in state.items()}
@@ -36,17 +37,17 @@ def load_model(strategy, state: dict) -> None:
     with torch.no_grad():
         for name in strategy.held_names:
             if name in state:
-                tensors[name].copy_(state[name])
+                tensors[name].copy_(strategy.part_of(name, state[name]))
 
 
 def whole_optimizer(strategy) -> dict:
     """The optimizer's state by the place of parameters in the whole model, as one process has it. Collective."""
-    own = strategy.optimizer.state_dict()
+    own = strategy.own_optimizer()
     mine = {}
     for number, name in enumerate(strategy.trained_names):
         if name in strategy.owned:
             for key, value in own["state"].get(number, {}).items():
-                mine[name, key] = value
+                mine[name, key] = strategy.whole_of(name, value)
     found: dict[int, dict] = {}
     place = {name: number for number, name in enumerate(strategy.all_trained_names)}
     for (name, key), value in gathered(strategy.comm, mine).items():
@@ -62,6 +63,8 @@ def load_optimizer(strategy, state: dict) -> None:
     for number, name in enumerate(strategy.trained_names):
         row = whole["state"].get(place[name])
         if row:
-            mine[number] = {key: v.clone() if torch.is_tensor(v) else v for key, v in row.items()}
+            mine[number] = {
+                key: strategy.part_of(name, v).clone() if torch.is_tensor(v) else v for key, v in row.items()
+            }
     groups = [dict(group, params=list(range(len(strategy.trained_names)))) for group in whole["param_groups"]]
-    strategy.optimizer.load_state_dict({"state": mine, "param_groups": groups})
+    strategy.load_own_optimizer({"state": mine, "param_groups": groups})

@@ -103,11 +103,7 @@ class Pipeline(StrategyBase):
         self._watch_use()
 
     def _make_plan(self, comm, model, options) -> Plan:
-        if find_in_pass(model) is not None:
-            raise UsageError(
-                "synchronised batch norm is for data parallelism: in a pipeline every micro-batch is whole on one rank. "
-                "Pass the model with its plain batch norm."
-            )
+        self._refuse_in_pass(model)
         trained_parameters(model)
         plan = plan_of(
             self.given_plan if self.given_plan is not None else self.schedule, num_ranks=comm.size,
@@ -120,9 +116,18 @@ class Pipeline(StrategyBase):
             )
         return plan
 
+    def _refuse_in_pass(self, model: nn.Module) -> None:
+        if find_in_pass(model) is not None:
+            raise UsageError(
+                "synchronised batch norm is for data parallelism: in a pipeline every micro-batch is whole on one rank. "
+                "Pass the model with its plain batch norm."
+            )
+
+    def _cut_model(self, model: nn.Module):
+        return cut(model, self.plan.num_stages if self.partition is None else self.partition)
+
     def _cut(self, model: nn.Module):
-        partition, num_stages = self.partition, self.plan.num_stages
-        found = cut(model, num_stages if partition is None else partition)
+        num_stages, found = self.plan.num_stages, self._cut_model(model)
         if len(found.stages) != num_stages:
             raise UsageError(
                 f"the partition has {len(found.stages)} stages and the plan {self.plan.name!r} {num_stages}: cut the model "
@@ -268,6 +273,22 @@ class Pipeline(StrategyBase):
 
     def load_state_dict(self, state: dict) -> None:
         load_optimizer(self, state)
+
+    def whole_of(self, name: str, value):
+        """A parameter, or something of its shape, as one process has it."""
+        return value
+
+    def part_of(self, name: str, value):
+        """What this rank has of it."""
+        return value
+
+    def own_optimizer(self) -> dict:
+        """The state of the optimizer of this rank's parameters."""
+        return self.optimizer.state_dict()
+
+    def load_own_optimizer(self, state: dict) -> None:
+        """Take it back."""
+        self.optimizer.load_state_dict(state)
 
     def weights_digest(self) -> str:
         """Of all parameters and buffers, whole. Collective."""
