@@ -22,6 +22,7 @@ from labkit.training.losses import sample_losses
 from labkit.training.mesh import Mesh
 from labkit.training.options import TrainingOptions
 from labkit.training.pipeline.plan import Plan
+from labkit.training.pipeline.state import gathered
 from labkit.training.pipeline.strategy import Pipeline
 from labkit.training.report import TrainingReport
 from labkit.training.tensor_parallel.group import ParallelGroup
@@ -157,10 +158,13 @@ class Hybrid(Pipeline):
 
     def finish_backward(self) -> None:
         super().finish_backward()
-        finish = getattr(self.model, "in_pass", None) is self.group
-        if finish:
-            finish_gradients(self.model)
+        self.add_parts()
         self.over_replicas.finish_backward()
+
+    def add_parts(self) -> None:
+        """Of parameters that each part has the gradient of its own rows of: sequence parallelism. Collective."""
+        if self.mesh.tp > 1:
+            finish_gradients(self.model)
 
     def abort(self) -> None:
         if not self.is_closed:
@@ -219,10 +223,6 @@ class Hybrid(Pipeline):
         over = self.over_replicas.memory()
         return found | {"gradients": over["gradients"], "optimizer": over["optimizer"]}
 
-    def details(self):
-        """The last step of this replica's stages, action by action. Collective."""
-        return super().details()
-
     def whole_of(self, name: str, value):
         if not torch.is_tensor(value) or not value.dim():
             return value
@@ -233,6 +233,14 @@ class Hybrid(Pipeline):
         if shard is None or not torch.is_tensor(value) or not value.dim():
             return value
         return shard.part(value, self.group.rank)
+
+    def whole_gradients(self) -> dict[str, torch.Tensor]:
+        """Of all parameters, on every rank; with ZeRO none, for they are in shards. Collective."""
+        if self.zero_stage:
+            return {}
+        held = {name: self.whole_of(name, p.grad) for name, p in zip(self.trained_names, self.parameters, strict=True)}
+        everyone = gathered(self.comm, {name: grad for name, grad in held.items() if name in self.owned})
+        return {name: held.get(name, everyone[name]) for name in self.all_trained_names}
 
     def own_optimizer(self) -> dict:
         return self.over_replicas.state_dict()["optimizer"]
