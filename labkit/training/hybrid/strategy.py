@@ -15,6 +15,7 @@ from torch import nn
 
 from labkit.errors import UsageError
 from labkit.training.agreement import all_or_none, check_equal
+from labkit.training.data_parallel.replicated import broadcast
 from labkit.training.hybrid.executor import HybridExecutor
 from labkit.training.hybrid.stages import cut_divided, divided_stages
 from labkit.training.in_pass import PeerFailedError
@@ -25,6 +26,7 @@ from labkit.training.pipeline.plan import Plan
 from labkit.training.pipeline.state import gathered
 from labkit.training.pipeline.strategy import Pipeline
 from labkit.training.report import TrainingReport
+from labkit.training.strategies import make_strategy
 from labkit.training.tensor_parallel.group import ParallelGroup
 from labkit.training.tensor_parallel.loss import VocabularyLoss
 from labkit.training.tensor_parallel.passes import finish_gradients
@@ -112,12 +114,13 @@ class Hybrid(Pipeline):
         super().attach(groups["pp"], module, optimizer_factory, options, recorder)
         self.group.attach(groups["tp"], recorder)
         self.own = nn.ParameterList(self.parameters)
-        from labkit.training.strategies import make_strategy
-
         self.over_replicas = make_strategy(OVER_REPLICAS[self.zero_stage])
         self.over_replicas.attach(groups["dp"], self.own, optimizer_factory, options, recorder)
         self.optimizer = self.over_replicas.optimizer
         self.groups = groups
+        named = dict(self.model.named_buffers())
+        self.buffers = [b for name, b in named.items() if name in self.held_names and b.is_floating_point()]
+        self.buffers = self.buffers if self.mesh.dp > 1 else []
 
     def _try_cut(self, module, comm, options) -> None:
         """What cannot be is refused by all ranks, also those whose pipeline would have been the only one to notice."""
@@ -160,6 +163,8 @@ class Hybrid(Pipeline):
         super().finish_backward()
         self.add_parts()
         self.over_replicas.finish_backward()
+        for buffer in self.buffers:  # running statistics, which every replica has of its own samples
+            broadcast(self.groups["dp"], buffer, self.recorder)
 
     def add_parts(self) -> None:
         """Of parameters that each part has the gradient of its own rows of: sequence parallelism. Collective."""

@@ -93,10 +93,14 @@ def collect_run(comm, plan: Plan, recorder, memory: list[tuple[int, int]]) -> Pi
         if number >= 0 and end <= recorder.steps[number][1]:
             steps[number][name] = start + offset, end + offset
     everyone = comm.allgather((steps, [(time + offset, size) for time, size in memory]))
-    num_steps = min(len(part[0]) for part in everyone)
-    if not num_steps:
+    names = [[str(action) for action in actions] for actions in plan.actions]
+    complete = [  # steps that take no (virtual) time cannot be told apart
+        number for number in range(min(len(part[0]) for part in everyone))
+        if all(name in part[0][number] for part, own in zip(everyone, names, strict=True) for name in own)
+    ]
+    if not complete:
         return None
-    return make_run(plan, [part[0][:num_steps] for part in everyone], [part[1] for part in everyone])
+    return make_run(plan, [[part[0][number] for number in complete] for part in everyone], [part[1] for part in everyone])
 
 
 def make_run(
