@@ -20,7 +20,7 @@ SHORT = (torch.float16, torch.bfloat16)
 
 def evaluate(
     comm, module: nn.Module, data: DataSet, *, loss: Callable = sample_losses, device="cpu", dtype=torch.float32,
-    cast: Callable = lambda device: contextlib.nullcontext(),
+    cast: Callable = lambda device: contextlib.nullcontext(), place: tuple[int, int] | None = None, counts: bool = True,
 ) -> tuple[float | None, float | None]:
     """Mean loss and share of right answers on the test part; None where there is no such thing. Collective.
 
@@ -36,26 +36,33 @@ def evaluate(
         Of the inputs, pixels only.
     cast : callable
         ``cast(device)`` is the context of the forward pass.
+    place : (int, int), optional
+        Into how many parts the samples are dealt out, and which one is this rank's; a rank each without it.
+    counts : bool
+        False: another rank has the same part.
     """
     inputs = data.test_inputs
     if not len(inputs):
         return None, None
+    place = (comm.size, comm.rank) if place is None else place
     module.eval()
     try:
         # Simulated ranks share this switch of the thread, and a strategy may communicate in forward.
         with contextlib.nullcontext() if is_simulated(comm) else torch.no_grad():
-            sums = all_or_none(comm, lambda: _sums_of_part(comm, module, data, loss, device, dtype, cast))
+            sums = all_or_none(comm, lambda: _sums_of_part(place, module, data, loss, device, dtype, cast))
     finally:
         module.train()
+    sums = sums if counts else (0.0, 0, 0)
     totals = [sum(column) for column in zip(*comm.allgather(sums), strict=True)]
     return totals[0] / len(inputs), totals[1] / totals[2] if totals[2] else None
 
 
-def _sums_of_part(comm, module, data, loss, device, dtype, cast) -> tuple[float, int, int]:
+def _sums_of_part(place, module, data, loss, device, dtype, cast) -> tuple[float, int, int]:
     """Of this rank's part: the sum of losses, right answers, answers. All ranks make as many forward passes."""
-    ends = shard_ends(len(data.test_inputs), comm.size)
+    num_parts, part_number = place
+    ends = shard_ends(len(data.test_inputs), num_parts)
     longest = max(end - start for start, end in zip(ends[:-1], ends[1:], strict=True))
-    start, end = ends[comm.rank], ends[comm.rank + 1]
+    start, end = ends[part_number], ends[part_number + 1]
     total, num_right, num_answers = 0.0, 0, 0
     for offset in range(0, longest, BATCH):
         part = slice(min(start + offset, end), min(start + offset + BATCH, end))

@@ -77,6 +77,10 @@ class ShardedSampler:
         ends = shard_ends(len(batch), self.num_ranks, self.shares)
         return batch[ends[self.rank] : ends[self.rank + 1]]
 
+    def first_of(self, batch: np.ndarray) -> int:
+        """Which sample of a batch is the first of this rank's part."""
+        return int(shard_ends(len(batch), self.num_ranks, self.shares)[self.rank])
+
     def order(self) -> np.ndarray:
         """All samples in the order of this epoch."""
         if self._order is None or self._order[0] != self.epoch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ import torch
 
 from labkit.errors import NonFiniteError, TrainingError
 from labkit.training.in_pass import PeerFailedError
+from labkit.training.models.dropout import set_place
 from labkit.training.recording import MAIN, Recorder
 from labkit.training.sampling import shard_ends
 
@@ -71,7 +73,8 @@ def take(data, samples: np.ndarray, device, dtype) -> tuple[torch.Tensor, torch.
 
 
 def forward_backward(
-    strategy, data, samples: np.ndarray, batch_size: int, *, loss, precision: Precision, device, dtype
+    strategy, data, samples: np.ndarray, batch_size: int, *, loss, precision: Precision, device, dtype, step: int = 0,
+    first_sample: int = 0,
 ) -> float:
     """Forward and backward of a rank's shard, micro-batch by micro-batch; its part of the batch's loss.
 
@@ -82,6 +85,7 @@ def forward_backward(
     total = 0.0
     for number in range(num):
         strategy.start_micro_batch(is_last=number == num - 1)
+        set_place(strategy.module, step, first_sample + ends[number])
         inputs, targets = take(data, samples[ends[number] : ends[number + 1]], device, dtype)
         with recorder.span("forward", "compute"):
             with precision.cast(device):
@@ -107,7 +111,7 @@ def forward_backward(
 
 def run_step(
     comm, strategy, data, samples: np.ndarray, batch_size: int, *, step: int, learning_rate: float, loss,
-    precision: Precision, device, dtype, failure: Exception | None = None,
+    precision: Precision, device, dtype, failure: Exception | None = None, first_sample: int = 0,
 ) -> StepRecord:
     """Train one step on a shard. Collective; all ranks return equal records or all raise.
 
@@ -125,6 +129,8 @@ def run_step(
         For messages.
     failure : Exception, optional
         Something that this rank has run into before: it computes nothing, and all ranks raise.
+    first_sample : int
+        Which sample of the batch the shard begins with.
 
     Raises
     ------
@@ -140,8 +146,10 @@ def run_step(
     if failure is None:
         try:
             strategy.start_step()
-            mine = forward_backward(
-                strategy, data, samples, batch_size, loss=loss, precision=precision, device=device, dtype=dtype
+            passes = getattr(strategy, "forward_backward", None) or functools.partial(forward_backward, strategy)
+            mine = passes(
+                data, samples, batch_size, loss=loss, precision=precision, device=device, dtype=dtype, step=step,
+                first_sample=first_sample,
             )
         except PeerFailedError:
             is_broken_off = True  # by the failure of another rank, which tells it below
@@ -155,6 +163,8 @@ def run_step(
         strategy.failure = failure
         strategy.abort()
     state = FAILED if failure is not None else FINE if is_broken_off or math.isfinite(mine) else NOT_FINITE
+    if math.isfinite(mine) and not strategy.counts_loss(comm):
+        mine = 0.0  # another rank has the same samples
     everyone = np.empty((comm.size, 2))
     with recorder.span("agree", "collective", MAIN, 16):
         comm.Allgather(np.array([mine, state]), everyone)
@@ -198,8 +208,9 @@ def _stop(comm, step: int, everyone: np.ndarray, failure: Exception | None) -> N
     failed = tuple(rank for rank, text in enumerate(words) if text is not None)
     if failed:
         text = f"step {step}: rank {failed[0]} raised {words[failed[0]]}"
+        kind = NonFiniteError if all(w is None or w.startswith("NonFiniteError: ") for w in words) else TrainingError
         more = f" (and ranks {', '.join(map(str, failed[1:]))} raised too)" if failed[1:] else ""
-        raise TrainingError(
+        raise kind(
             f"{text}{more}. All ranks have stopped; the parameters are those of before step {step}.",
             step=step,
             ranks=failed,

@@ -10,6 +10,10 @@ A strategy is attached to a model; the loop of :mod:`.step` then calls, in every
     gradient_norm(), scale_gradients()
     step(learning_rate)                 the optimizer
 
+A strategy whose ranks do not all go the same way has a method ``forward_backward`` instead of the micro-batches: it
+takes what :func:`.step.forward_backward` does and returns this rank's part of the loss. ``replicas(comm)`` says into how
+many shards a batch is dealt, and which is this rank's: one a rank, unless ranks share a replica of the model.
+
 Every rank takes part in every step, with 0 samples if its shard is empty. A rank that has failed in forward or
 backward calls ``abort`` instead of ``finish_backward``, so that the others come to the end of the step.
 """
@@ -39,6 +43,9 @@ STRATEGIES = {  # name -> "module:class", imported when it is used
     "zero_1": "labkit.training.zero.stages:zero_1",
     "zero_2": "labkit.training.zero.stages:zero_2",
     "zero_3": "labkit.training.zero.stages:zero_3",
+    "pipeline": "labkit.training.pipeline.strategy:Pipeline",
+    "tensor_parallel": "labkit.training.tensor_parallel.strategy:TensorParallel",
+    "hybrid": "labkit.training.hybrid.strategy:Hybrid",
     "torch_ddp": "labkit.training.data_parallel.torch_ddp:TorchDDP",
 }
 
@@ -53,9 +60,13 @@ class Strategy(Protocol):
     failure: Exception | None  # set before abort()
     in_pass: InPass | None  # set by the trainer: what layers communicate through in forward and backward
 
+    def replicas(self, comm) -> tuple[int, int]: ...
+    def counts_loss(self, comm) -> bool: ...
+    def test_part(self, comm) -> tuple[int, int]: ...
     def attach(
         self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder
     ) -> None: ...
+    def loss_of(self, loss): ...
     def start_step(self) -> None: ...
     def start_micro_batch(self, is_last: bool) -> None: ...
     def finish_backward(self) -> None: ...
@@ -85,6 +96,18 @@ class StrategyBase:
     failure: Exception | None = None  # what this rank has met, when ``abort`` is called; None: another rank has failed
     in_pass: InPass | None = None
 
+    def replicas(self, comm) -> tuple[int, int]:
+        """(How many replicas of the model there are, each with a shard of the batch; the number of this rank's)."""
+        return comm.size, comm.rank
+
+    def counts_loss(self, comm) -> bool:
+        """Whether this rank's loss is a part of the batch's: of ranks that share a shard, one says so."""
+        return True
+
+    def test_part(self, comm) -> tuple[int, int]:
+        """(Into how many parts the test samples are dealt, which of them is this rank's)."""
+        return comm.size, comm.rank
+
     def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None:
         """Take hold of a model. Collective.
 
@@ -104,6 +127,10 @@ class StrategyBase:
         self.optimizer = optimizer_factory(self.parameters)
         self.unused: tuple[str, ...] = ()
         self._watch_use()
+
+    def loss_of(self, loss):
+        """What the loop calls for the losses of samples instead of ``loss``. After :meth:`attach`."""
+        return loss
 
     def start_step(self) -> None:
         """Gradients are 0."""

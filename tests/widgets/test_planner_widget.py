@@ -14,8 +14,8 @@ def test_it_follows_its_controls():
     board = PlannerDashboard("1.3 B")
     board.num_nodes.value = 1
     board.pp.value, board.tp.value, board.micro_batch_size.value = 2, 2, 4
-    board.schedule.value, board.checkpointing.value, board.zero_stage.value = "zb_h1", "full", 1
-    plan = TrainingPlan(Mesh(2, 2, 2), 512, 4, "zb_h1", zero_stage=1, checkpointing="full")
+    board.schedule.value, board.checkpointing.value, board.zero_stage.value = "zb-h1", "full", 1
+    plan = TrainingPlan(Mesh(2, 2, 2), 512, 4, "zb-h1", zero_stage=1, checkpointing="full")
     assert board.plan() == plan and str(plan) in board.sentence.value and "Fits" in board.sentence.value
     tops = [sum(trace.y[k] for trace in board.memory_figure.data) for k in range(2)]
     assert max(tops) == pytest.approx(peak_bytes(board.size, plan) / 1e9)

@@ -219,6 +219,10 @@ class _FirstGradients(TrainingHook):
 
     def after_step(self, trainer, record) -> None:
         if trainer.num_done == 1:
+            find = getattr(trainer.strategy, "whole_gradients", None)
+            if find is not None:  # the strategy has them in parts
+                self.gradients = find()
+                return
             self.gradients = {
                 name: p.grad.detach().clone()
                 for name, p in trainer.model.named_parameters()

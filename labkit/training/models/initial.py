@@ -58,11 +58,21 @@ def initialise(model: nn.Module, seed: int) -> nn.Module:
     tables = {id(module.weight) for module in model.modules() if isinstance(module, nn.Embedding)}
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            shape = tuple(parameter.shape)
-            if id(parameter) in tables or name.endswith("positions"):
-                parameter.copy_(normal(name, shape, seed))
-            elif parameter.dim() >= 2:
-                parameter.copy_(uniform(name, shape, seed))
-            else:
-                parameter.fill_(1.0 if name.endswith("weight") else 0.0)
+            if not parameter.is_meta:  # one without memory: ranks make their parts of it
+                parameter.copy_(first_values(name, tuple(parameter.shape), seed, is_table=id(parameter) in tables))
     return model
+
+
+def first_values(name: str, shape: tuple[int, ...], seed: int, *, is_table: bool = False) -> torch.Tensor:
+    """What :func:`initialise` gives a parameter of this name and shape; ``is_table``: the weight of an embedding.
+
+    Examples
+    --------
+    >>> torch.equal(first_values("weight", (2, 3), 1), initialise(nn.Linear(3, 2), seed=1).weight)
+    True
+    """
+    if is_table or name.endswith("positions"):
+        return normal(name, shape, seed)
+    if len(shape) >= 2:
+        return uniform(name, shape, seed)
+    return torch.full(shape, 1.0 if name.endswith("weight") else 0.0)

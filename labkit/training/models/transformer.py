@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional
 
 from labkit.errors import UsageError
+from labkit.training.models.dropout import Dropout
 from labkit.training.models.initial import initialise
 
 PADDING = 0
 
 
+@fx.wrap  # a tracer sees one call, not the question within
+def positions_of(tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The rows of ``positions`` that belong to tokens (N, length)."""
+    length, longest = tokens.shape[1], len(positions)
+    if length > longest:
+        raise UsageError(
+            f"a sample has {length} tokens, but the model was made for {longest}: make it with length={length}."
+        )
+    return positions[:length]
+
+
 class Attention(nn.Module):
     """Multi-head attention of each place to all, or to itself and the places before it."""
 
-    def __init__(self, width: int, num_heads: int, *, causal: bool):
+    def __init__(self, width: int, num_heads: int, *, causal: bool, dropout: Dropout | None = None):
         super().__init__()
         self.num_heads, self.causal = num_heads, causal
         # A bias of the keys adds the same to all scores of a query, which softmax does not see: its gradient would be
@@ -23,27 +37,53 @@ class Attention(nn.Module):
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.value = nn.Linear(width, width)
         self.out = nn.Linear(width, width)
+        self.dropout = dropout  # of the weights with which a place looks at others
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         n, length, width = values.shape
         heads = (n, length, self.num_heads, width // self.num_heads)
         query, key, value = (layer(values).view(heads).transpose(1, 2) for layer in (self.query, self.key, self.value))
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=self.causal)
+        mixed = attend(query, key, value, mask, causal=self.causal, dropout=self.dropout)
         return self.out(mixed.transpose(1, 2).reshape(n, length, width))
+
+
+def attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor | None, *, causal: bool,
+    dropout: Dropout | None = None, num_heads: int | None = None, first_head: int = 0,
+) -> torch.Tensor:
+    """Values (N, heads, length, size of a head), mixed by the scores of queries and keys.
+
+    Of ``num_heads`` heads these may be some only, from ``first_head`` on: dropout has the mask of these.
+    """
+    if dropout is None or not dropout.is_active:
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
+    n, heads, length, size = query.shape
+    scores = query @ key.transpose(-2, -1) / math.sqrt(size)
+    if causal:
+        mask = torch.ones(length, length, dtype=torch.bool, device=query.device).tril()
+    if mask is not None:
+        scores = scores.masked_fill(~mask, -math.inf)
+    shape = (n, heads if num_heads is None else num_heads, length, length)
+    return dropout(scores.softmax(-1), shape=shape, axis=1, start=first_head) @ value
 
 
 class Block(nn.Module):
     """Attention, then two products with GELU between them; each added to what came in."""
 
-    def __init__(self, width: int, num_heads: int, *, causal: bool):
+    def __init__(self, width: int, num_heads: int, *, causal: bool, make_dropout=lambda name: None):
         super().__init__()
         self.norm_1, self.norm_2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, num_heads, causal=causal)
+        self.attention = Attention(width, num_heads, causal=causal, dropout=make_dropout("attention.dropout"))
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.dropout_1, self.dropout_2 = make_dropout("dropout_1"), make_dropout("dropout_2")
 
     def forward(self, values: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
-        values = values + self.attention(self.norm_1(values), mask)
-        return values + self.narrow(functional.gelu(self.widen(self.norm_2(values))))
+        values = values + self.drop(self.dropout_1, self.attention(self.norm_1(values), mask))
+        mixed = self.narrow(functional.gelu(self.widen(self.norm_2(values))))
+        return values + self.drop(self.dropout_2, mixed)
+
+    def drop(self, dropout: Dropout | None, values: torch.Tensor) -> torch.Tensor:
+        return values if dropout is None else dropout(values)
 
 
 class Transformer(nn.Module):
@@ -60,6 +100,9 @@ class Transformer(nn.Module):
         too (a *tied* parameter, shared by two layers).
     width, num_heads, num_blocks : int
         ``num_heads`` divides ``width``.
+    dropout : float
+        The probability that a value after the embedding, after attention and after the two products, or a weight of
+        attention, is 0 in training: see :mod:`.dropout`.
     seed : int
 
     Examples
@@ -71,33 +114,37 @@ class Transformer(nn.Module):
 
     def __init__(
         self, num_tokens: int, length: int, num_classes: int | None, *, width: int = 64, num_heads: int = 4,
-        num_blocks: int = 2, seed: int = 0,
+        num_blocks: int = 2, dropout: float = 0.0, seed: int = 0,
     ):
         super().__init__()
         if width % num_heads:
             raise UsageError(
                 f"Transformer: width {width} must be a multiple of num_heads {num_heads}: pass such numbers."
             )
-        self.length, self.num_classes = length, num_classes
+        self.length, self.num_classes, self.num_heads, self.seed = length, num_classes, num_heads, seed
         self.embed = nn.Embedding(num_tokens, width)
         self.positions = nn.Parameter(torch.empty(length, width))
-        self.blocks = nn.ModuleList(Block(width, num_heads, causal=num_classes is None) for _ in range(num_blocks))
+
+        def make(name: str) -> Dropout | None:
+            return Dropout(dropout, name=name, seed=seed) if dropout else None
+
+        self.dropout = make("dropout")
+        self.blocks = nn.ModuleList(
+            Block(width, num_heads, causal=num_classes is None, make_dropout=lambda name, k=k: make(f"blocks.{k}.{name}"))
+            for k in range(num_blocks)
+        )
         self.norm = nn.LayerNorm(width)
         self.classify = None if num_classes is None else nn.Linear(width, num_classes)
         initialise(self, seed)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        length = tokens.shape[1]
-        if length > self.length:
-            raise UsageError(
-                f"a sample has {length} tokens, but the model was made for {self.length}: make it with length={length}."
-            )
         is_word = mask = None
         if self.num_classes is not None:
             is_word = tokens != PADDING
             is_word = is_word | ~is_word.any(1, keepdim=True)  # nothing but padding: look at all of it
             mask = is_word[:, None, None, :]
-        values = self.embed(tokens) + self.positions[:length]  # (N, length, width)
+        values = self.embed(tokens) + positions_of(tokens, self.positions)  # (N, length, width)
+        values = values if self.dropout is None else self.dropout(values)
         for block in self.blocks:
             values = block(values, mask)
         values = self.norm(values)

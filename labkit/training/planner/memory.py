@@ -86,7 +86,7 @@ def in_flight(plan: TrainingPlan, stage: int) -> float:
         return num
     if plan.schedule == "interleaved":  # warm-up of Megatron-LM's schedule, and the one that runs
         return min(num * chunks, 2 * (pp - stage - 1) + (chunks - 1) * pp + 1) / chunks
-    if plan.schedule == "zb_h2":
+    if plan.schedule == "zb-h2":
         return min(num, 2 * (pp - stage) - 1)
     return min(num, pp - stage)
 

@@ -8,7 +8,7 @@ from labkit.errors import UsageError
 from labkit.training.mesh import Mesh
 from labkit.training.planner.sizes import TransformerSize
 
-SCHEDULES = ("gpipe", "1f1b", "interleaved", "zb_h1", "zb_h2")
+SCHEDULES = ("gpipe", "1f1b", "interleaved", "zb-h1", "zb-h2")
 CHECKPOINTINGS = ("none", "selective", "full")
 BYTES = {"mixed": (2, 2, 12), "fp32": (4, 4, 8)}  # of a parameter, its gradient, Adam's state
 
@@ -25,7 +25,7 @@ class TrainingPlan:
     micro_batch_size : int
         Samples that go through the pipeline together.
     schedule : str
-        ``"gpipe"``, ``"1f1b"``, ``"interleaved"``, ``"zb_h1"``, ``"zb_h2"``.
+        ``"gpipe"``, ``"1f1b"``, ``"interleaved"``, ``"zb-h1"``, ``"zb-h2"``.
     num_chunks : int
         Parts of the model on a rank, of the interleaved schedule.
     zero_stage : int

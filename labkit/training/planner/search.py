@@ -82,7 +82,7 @@ class SearchResult:
 
 def search(
     size: TransformerSize, machine: Machine, batch_size: int, *, nums_nodes: Sequence[int] | None = None,
-    schedules: Sequence[str] = ("1f1b", "interleaved", "zb_h1", "zb_h2"), precision: str = "mixed",
+    schedules: Sequence[str] = ("1f1b", "interleaved", "zb-h1", "zb-h2"), precision: str = "mixed",
     checkpointings: Sequence[str] = CHECKPOINTINGS, sequence_parallel: bool = True, nums_chunks: Sequence[int] = (2, 4),
 ) -> SearchResult:
     """Forecast every plan of a batch on a machine.

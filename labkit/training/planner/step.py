@@ -96,7 +96,7 @@ def step_forecast(size: TransformerSize, plan: TrainingPlan, machine: Machine) -
     forward, backward = forward + tensor_forward, backward + tensor_backward
     message = _message_s(size, plan, machine) if mesh.pp > 1 else 0.0
     bubble = (mesh.pp - 1) * _idle_s(plan, forward, backward, weight)
-    turns = num if plan.schedule in ("1f1b", "zb_h1") else 0
+    turns = num if plan.schedule in ("1f1b", "zb-h1") else 0
     pipeline = (2 * (mesh.pp * plan.num_chunks - 1) + turns) * message if mesh.pp > 1 else 0.0
     data = max(0.0, _data_s(size, plan, machine) - (backward + weight))
     step = compute + tensor + bubble + pipeline + data
@@ -126,9 +126,9 @@ def _stage_times(size: TransformerSize, plan: TrainingPlan, stage: int, rate: fl
 
 def _idle_s(plan: TrainingPlan, forward: float, backward: float, weight: float) -> float:
     """What a stage idles for each stage beside it, while the pipeline fills and empties."""
-    if plan.schedule == "zb_h1":
+    if plan.schedule == "zb-h1":
         return max(0.0, forward + backward - weight)
-    if plan.schedule == "zb_h2":
+    if plan.schedule == "zb-h2":
         return max(0.0, forward + backward - 2 * weight)
     return (forward + backward + weight) / plan.num_chunks
 

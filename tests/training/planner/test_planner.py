@@ -50,7 +50,7 @@ def test_states_are_those_of_zero(zero_stage, expected):
 
 def simulated_in_flight(schedule: str, pp: int, num: int, stage: int) -> int:
     """Forward passes begun minus backward passes ended, by walking through the schedule's own definition."""
-    warm_up = {"gpipe": num, "1f1b": pp - 1 - stage, "zb_h2": 2 * (pp - 1 - stage)}[schedule]
+    warm_up = {"gpipe": num, "1f1b": pp - 1 - stage, "zb-h2": 2 * (pp - 1 - stage)}[schedule]
     kept = most = min(warm_up, num)
     for _ in range(num - kept):
         kept += 1
@@ -59,7 +59,7 @@ def simulated_in_flight(schedule: str, pp: int, num: int, stage: int) -> int:
     return most
 
 
-@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zb_h2"])
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "zb-h2"])
 @pytest.mark.parametrize(("pp", "num"), [(1, 1), (2, 2), (4, 4), (4, 5), (4, 30), (7, 9)])
 def test_micro_batches_in_flight(schedule, pp, num):
     plan = TrainingPlan(Mesh(pp=pp), num, schedule=schedule)
@@ -67,7 +67,7 @@ def test_micro_batches_in_flight(schedule, pp, num):
         assert in_flight(plan, stage) == simulated_in_flight(schedule, pp, num, stage)
 
 
-@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "interleaved", "zb_h1", "zb_h2"])
+@pytest.mark.parametrize("schedule", ["gpipe", "1f1b", "interleaved", "zb-h1", "zb-h2"])
 @pytest.mark.parametrize("checkpointing", ["none", "selective", "full"])
 def test_the_three_stages_looked_at_have_the_largest(schedule, checkpointing):
     for blocks, pp in ((8, 2), (8, 4), (8, 3), (9, 4)):
@@ -109,7 +109,7 @@ def test_bubbles_without_communication_and_logits():
     for schedule, chunks, expected in (("gpipe", 1, 3 / 16), ("1f1b", 1, 3 / 16), ("interleaved", 2, 3 / 32), ("interleaved", 4, 3 / 64)):
         forecast = step_forecast(size, plan.with_(schedule=schedule, num_chunks=chunks), free)
         assert forecast.bubble_s / forecast.compute_s == pytest.approx(expected, rel=1e-3)
-    for schedule, idle in (("zb_h1", 1), ("zb_h2", 0)):  # forward, backward and weights take a third each
+    for schedule, idle in (("zb-h1", 1), ("zb-h2", 0)):  # forward, backward and weights take a third each
         forecast = step_forecast(size, plan.with_(schedule=schedule), free)
         assert forecast.bubble_s / forecast.compute_s == pytest.approx(idle * 3 / 16 / 3, rel=1e-2, abs=1e-3)
 
