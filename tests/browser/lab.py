@@ -21,6 +21,8 @@ from labkit.lab import find_port, lab_command, lab_environment
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TOKEN = "a-token-for-tests"
 START_TIMEOUT_S = 60
+WAIT_MS = 90_000  # for anything on a page: other tests use the same processors
+GIVEN_UP = "[anywidget] Failed to initialize model"
 CHROMIUM_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
@@ -90,11 +92,18 @@ class LabPage:
         self.page, self.server = page, server
         self.requests: list[str] = []
         self.errors: list[str] = []
+        self.given_up = 0  # models that anywidget gave up, because the page was busy; labkit.widgets.heard mends them
         self.received_bytes = 0
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self._note_error(message.text))
+        page.on("pageerror", lambda error: self._note_error(str(error)))
         page.on("websocket", lambda socket: socket.on("framereceived", self._count))
+
+    def _note_error(self, text: str) -> None:
+        if GIVEN_UP in text:
+            self.given_up += 1
+        else:
+            self.errors.append(text)
 
     def _count(self, frame) -> None:
         self.received_bytes += len(frame)
