@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 from plotly.basewidget import BaseFigureWidget
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 CELLS = (
     "import ipywidgets as widgets\nimport plotly.graph_objects as go\n"
