@@ -107,4 +107,4 @@ function render({ model, el }) {
   return () => model.off("change:state", show);
 }
 
-export default { render };
+export default { initialize, render }; // initialize: heard.py

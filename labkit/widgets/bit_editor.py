@@ -5,9 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
-import anywidget
 import ipywidgets as widgets
-import traitlets
 
 from labkit.errors import UsageError
 from labkit.floating_point.formats import PRESETS, Format, find_format
@@ -17,6 +15,7 @@ from labkit.views.bit_fields import FIELD_COLOURS, bit_fields
 from labkit.views.number_line import number_line_figure
 from labkit.widgets.bit_readings import readings, short
 from labkit.widgets.figure_widget import FigureWidget
+from labkit.widgets.heard import INITIALIZE, HeardWidget
 from labkit.widgets.replace import replace_figure
 
 CUSTOM = "custom"
@@ -25,12 +24,11 @@ STYLE = {"description_width": "initial"}
 _FOLDER = Path(__file__).parent
 
 
-class BitPanel(anywidget.AnyWidget):
+class BitPanel(HeardWidget):
     """The switches, fields and readings on the page; shows ``state`` and reports what somebody does."""
 
-    _esm = (_FOLDER / "bit_editor.js").read_text(encoding="utf-8")
+    _esm = INITIALIZE + (_FOLDER / "bit_editor.js").read_text(encoding="utf-8")
     _css = (_FOLDER / "bit_editor.css").read_text(encoding="utf-8")
-    state = traitlets.Dict().tag(sync=True)
 
 
 class BitEditor(widgets.VBox):

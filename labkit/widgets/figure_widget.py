@@ -21,7 +21,9 @@ import traitlets
 from ipywidgets import widget_serialization
 from plotly.basewidget import BaseFigureWidget
 
-SHIM = """
+from labkit.widgets.heard import HEAR
+
+SHIM = HEAR + """
 const bundles = (globalThis.labkitBundles ??= new Map());  // one a page, whatever the kernel
 
 async function importText(text) {
@@ -44,14 +46,6 @@ async function plotly(model) {
     bundles.delete(digest);  // the next figure tries again
     throw error;
   }
-}
-
-// anywidget gives up a model that is not ready within two seconds, as on a page that is busy with other things: it
-// still draws it, but drops all that the kernel says from then on. So a figure takes its messages itself.
-async function hear(model) {
-  const own = await model.widget_manager.get_model(model.get("_own_id"));
-  const plain = Object.getPrototypeOf(Object.getPrototypeOf(own));  // the model of ipywidgets below anywidget's
-  own.comm?.on_msg((message) => plain._handle_comm_msg.call(own, message));
 }
 
 export default () => {  // anywidget calls this once for each figure

@@ -197,6 +197,7 @@ function drawSummary(root, state, local, model, redraw) {
 const DRAW = { quiz: drawQuiz, flashcards: drawFlashcards, summary: drawSummary, check: drawCheck }; // drawCheck: check.js
 
 export default {
+  initialize, // heard.py
   render({ model, el }) {
     const local = {}; // what this view alone knows: the question on top, what is chosen but not sent
     // Lab takes keys that no editor has the focus of for its own commands.

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import anywidget
-import traitlets
-
 from labkit.views.theme import KIND_COLOURS, SERIES
+from labkit.widgets.heard import INITIALIZE, HeardWidget
 
 FOLDER = Path(__file__).parent
 COLOURS = {
@@ -26,15 +24,14 @@ def together(*names: str) -> str:
     return "\n".join((FOLDER / name).read_text(encoding="utf-8") for name in names)
 
 
-class StudyWidget(anywidget.AnyWidget):
+class StudyWidget(HeardWidget):
     """A page element that shows ``state`` and sends what somebody does back as messages.
 
     ``state["kind"]`` chooses what study.js draws. All judging is done here, in Python.
     """
 
-    _esm = together("study.js", "check.js")
+    _esm = INITIALIZE + together("study.js", "check.js")
     _css = style_sheet()
-    state = traitlets.Dict().tag(sync=True)
 
     def __init__(self, state: dict):
         super().__init__(state=state)

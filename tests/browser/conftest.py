@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from lab import CHROMIUM_OPTIONS, LabPage, LabServer, environment_now, find_chromium
+from lab import CHROMIUM_OPTIONS, WAIT_MS, LabPage, LabServer, environment_now, find_chromium
 
 
 @pytest.fixture(scope="session")
 def browser():
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
 
     path = find_chromium()
     with sync_playwright() as playwright:
+        expect.set_options(timeout=WAIT_MS)
         browser = playwright.chromium.launch(executable_path=path, args=CHROMIUM_OPTIONS)
         yield browser
         browser.close()
@@ -37,6 +38,7 @@ def lab(tmp_path, tmp_path_factory, browser, servers):
     """
     outside, shared = servers
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
+    context.set_default_timeout(WAIT_MS)
     server = None
 
     def open_notebook(path: Path, text: str | None = None) -> LabPage:

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote, urlparse
 
 import nbformat
+import nbformat.reader
 import pytest
 
 from labkit.lab import find_port, lab_command, lab_environment
@@ -21,6 +22,8 @@ from labkit.lab import find_port, lab_command, lab_environment
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 TOKEN = "a-token-for-tests"
 START_TIMEOUT_S = 60
+WAIT_MS = 90_000  # for anything on a page: other tests use the same processors
+GIVEN_UP = "[anywidget] Failed to initialize model"
 CHROMIUM_OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
@@ -90,11 +93,18 @@ class LabPage:
         self.page, self.server = page, server
         self.requests: list[str] = []
         self.errors: list[str] = []
+        self.given_up = 0  # models that anywidget gave up, because the page was busy; labkit.widgets.heard mends them
         self.received_bytes = 0
         page.on("request", lambda request: self.requests.append(request.url))
-        page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: message.type == "error" and self._note_error(message.text))
+        page.on("pageerror", lambda error: self._note_error(str(error)))
         page.on("websocket", lambda socket: socket.on("framereceived", self._count))
+
+    def _note_error(self, text: str) -> None:
+        if GIVEN_UP in text:
+            self.given_up += 1
+        else:
+            self.errors.append(text)
 
     def _count(self, frame) -> None:
         self.received_bytes += len(frame)
@@ -104,8 +114,8 @@ class LabPage:
         self.path = self.server.root / path
         workspace = quote(path.replace("/", "-").replace(".", "-"))
         self.page.goto(f"{self.server.address}/lab/workspaces/{workspace}/tree/{quote(path)}?token={TOKEN}")
-        self.page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-        self.page.get_by_text("| Idle").wait_for(timeout=60_000)
+        self.page.wait_for_selector(".jp-Notebook .jp-Cell")
+        self.page.get_by_text("| Idle").wait_for()
 
     def run_all(self, timeout_s: float) -> None:
         """Run > Run All Cells, and wait until every code cell has its number."""
@@ -120,19 +130,31 @@ class LabPage:
         except Exception:
             self.page.screenshot(path=str(self.server.root / "not_finished.png"), full_page=True)
             raise
-        self.page.wait_for_timeout(1500)
+        self.page.get_by_text("| Idle").wait_for()  # what it said last may come after the number of its cell
+        self.page.wait_for_timeout(500)
 
     def saved(self) -> nbformat.NotebookNode:
         """File > Save Notebook, and what is in the file then."""
         before = self.path.stat().st_mtime_ns
         self.page.get_by_role("menuitem", name="File", exact=True).click()
         self.page.get_by_text("Save Notebook", exact=True).click()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + WAIT_MS / 1000
         while self.path.stat().st_mtime_ns == before:
             assert time.monotonic() < deadline, "the notebook was not saved"
             self.page.wait_for_timeout(100)
-        self.page.wait_for_timeout(500)  # until all is written
-        return nbformat.read(self.path, 4)
+        while True:
+            try:
+                return nbformat.read(self.path, 4)
+            except (nbformat.reader.NotJSONError, FileNotFoundError):  # not all is written
+                assert time.monotonic() < deadline, "the notebook was not saved whole"
+                self.page.wait_for_timeout(100)
+
+    def wait_for_figures(self, number: int) -> None:
+        """So many are drawn, and no more are there."""
+        from playwright.sync_api import expect
+
+        expect(self.page.locator(".js-plotly-plot")).to_have_count(number)
+        expect(self.page.locator(".js-plotly-plot:has(.main-svg)")).to_have_count(number)
 
     @property
     def foreign_requests(self) -> list[str]:

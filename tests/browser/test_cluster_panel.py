@@ -1,11 +1,13 @@
 """The panel of clusters in real Lab: ranks on the map while a cell runs, a job script, a question before a stop."""
 
+import time
 from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(900)]
 
 # A batch system that is made up, and three clusters of it; the ranks are real.
 CLUSTERS = """\
@@ -58,6 +60,14 @@ def texts_cut_off(page):
     )
 
 
+def wait_until_nothing_is_cut_off(page):
+    """A panel that was changed a moment ago may find its place first."""
+    deadline = time.monotonic() + 30
+    while found := texts_cut_off(page):
+        assert time.monotonic() < deadline, found
+        page.page.wait_for_timeout(200)
+
+
 def test_the_panel_lives(lab, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
@@ -68,18 +78,18 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
     panel = page.page.locator(".jp-CodeCell").nth(2)
 
     # While the cell runs, ranks 0 and 1 compute and the others wait for them.
-    panel.locator(".legendtext", has_text="computing").wait_for(timeout=60_000)
-    panel.locator(".legendtext", has_text="waiting").wait_for(timeout=60_000)
+    panel.locator(".legendtext", has_text="computing").wait_for()
+    panel.locator(".legendtext", has_text="waiting").wait_for()
     panel.locator(".gtitle", has_text="6 ranks on 1 node").wait_for()
     panel.scroll_into_view_if_needed()
     panel.screenshot(path=str(tmp_path / "panel_busy.png"))
     (tmp_path / "go").touch()
-    panel.locator(".legendtext", has_text="computing").wait_for(state="hidden", timeout=60_000)
+    panel.locator(".legendtext", has_text="computing").wait_for(state="hidden")
     panel.locator(".legendtext", has_text="idle").wait_for()
 
     # Another cluster: why it waits; one that runs: nodes and last lines.
     select = panel.locator("select").first
-    assert select.locator("option").count() == 4
+    expect(select.locator("option")).to_have_count(4)
     labels = select.locator("option").all_text_contents()
     select.select_option(label=next(text for text in labels if "queued" in text))
     panel.get_by_text("position 3 of 17: it waits for free nodes").wait_for()
@@ -87,7 +97,7 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
     panel.locator(".gtitle", has_text="12 nodes").wait_for()
     panel.locator("pre", has_text="step 39 of cluster a-long-name").wait_for()
     panel.screenshot(path=str(tmp_path / "panel_nodes.png"))
-    assert texts_cut_off(page) == []
+    wait_until_nothing_is_cut_off(page)
 
     # A stop asks first.
     panel.get_by_role("button", name="Stop …").click()
@@ -97,10 +107,9 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
     panel.get_by_text("has been stopped.").wait_for()
     page.page.wait_for_function(
         "() => ![...document.querySelectorAll('select option')].some(o => o.textContent.includes('a-long-name'))",
-        timeout=30_000,
     )
 
-    panel.locator(".gtitle", has_text="6 ranks on 1 node").wait_for(timeout=30_000)
+    panel.locator(".gtitle", has_text="6 ranks on 1 node").wait_for()
 
     # The job script is shown before it is submitted; a mistake is a sentence.
     panel.get_by_label("Ranks").fill("8")
@@ -109,7 +118,7 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
     panel.locator("pre", has_text="#SBATCH --ntasks=8").wait_for()
     panel.get_by_role("button", name="Submit this job").scroll_into_view_if_needed()
     panel.screenshot(path=str(tmp_path / "panel_script.png"))
-    assert texts_cut_off(page) == []
+    wait_until_nothing_is_cut_off(page)
     panel.get_by_label("Ranks").fill("0")
     panel.get_by_label("Ranks").press("Tab")
     panel.get_by_role("button", name="Start …").click()
@@ -119,8 +128,8 @@ def test_the_panel_lives(lab, tmp_path, monkeypatch):
     panel.get_by_label("Ranks").fill("3")
     panel.get_by_label("Where").select_option("local")
     panel.get_by_role("button", name="Start …").click()
-    panel.get_by_text("3 ranks on this machine: the next %%mpi cells run there.").wait_for(timeout=90_000)
-    panel.locator(".gtitle", has_text="3 ranks on 1 node").wait_for(timeout=30_000)
+    panel.get_by_text("3 ranks on this machine: the next %%mpi cells run there.").wait_for()
+    panel.locator(".gtitle", has_text="3 ranks on 1 node").wait_for()
     panel.screenshot(path=str(tmp_path / "panel_local.png"))
     assert page.foreign_requests == []
     assert page.errors == [], "\n".join(page.errors)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(900)]
 
 CELLS = (
     "from labkit.widgets.collectives import CollectiveExplorer\nCollectiveExplorer('allreduce_rabenseifner', 8)",
@@ -26,11 +27,8 @@ def test_widgets_step_play_and_measure(lab, tmp_path):
 
     explorer, times, live = (page.page.locator(".jp-CodeCell").nth(k) for k in range(3))
 
-    def title(cell):
-        return cell.locator(".gtitle").first.text_content()
-
     def wait_for_title(cell, words):
-        cell.locator(".gtitle", has_text=words).first.wait_for(timeout=15_000)
+        cell.locator(".gtitle", has_text=words).first.wait_for()
 
     # Step by hand, then let it play to the end; then other ranks.
     explorer.scroll_into_view_if_needed()
@@ -54,10 +52,10 @@ def test_widgets_step_play_and_measure(lab, tmp_path):
     # Measure on two real ranks.
     times.scroll_into_view_if_needed()
     times.get_by_role("button", name="Run on real ranks").click()
-    times.get_by_text("Measured 3 algorithms at 3 sizes on 2 ranks").wait_for(timeout=60_000)
-    assert times.locator(".scatterlayer .points path").count() >= 9
-    assert "points: this machine" in title(times)
-    assert times.locator(".legend .traces").count() == 5  # two lines, three times points; no crossover
+    times.get_by_text("Measured 3 algorithms at 3 sizes on 2 ranks").wait_for()
+    expect(times.locator(".gtitle").first).to_contain_text("points: this machine")
+    times.locator(".scatterlayer .points path").nth(8).wait_for(state="attached")
+    expect(times.locator(".legend .traces")).to_have_count(5)  # two lines, three times points; no crossover
     page.page.screenshot(path=str(tmp_path / "times.png"))
 
     # Play the timeline from the start.

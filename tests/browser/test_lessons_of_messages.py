@@ -1,20 +1,10 @@
 """Lessons 04 and 05 as a student meets them: run all, move the widgets, measure on real ranks."""
 
-from pathlib import Path
-
 import pytest
+from lab import run_lesson
+from playwright.sync_api import expect
 
-NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
-
-pytestmark = [pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(500)]
-
-
-def open_and_run(lab, name):
-    page = lab(NOTEBOOKS / f"{name}.ipynb")
-    page.run_all(timeout_s=300)
-    prompts = page.page.locator(".jp-CodeCell .jp-InputPrompt").all_text_contents()
-    assert prompts and all(prompt.strip("[]: \n").isdigit() for prompt in prompts), prompts
-    return page
+pytestmark = [pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(900)]
 
 
 def check_quiet(page, num_errors):
@@ -26,26 +16,23 @@ def check_quiet(page, num_errors):
 
 
 def test_lesson_04(lab):
-    page = open_and_run(lab, "04_point_to_point")
+    page = run_lesson(lab, "04_point_to_point")
     # Ping-pong, two wait-for graphs, three timelines of messages, one that grew, its
     # picture, overlap, halo, plate: all drawn.
-    assert page.page.locator(".js-plotly-plot").count() == 11
-    assert page.page.locator(".js-plotly-plot .main-svg").count() >= 11
+    page.wait_for_figures(11)
     check_quiet(page, 2)
 
 
 def test_lesson_05(lab, tmp_path):
-    page = open_and_run(lab, "05_collectives")
+    page = run_lesson(lab, "05_collectives")
     explorer = page.page.locator(".widget-vbox", has_text="rounds, 7 messages on 8 ranks").first
     explorer.scroll_into_view_if_needed()
-    before = explorer.locator(".js-plotly-plot .gtitle").first.text_content()
+    title = explorer.locator(".js-plotly-plot .gtitle").first
+    before = title.text_content()
     handle = explorer.locator(".noUi-handle").last  # of the rounds
     handle.focus()
     page.page.keyboard.press("ArrowRight")
-    page.page.wait_for_function(
-        "([element, before]) => element.querySelector('.js-plotly-plot .gtitle').textContent !== before",
-        arg=[explorer.element_handle(), before], timeout=20_000,
-    )
+    expect(title).not_to_have_text(before)
 
     times = page.page.locator(".widget-vbox", has_text="Run on real ranks").last
     times.scroll_into_view_if_needed()
@@ -55,6 +42,6 @@ def test_lesson_05(lab, tmp_path):
         page.page.keyboard.press("ArrowLeft")
     times.get_by_role("button", name="Run on real ranks").click()
     times.get_by_text("Measured 5 algorithms").wait_for(timeout=200_000)
-    assert "points: this machine" in times.locator(".js-plotly-plot .gtitle").first.text_content()
+    expect(times.locator(".js-plotly-plot .gtitle").first).to_contain_text("points: this machine")
     times.screenshot(path=str(tmp_path / "times.png"))
     check_quiet(page, 0)

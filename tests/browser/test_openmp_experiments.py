@@ -4,8 +4,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 CELLS = (
     "from labkit.widgets.race_explorer import RaceExplorer\nRaceExplorer(2)",
     "from labkit.widgets.false_sharing import FalseSharingExplorer\nFalseSharingExplorer(2)",
@@ -23,24 +24,27 @@ def test_buttons_measure_and_draw(lab, tmp_path):
 
     def measure(cell, button, title):
         cell.get_by_role("button", name=button).click()
-        cell.locator(".gtitle", has_text=title).first.wait_for(timeout=90_000)
-        cell.get_by_role("button", name=button).wait_for(timeout=30_000)  # and no longer Stop
+        cell.locator(".gtitle", has_text=title).first.wait_for()
+        cell.get_by_role("button", name=button).wait_for()  # and no longer Stop
         cell.scroll_into_view_if_needed()
 
     measure(race, "Run the race", "on 2 threads")
-    race.locator(".gtitle", has_text="what an update costs").wait_for(timeout=30_000)
-    race.get_by_text("reductions were right every time").wait_for(timeout=30_000)
+    race.locator(".gtitle", has_text="what an update costs").wait_for()
+    race.get_by_text("reductions were right every time").wait_for()
     page.page.screenshot(path=str(tmp_path / "race.png"))
     measure(sharing, "Measure", "64 bytes")
     page.page.screenshot(path=str(tmp_path / "false_sharing.png"))
     measure(schedule, "Run on real threads", "Measured: ")
-    schedule.locator(".gtitle", has_text="64 chunks on 2 threads, measured").wait_for(timeout=30_000)
+    schedule.locator(".gtitle", has_text="64 chunks on 2 threads, measured").wait_for()
     page.page.screenshot(path=str(tmp_path / "schedule.png"))
-    widths = {round(box.bounding_box()["width"]) for box in schedule.locator(".main-svg:first-child").all()}
-    assert len(widths) == 1  # figures that come later are as wide as those of the beginning
+    # Figures that come later are as wide as those of the beginning.
+    page.page.wait_for_function(
+        "(cell) => new Set([...cell.querySelectorAll('.main-svg:first-child')]"
+        ".map(svg => Math.round(svg.getBoundingClientRect().width))).size === 1", arg=schedule.element_handle(),
+    )
     schedule.locator("select").first.select_option("guided")
-    schedule.locator(".gtitle", has_text="guided,4: 256 iterations").wait_for(timeout=30_000)
-    assert schedule.locator(".gtitle", has_text="Measured: ").count() == 0
+    schedule.locator(".gtitle", has_text="guided,4: 256 iterations").wait_for()
+    expect(schedule.locator(".gtitle", has_text="Measured: ")).to_have_count(0)
     measure(schedule, "Run on real threads", "Measured: ")  # a second time
     page.page.screenshot(path=str(tmp_path / "guided.png"))
     for cell in (race, sharing, schedule):

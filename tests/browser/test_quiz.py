@@ -5,11 +5,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
 from labkit.grading.course import LESSONS
 from labkit.grading.quiz_file import load_quiz
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 LESSON = "00_start_here"
 CELLS = (
@@ -38,7 +39,8 @@ def restart_kernel(page):
     page.page.get_by_role("menuitem", name="Kernel", exact=True).click()
     page.page.get_by_text("Restart Kernel and Clear Outputs of All Cells…", exact=True).click()
     page.page.locator(".jp-Dialog .jp-mod-accept.jp-mod-warn, .jp-Dialog .jp-mod-accept").last.click()
-    page.page.get_by_text("| Idle").wait_for(timeout=60_000)
+    expect(page.page.locator(".labkit-study")).to_have_count(0)
+    page.page.get_by_text("| Idle").wait_for()
 
 
 def texts_cut_off(page):
@@ -66,7 +68,7 @@ def test_answers_are_judged_and_kept(kept, lab, tmp_path):
     keyboard.press("Space")
     keyboard.press("Enter")
     quiz.locator(".feedback.wrong").get_by_text("Not right.").wait_for()
-    assert quiz.locator(".choice.wrong").count() == 1
+    expect(quiz.locator(".choice.wrong")).to_have_count(1)
     quiz.screenshot(path=str(tmp_path / "quiz_wrong.png"))
     keyboard.press("Enter")  # Try again has the focus
     quiz.locator(".feedback.wrong").wait_for(state="hidden")

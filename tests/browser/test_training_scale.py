@@ -4,8 +4,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from playwright.sync_api import expect
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(900)]
 
 CELLS = (
     "from labkit.widgets.training_scale import TrainingScale\nTrainingScale('vgg16')",
@@ -26,19 +27,19 @@ def test_the_explorer_follows_its_controls(lab, tmp_path):
     explorer, zero, horovod = (page.page.locator(".jp-CodeCell").nth(k) for k in range(3))
 
     explorer.scroll_into_view_if_needed()
-    explorer.get_by_text("553 MB of gradients").wait_for(timeout=15_000)
-    explorer.locator(".gtitle", has_text="One step on 512 GPUs with ring").wait_for(timeout=15_000)
+    explorer.get_by_text("553 MB of gradients").wait_for()
+    explorer.locator(".gtitle", has_text="One step on 512 GPUs with ring").wait_for()
     page.page.screenshot(path=str(tmp_path / "explorer.png"))
     explorer.locator("select").first.select_option("ResNet-50")
-    explorer.locator(".gtitle", has_text="ResNet-50").wait_for(timeout=15_000)
+    explorer.locator(".gtitle", has_text="ResNet-50").wait_for()
     explorer.get_by_text("102 MB of gradients").wait_for()
     explorer.locator("select").nth(1).select_option("infiniband-hdr")
-    explorer.locator(".gtitle", has_text="infiniband-hdr").wait_for(timeout=15_000)
+    explorer.locator(".gtitle", has_text="infiniband-hdr").wait_for()
     for number, cell in enumerate((zero, horovod)):
         cell.scroll_into_view_if_needed()
-        cell.locator(".main-svg").first.wait_for(timeout=15_000)
+        cell.locator(".main-svg").first.wait_for()
         page.page.screenshot(path=str(tmp_path / f"figure{number}.png"))
-    assert zero.locator(".bars .point").count() == 27
-    assert horovod.locator(".scatterlayer .points path").count() == 6
+    expect(zero.locator(".bars .point")).to_have_count(27)
+    expect(horovod.locator(".scatterlayer .points path")).to_have_count(6)
     assert page.foreign_requests == []
     assert page.errors == []

@@ -60,6 +60,12 @@ def set_limits(
         _lower(resource.RLIMIT_MSGQUEUE, 0)
 
 
+def end_with_the_parent() -> None:
+    """This process is killed when the thread that has started it ends. Only on Linux; elsewhere nothing happens."""
+    if sys.platform.startswith("linux"):
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def drop_privileges() -> None:
     """No new privileges by exec, no capabilities, unreadable for debuggers, dead when the parent thread is dead.
 
@@ -67,7 +73,7 @@ def drop_privileges() -> None:
     """
     if not sys.platform.startswith("linux"):
         return
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_the_parent()
     prctl(PR_SET_NO_NEW_PRIVS, 1)
     prctl(PR_SET_DUMPABLE, 0)
     if os.uname().machine in ("x86_64", "aarch64"):

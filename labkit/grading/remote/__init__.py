@@ -23,7 +23,8 @@ the judge's side     ``server.py``, one rank's calls; ``given.py``, their argume
 processes            ``ranks.py`` starts and ends them; ``zygote.py`` forks them, ``sandboxed.py`` starts that
                      one, ``kept.py`` keeps it; ``counted.py``, arrays that count passes through memory;
                      ``team.py``, calls with a team of threads
-real MPI ranks       ``real.py`` starts and ends them; ``real_rank.py`` is one of them
+real MPI ranks       ``real.py`` starts and ends them; ``real_rank.py`` is one of them, ``watched_rank.py`` tells how it
+                     has ended, ``lifelines.py`` hears that
 ===================  ==================================================================================
 
 The judge trusts nothing that arrives: frames that need too much memory are refused before they are read, every

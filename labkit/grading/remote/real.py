@@ -17,6 +17,7 @@ from pathlib import Path
 from labkit.errors import NotAvailableError
 from labkit.grading.confinement.sandbox import Sandbox, command
 from labkit.grading.outcomes import Status
+from labkit.grading.remote.lifelines import Lifelines
 from labkit.grading.remote.raised import AnswerRaised, raised_from
 from labkit.grading.remote.sandboxed import PACKAGE, START_LIMIT_S, hidden_folders
 from labkit.grading.remote.wire import Closed, Late, Link, WireError, decode, encode
@@ -40,7 +41,7 @@ class RealRanks:
         self.folder = tempfile.TemporaryDirectory(prefix="labkit-real-", ignore_cleanup_errors=True)
         path, end_path = (str(Path(self.folder.name) / name) for name in ("judge", "end"))
         listening, ends = _listening(path, number), _listening(end_path, number)
-        argv = [mpiexec, "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.real_rank"]
+        argv = [mpiexec, "-n", str(number), sys.executable, "-P", "-m", "labkit.grading.remote.watched_rank"]
         argv += [path, end_path]
         scratch = Path(self.folder.name)
         self.process = subprocess.Popen(
@@ -48,15 +49,14 @@ class RealRanks:
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True,
         )
         self.links: list[Link] = [None] * number
-        self.lifelines: list[socket.socket] = []  # a rank ends when its own is closed
+        self.lifelines = Lifelines()
         options = {
             "readable": [str(PACKAGE)], "hidden": [str(folder) for folder in hidden_folders()],
             "memory_bytes": memory_bytes, "cpu_seconds": max(1, int(cpu_seconds + 5)),
         }
         try:
             self._accept(listening, number)
-            ends.settimeout(START_LIMIT_S)
-            self.lifelines += [ends.accept()[0] for _ in range(number)]
+            self.lifelines.accept(ends, number, time.monotonic() + START_LIMIT_S)
             for link in self.links:
                 link.send(["world", sizes, options])
             self._see_confined()
@@ -113,9 +113,10 @@ class RealRanks:
 
     def close(self) -> None:
         """End the ranks."""
-        for link in [*self.links, *self.lifelines]:
+        for link in self.links:
             if link is not None:
                 link.close()
+        self.lifelines.close()
         self._end()
         self.process.stderr.close()
         self.folder.cleanup()
@@ -129,7 +130,7 @@ class RealRanks:
         self.num_answers += 1
         for rank, link in enumerate(self.links):
             link.set_deadline(START_LIMIT_S)
-            with _problem_of(rank):
+            with self._problem_of(rank):
                 link.send(["answer", source, function])
 
     def run(self, arguments: tuple, seconds: float) -> list:
@@ -144,9 +145,40 @@ class RealRanks:
         for rank, link in enumerate(links):
             link.set_deadline(seconds)
             blocks: list = []
-            with _problem_of(rank):
+            with self._problem_of(rank):
                 link.send(["run", rank, len(links), encode(list(arguments[rank]), blocks), False], blocks)
-        return _results(links, time.monotonic() + seconds)
+        return self._results(links, time.monotonic() + seconds)
+
+    def _results(self, links: list[Link], deadline: float) -> list:
+        """What the ranks say, as it comes: the first problem is the cause of those that follow."""
+        results: list = [None] * len(links)
+        with selectors.DefaultSelector() as selector:
+            for rank, link in enumerate(links):
+                selector.register(link.sock, selectors.EVENT_READ, rank)
+            while selector.get_map():
+                ready = selector.select(max(0.0, deadline - time.monotonic()))
+                if not ready:
+                    raise RankProblem(min(key.data for key in selector.get_map().values())) from Late()
+                for key, _ in ready:
+                    selector.unregister(key.fileobj)
+                    with self._problem_of(key.data):
+                        results[key.data] = _result_of(links[key.data])
+        return results
+
+    @contextlib.contextmanager
+    def _problem_of(self, rank: int):
+        """What goes wrong is a problem of this rank; where it has ended, of the one that ended first."""
+        try:
+            yield
+        except Closed as error:
+            raise RankProblem(self.lifelines.first_to_end(rank)) from error
+        except (AnswerRaised, Late, WireError) as error:
+            raise RankProblem(rank) from error
+
+    def exit_statuses(self) -> list[int | None]:
+        """How each rank ended, as ``subprocess`` says it; None if it runs, or that is not known."""
+        found = {rank: status for _, rank, status in self.lifelines.ends()}
+        return [found.get(rank) for rank in range(len(self.links))]
 
 
 def _result_of(link: Link):
@@ -166,37 +198,12 @@ def _listening(path: str, number: int) -> socket.socket:
     return sock
 
 
-def _results(links: list[Link], deadline: float) -> list:
-    """What the ranks say, as it comes: the first problem is the cause of those that follow."""
-    results: list = [None] * len(links)
-    with selectors.DefaultSelector() as selector:
-        for rank, link in enumerate(links):
-            selector.register(link.sock, selectors.EVENT_READ, rank)
-        while selector.get_map():
-            ready = selector.select(max(0.0, deadline - time.monotonic()))
-            if not ready:
-                raise RankProblem(min(key.data for key in selector.get_map().values())) from Late()
-            for key, _ in ready:
-                selector.unregister(key.fileobj)
-                with _problem_of(key.data):
-                    results[key.data] = _result_of(links[key.data])
-    return results
-
-
 class RankProblem(Exception):
     """What went wrong on a rank is the ``__cause__``."""
 
     def __init__(self, rank: int):
         super().__init__(rank)
         self.rank = rank
-
-
-@contextlib.contextmanager
-def _problem_of(rank: int):
-    try:
-        yield
-    except (AnswerRaised, Closed, Late, WireError) as error:
-        raise RankProblem(rank) from error
 
 
 def run_on_real_ranks(exercise, source, cases, zygote, judge_results: Callable, of_failure: Callable) -> Iterator:
@@ -243,7 +250,7 @@ def _on(ranks: RealRanks, exercise, source, cases, judge_results, of_failure) ->
         for case in cases:
             yield case, judge_results(case, ranks.run(case.arguments, exercise.time_limit_s))
     except RankProblem as problem:
-        yield case, of_failure(exercise, case, problem.__cause__, None, problem.rank)
+        yield case, of_failure(exercise, case, problem.__cause__, ranks, problem.rank)
 
 
 def _all_pass(outcomes: list, cases: list) -> bool:

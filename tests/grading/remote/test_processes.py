@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import selectors
 import signal
 import subprocess
 import sys
@@ -291,6 +292,49 @@ def test_a_real_rank_that_ends_badly(sandboxed, act, problem):
         assert isinstance(found.value.__cause__, problem)
         assert found.value.rank == 1 or problem is Late  # rank 0 is late, too
     assert end_soon(started) and not os.path.exists(folder)
+
+
+class AllAtOnce(selectors.DefaultSelector):
+    """The judge comes late: it sees all connections closed at once, in the order of ranks or the other way round."""
+
+    is_reversed = False
+
+    def select(self, timeout=None):
+        deadline = time.monotonic() + DEADLINE_S
+        while len(found := super().select(timeout)) < len(self.get_map()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return sorted(found, key=lambda ready: ready[0].data, reverse=self.is_reversed)
+
+
+class WhenItHasEnded(tuple):
+    """Arguments by rank; those of rank 1 are there when rank 0 has ended."""
+
+    processes: list = []
+
+    def __getitem__(self, rank):
+        if rank == 1:
+            assert end_soon(self.processes)
+        return super().__getitem__(rank)
+
+
+@pytest.mark.mpi
+@pytest.mark.parametrize("order", ["forwards", "backwards", "while sending"])
+def test_the_rank_that_ended_by_itself_is_named_and_not_those_ended_with_it(order, monkeypatch):
+    """The process manager ends the other ranks, whose connections the judge may see closed first."""
+    if order != "while sending":
+        monkeypatch.setattr(selectors, "DefaultSelector", AllAtOnce)
+        monkeypatch.setattr(AllAtOnce, "is_reversed", order == "backwards")
+    ends = [(0, "os._exit(0)", 0), (1, "os._exit(3)", 3), (1, "os.abort()", -6)]
+    for who, act, status in ends[:1] if order == "while sending" else ends:
+        body = f"import os\n        if comm.rank == {who}:\n            {act}\n        comm.Barrier()"
+        with RealRanks([3], find_sandbox(), **LIMITS) as ranks:
+            ranks.load(f"def answer(comm):\n    if True:\n        {body}\n", "answer")
+            WhenItHasEnded.processes = [p for p in descendants(os.getpid()) if "watched_rank" in " ".join(p.cmdline())]
+            assert len(WhenItHasEnded.processes) >= 6
+            with pytest.raises(RankProblem) as found:
+                ranks.run(WhenItHasEnded([()] * 3) if order == "while sending" else ((),) * 3, DEADLINE_S)
+            assert isinstance(found.value.__cause__, Closed) and found.value.rank == who
+            assert ranks.exit_statuses()[who] == status
 
 
 @pytest.mark.mpi
