@@ -167,7 +167,7 @@ class Trainer:
             self.strategy.attach(comm, model, make, options, self.recorder)
             self.strategy.in_pass = in_pass
             if in_pass is not None:
-                in_pass.attach(comm, self.recorder)
+                in_pass.attach(comm, self.recorder, getattr(self.strategy, "before_layer", None))
         except BaseException:
             self.close()
             raise
@@ -229,7 +229,7 @@ class Trainer:
         """Mean loss, and share of right answers, on the test part. Collective; each rank takes a part of it."""
         return evaluate(
             self.comm, self.strategy.module, self.data, loss=self.loss, device=self.device, dtype=self.dtype,
-            cast=self.precision.cast,
+            cast=self.precision.cast, at_end=getattr(self.strategy, "end_evaluation", None),
         )
 
     def state_dict(self) -> dict:
