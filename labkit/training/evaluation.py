@@ -10,6 +10,7 @@ from torch import nn
 
 from labkit.training.agreement import all_or_none
 from labkit.training.data import DataSet
+from labkit.training.in_pass import PeerFailedError
 from labkit.training.losses import num_correct, sample_losses
 from labkit.training.recording import is_simulated
 from labkit.training.sampling import shard_ends
@@ -21,6 +22,7 @@ SHORT = (torch.float16, torch.bfloat16)
 def evaluate(
     comm, module: nn.Module, data: DataSet, *, loss: Callable = sample_losses, device="cpu", dtype=torch.float32,
     cast: Callable = lambda device: contextlib.nullcontext(), place: tuple[int, int] | None = None, counts: bool = True,
+    at_end: Callable[[bool], None] | None = None,
 ) -> tuple[float | None, float | None]:
     """Mean loss and share of right answers on the test part; None where there is no such thing. Collective.
 
@@ -40,6 +42,14 @@ def evaluate(
         Into how many parts the samples are dealt out, and which one is this rank's; a rank each without it.
     counts : bool
         False: another rank has the same part.
+    at_end : callable, optional
+        ``at_end(failed)``, called when this rank has done its part or has failed in it: where the ranks of a strategy
+        that communicates in forward meet.
+
+    Raises
+    ------
+    LabkitError
+        The model or the loss has raised on some rank: on all ranks, and there the rank's own error.
     """
     inputs = data.test_inputs
     if not len(inputs):
@@ -49,12 +59,26 @@ def evaluate(
     try:
         # Simulated ranks share this switch of the thread, and a strategy may communicate in forward.
         with contextlib.nullcontext() if is_simulated(comm) else torch.no_grad():
-            sums = all_or_none(comm, lambda: _sums_of_part(place, module, data, loss, device, dtype, cast))
+            part = lambda: _sums_of_part(place, module, data, loss, device, dtype, cast)  # noqa: E731
+            sums = all_or_none(comm, part if at_end is None else lambda: _meeting_others(part, at_end))
     finally:
         module.train()
     sums = sums if counts else (0.0, 0, 0)
     totals = [sum(column) for column in zip(*comm.allgather(sums), strict=True)]
     return totals[0] / len(inputs), totals[1] / totals[2] if totals[2] else None
+
+
+def _meeting_others(part: Callable, at_end: Callable[[bool], None]):
+    """``part()``; None if another rank has failed, which tells it itself."""
+    try:
+        sums = part()
+        at_end(False)
+        return sums
+    except PeerFailedError:
+        at_end(True)
+    except Exception:
+        at_end(True)
+        raise
 
 
 def _sums_of_part(place, module, data, loss, device, dtype, cast) -> tuple[float, int, int]:

@@ -5,6 +5,8 @@ Three things can go wrong there, and are taken care of:
 * A rank fails in the middle of a pass, and the others wait for it in the next layer. So every message begins with a
   flag: the rank that failed sends one last message, and whoever reads its flag stops too. Each pass ends with a closing
   message, so that a rank that fails after the last layer is met there.
+* The strategy communicates inside a pass as well (ZeRO), so that others wait for the failed rank in another place than
+  the next layer. Then its announcements are the one place to meet: a *gate* that every layer's message passes first.
 * Other communication is under way, in another thread or as nonblocking calls. So a trainer gives these messages a
   duplicated communicator, where their order is their own.
 * Simulated ranks take turns in one thread. What torch keeps by thread (whether gradients are recorded, autocast) is
@@ -50,13 +52,15 @@ class InPass:
     names : list of str
         Of the layers, by their keys.
     traffic : Traffic
+    gate : callable or None
+        ``gate(about, name)``: all ranks are about to do this, or it raises; see :meth:`attach`.
     """
 
     def __init__(self, comm):
         self.owner = self.comm = comm
         self.recorder: Recorder | None = None
         self.length, self.names, self.traffic = 0, [], Traffic()
-        self.is_over = False
+        self.is_over, self.gate = False, None
 
     def __deepcopy__(self, memo) -> InPass:
         return self  # copies of a model are on the same ranks
@@ -69,13 +73,16 @@ class InPass:
 
     # -- a trainer's part ------------------------------------------------------------------------------
 
-    def attach(self, comm, recorder: Recorder) -> None:
-        """Messages go over a duplicate of a communicator from now on. Collective."""
-        self.comm, self.recorder, self.traffic = comm.Dup(), recorder, Traffic()
+    def attach(self, comm, recorder: Recorder, gate: Callable[[int, str], None] | None = None) -> None:
+        """Messages go over a duplicate of a communicator from now on. Collective.
+
+        With a gate, a rank that fails tells it there, and not in :meth:`leave`.
+        """
+        self.comm, self.recorder, self.traffic, self.gate = comm.Dup(), recorder, Traffic(), gate
 
     def detach(self) -> None:
         """And over the first one again."""
-        comm, self.comm, self.recorder = self.comm, self.owner, None
+        comm, self.comm, self.recorder, self.gate = self.comm, self.owner, None, None
         if comm is not self.owner:
             comm.Free()
 
@@ -96,7 +103,7 @@ class InPass:
 
     def leave(self) -> None:
         """This rank has failed in a step: tell the others, unless they know."""
-        if not self.is_over:
+        if not self.is_over and self.gate is None:
             with contextlib.suppress(PeerFailedError):
                 self._exchange(np.empty(0), FAILING, "failure")
 
@@ -153,6 +160,8 @@ class InPass:
             name, "collective", MAIN, row.nbytes
         )
         with record, _neutral(comm):
+            if self.gate is not None:
+                self.gate(about, name)
             comm.Allgather(row, rows)
         self.traffic += Traffic(1, comm.size - 1, row.nbytes * (comm.size - 1))
         failed = np.flatnonzero(rows[:, 0])

@@ -170,7 +170,8 @@ class Trainer:
             if in_pass is not None:  # else the strategy may have layers that communicate
                 self.strategy.in_pass = in_pass
             if self.strategy.in_pass is not None:
-                self.strategy.in_pass.attach(comm, self.recorder)
+                before_layer = getattr(self.strategy, "before_layer", None)
+                self.strategy.in_pass.attach(comm, self.recorder, before_layer)
             self.loss = self.strategy.loss_of(loss)
         except BaseException:
             self.close()
@@ -235,7 +236,7 @@ class Trainer:
         return evaluate(
             self.comm, self.strategy.module, self.data, loss=self.loss, device=self.device, dtype=self.dtype,
             cast=self.precision.cast, place=self.strategy.test_part(self.comm),
-            counts=self.strategy.counts_loss(self.comm),
+            counts=self.strategy.counts_loss(self.comm), at_end=getattr(self.strategy, "end_evaluation", None),
         )
 
     def state_dict(self) -> dict:

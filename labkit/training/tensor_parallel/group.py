@@ -78,9 +78,9 @@ class ParallelGroup(InPass):
         self.rows: Rows | None = None
         self.partial_key = self.add("gradients of own rows")
 
-    def attach(self, comm, recorder) -> None:
+    def attach(self, comm, recorder, gate=None) -> None:
         self.calls = []
-        super().attach(_for_tensors(comm), recorder)
+        super().attach(_for_tensors(comm), recorder, gate)
 
     def add(self, name: str) -> int:
         """The key of a layer that communicates."""

@@ -16,8 +16,8 @@ from labkit.errors import TrainingError
 from labkit.training.in_pass import PeerFailedError
 
 WELL, FAILED = 0, 1
-GATHER, REDUCE, END = range(3)
-NAMES = ("all-gather", "reduce-scatter", "end of backward")
+GATHER, REDUCE, END, LAYER = range(4)
+NAMES = ("all-gather", "reduce-scatter", "the end", "layer")
 TAG = 41
 
 
@@ -34,6 +34,7 @@ class Exchange:
     def __init__(self, comm, recorder):
         self.comm, self.recorder = comm, recorder
         self.is_broken = False
+        self.layers: dict[int, str] = {}  # names of layers that communicate too, by their numbers in announcements
 
     def announce(self, what: int, number: int = 0, state: int = WELL) -> None:
         """All ranks say what they do next.
@@ -55,11 +56,14 @@ class Exchange:
                 raise PeerFailedError(f"rank {failed[0]} failed in this step", ranks=tuple(map(int, failed)))
         elif len(set(everyone[:, 1].tolist())) > 1:
             self.is_broken = True
-            words = [f"rank {r} at {NAMES[int(w) // 10**6]} {int(w) % 10**6}" for r, (_, w) in enumerate(everyone)]
+            words = [f"rank {r} at {self._place(*divmod(int(w), 10**6))}" for r, (_, w) in enumerate(everyone)]
             raise TrainingError(
                 f"the ranks went different ways through the model: {', '.join(words)}. ZeRO needs the same modules in the "
                 f"same order on every rank: make forward independent of the samples, or choose 'overlapped'."
             )
+
+    def _place(self, what: int, number: int) -> str:
+        return NAMES[END] if what == END else f"{NAMES[what]} {self.layers.get(number, number) if what == LAYER else number}"
 
     def all_gather(self, unit) -> None:
         """``unit.full`` gets the shards of all ranks, around a ring: each rank passes N - 1 shards on."""

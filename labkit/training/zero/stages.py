@@ -12,7 +12,7 @@ from labkit.training.data_parallel.replicated import broadcast
 from labkit.training.in_pass import PeerFailedError
 from labkit.training.recording import Traffic, is_simulated
 from labkit.training.strategies import StrategyBase, trained_parameters
-from labkit.training.zero.exchange import END, FAILED, Exchange
+from labkit.training.zero.exchange import END, FAILED, LAYER, WELL, Exchange
 from labkit.training.zero.state import load_model, load_optimizer, whole_model, whole_optimizer, whole_parameters
 from labkit.training.zero.units import Unit, live_bytes, make_units
 
@@ -103,6 +103,17 @@ class ZeRO(StrategyBase):
     def abort(self) -> None:
         self.exchange.announce(END, state=FAILED)
         self._drop()
+
+    def before_layer(self, about: int, name: str) -> None:
+        """A layer communicates next (synchronised batch norm): ranks that fail are met in announcements only."""
+        self.exchange.layers[about + 1] = repr(name)
+        self.exchange.announce(LAYER, about + 1)
+
+    def end_evaluation(self, failed: bool) -> None:
+        """Forward passes of an evaluation have ended on this rank. Collective."""
+        self.exchange.announce(END, state=FAILED if failed else WELL)
+        if failed:
+            self._drop()
 
     def _drop(self) -> None:
         """Of a step that nobody will finish: gathered units and gradients."""

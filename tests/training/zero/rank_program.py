@@ -17,8 +17,8 @@ from labkit.training.zero.units import live_bytes
 comm = MPI.COMM_WORLD
 
 
-def load(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parents[1] / "data_parallel" / "cases.py")
+def load(name, path):
+    spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -82,10 +82,20 @@ def a_failure_in_the_middle_stops_all(cases):
         assert len(set(comm.allgather(sum(float(p.detach().double().sum()) for p in model.parameters())))) == 1
 
 
+def a_failure_beside_synchronised_batch_norm_stops_all(cases):
+    """The failed rank and the others would wait for each other in different places: a layer, and a unit."""
+    trouble = load("zero_rank_trouble", Path(__file__).with_name("trouble.py"))
+    for stage, where in ((3, "between"), (3, "backward"), (3, "evaluation"), (2, "backward")):
+        assert len(set(comm.allgather(trouble.check(comm, f"zero_{stage}", where)))) == 1
+
+
 def main():
     torch.set_num_threads(1)
-    cases = load("zero_rank_cases")
-    for case in (stages_equal_one_process, few_units_are_whole_at_a_time, a_failure_in_the_middle_stops_all):
+    cases = load("zero_rank_cases", Path(__file__).parents[1] / "data_parallel" / "cases.py")
+    for case in (
+        stages_equal_one_process, few_units_are_whole_at_a_time, a_failure_in_the_middle_stops_all,
+        a_failure_beside_synchronised_batch_norm_stops_all,
+    ):
         try:
             case(cases)
         except Exception:
