@@ -104,7 +104,9 @@ def test_numbers_out_of_range_are_refused():
         Plan("mine", 4, 3, 1, ((),) * 4)
 
 
-@pytest.mark.parametrize("text", ["", "F", "2F", "F3", "2X3", "2f3", "-1F2", "2F3.", "2F3.1.1", " 2F3", "2WB3", "2FB3", "٢F3"])
+@pytest.mark.parametrize(
+    "text", ["", "F", "2F", "F3", "2X3", "2f3", "-1F2", "2F3.", "2F3.1.1", " 2F3", "2WB3", "2FB3", "٢F3"]
+)
 def test_no_action(text):
     with pytest.raises(UsageError, match="an action is written"):
         Action.parse(text)

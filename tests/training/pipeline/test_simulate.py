@@ -21,7 +21,7 @@ V = "v: ranks 2, stages 4, micro-batches 1, placement 0 1 1 0\n0: 0F0 3F0 3B0 3W
 
 
 def longest_path(plan, forward, backward, weight, communication):
-    """By another way, edge by edge: start and end of each action as {(rank, position): (start, end)}; times are functions of (stage, slice)."""
+    """By another way, edge by edge: {(rank, position): (start, end)}; times are functions of (stage, slice)."""
     place = {}
     for rank, of_rank in enumerate(plan.actions):
         for position, a in enumerate(of_rank):
@@ -72,11 +72,10 @@ def test_times_are_the_longest_path():
     for _ in range(12):
         for plan in _plans(rng):
             n, k = plan.num_stages, plan.num_slices
-            tables = [[[rng.choice([0.0, 1.0, rng.random() * 3]) for _ in range(k)] for _ in range(n)] for _ in range(3)]
+            f, b, w = ([[rng.choice([0.0, 1.0, rng.random() * 3]) for _ in range(k)] for _ in range(n)] for _ in "FBW")
             wait = rng.choice([0.0, 0.5, rng.random()])
-            run = simulate(plan, StageTimes(*tables, wait))
-            f, b, w = tables
-            oracle = longest_path(plan, lambda s, q, f=f: f[s][q], lambda s, q, b=b: b[s][q], lambda s, q, w=w: w[s][q], wait)
+            run = simulate(plan, StageTimes(f, b, w, wait))
+            oracle = longest_path(plan, *(lambda s, q, table=table: table[s][q] for table in (f, b, w)), wait)
             for (rank, position), (start, end) in oracle.items():
                 assert run.start_s[rank][position] == pytest.approx(start, abs=1e-12)
                 assert run.end_s[rank][position] == pytest.approx(end, abs=1e-12)

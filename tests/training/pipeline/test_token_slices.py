@@ -25,7 +25,8 @@ def test_the_best_of_all_slices():
     for trial in range(120):
         n, stages, m = rng.randint(1, 9), rng.randint(1, 8), rng.randint(1, 3)
         if trial % 2:
-            table = {(length, at): rng.choice([rng.random() + 0.1, rng.randint(1, 3)]) for length in range(1, 10) for at in range(9)}
+            places = [(length, at) for length in range(1, 10) for at in range(9)]
+            table = {place: rng.choice([rng.random() + 0.1, rng.randint(1, 3)]) for place in places}
             time_of = lambda length, at, table=table: table[length, at]  # noqa: E731
         else:
             a, b, c = rng.random(), rng.random(), rng.random() / 5
