@@ -46,6 +46,10 @@ class PipelineRun:
         Of all steps: from the first start of an action to the last end on any rank.
     memory : tuple of RankMemory
         By rank: bytes of activations after each action, in a step that was watched.
+    losses : tuple of float
+        Of all steps, where :func:`.on_ranks.run_on_ranks` has started the ranks.
+    difference : float or None
+        Between the final weights and those of one process, as a share of their norm; from there as well.
     """
 
     plan: Plan
@@ -53,6 +57,8 @@ class PipelineRun:
     simulated: SimulatedPipeline
     steps_s: tuple[float, ...]
     memory: tuple[RankMemory, ...]
+    losses: tuple[float, ...] = ()
+    difference: float | None = None
 
     @property
     def overhead(self) -> float:
