@@ -20,6 +20,8 @@ def make_report(trainer, first_step: int, seconds: float, peak_bytes: int | None
     find_digest = getattr(strategy, "weights_digest", None)
     digest = weights_digest(trainer.model) if find_digest is None else find_digest()
     unused = tuple(getattr(strategy, "unused", ()))
+    find_details = getattr(strategy, "details", None)
+    details = None if find_details is None else find_details()
     spans = RankSpans.of(trainer.recorder, _clock_offset_ns(comm))
     everyone = comm.allgather((spans, traffic, use, digest, unused, seconds))
     spans, traffic, memory, digests, unused, seconds = zip(*everyone, strict=True)
@@ -30,7 +32,7 @@ def make_report(trainer, first_step: int, seconds: float, peak_bytes: int | None
         gradient_norms=tuple(record.gradient_norm for record in records),
         accuracy=accuracy, test_loss=test_loss, times=step_times(spans), traffic=traffic, memory=memory, digests=digests,
         unused=tuple(name for name in unused[0] if all(name in names for names in unused)),
-        timeline=make_timeline(spans) if trainer.keeps_timeline else None, seconds=max(seconds),
+        timeline=make_timeline(spans) if trainer.keeps_timeline else None, seconds=max(seconds), details=details,
     )
 
 

@@ -41,6 +41,8 @@ class TrainingReport:
     timeline : Timeline or None
     seconds : float
         Of the whole run.
+    details : object, optional
+        What the strategy measures besides: of a pipeline a :class:`labkit.training.pipeline.measured.PipelineRun`.
     """
 
     strategy: str
@@ -59,6 +61,7 @@ class TrainingReport:
     unused: tuple[str, ...] = ()
     timeline: Timeline | None = field(default=None, repr=False)
     seconds: float = 0.0
+    details: object = field(default=None, repr=False)
 
     @property
     def num_steps(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from dataclasses import dataclass
 
@@ -71,7 +72,7 @@ def take(data, samples: np.ndarray, device, dtype) -> tuple[torch.Tensor, torch.
 
 
 def forward_backward(
-    strategy, data, samples: np.ndarray, batch_size: int, *, loss, precision: Precision, device, dtype
+    strategy, data, samples: np.ndarray, batch_size: int, *, step: int, loss, precision: Precision, device, dtype
 ) -> float:
     """Forward and backward of a rank's shard, micro-batch by micro-batch; its part of the batch's loss.
 
@@ -140,9 +141,8 @@ def run_step(
     if failure is None:
         try:
             strategy.start_step()
-            mine = forward_backward(
-                strategy, data, samples, batch_size, loss=loss, precision=precision, device=device, dtype=dtype
-            )
+            passes = getattr(strategy, "forward_backward", None) or functools.partial(forward_backward, strategy)
+            mine = passes(data, samples, batch_size, step=step, loss=loss, precision=precision, device=device, dtype=dtype)
         except PeerFailedError:
             is_broken_off = True  # by the failure of another rank, which tells it below
         except Exception as error:
@@ -198,8 +198,9 @@ def _stop(comm, step: int, everyone: np.ndarray, failure: Exception | None) -> N
     failed = tuple(rank for rank, text in enumerate(words) if text is not None)
     if failed:
         text = f"step {step}: rank {failed[0]} raised {words[failed[0]]}"
+        kind = NonFiniteError if all(w is None or w.startswith("NonFiniteError: ") for w in words) else TrainingError
         more = f" (and ranks {', '.join(map(str, failed[1:]))} raised too)" if failed[1:] else ""
-        raise TrainingError(
+        raise kind(
             f"{text}{more}. All ranks have stopped; the parameters are those of before step {step}.",
             step=step,
             ranks=failed,

@@ -10,6 +10,10 @@ A strategy is attached to a model; the loop of :mod:`.step` then calls, in every
     gradient_norm(), scale_gradients()
     step(learning_rate)                 the optimizer
 
+A strategy whose ranks do not all go the same way has a method ``forward_backward`` instead of the micro-batches: it
+takes what :func:`.step.forward_backward` does and returns this rank's part of the loss. ``replicas(comm)`` says into how
+many shards a batch is dealt, and which is this rank's: one a rank, unless ranks share a replica of the model.
+
 Every rank takes part in every step, with 0 samples if its shard is empty. A rank that has failed in forward or
 backward calls ``abort`` instead of ``finish_backward``, so that the others come to the end of the step.
 """
@@ -39,6 +43,7 @@ STRATEGIES = {  # name -> "module:class", imported when it is used
     "zero_1": "labkit.training.zero.stages:zero_1",
     "zero_2": "labkit.training.zero.stages:zero_2",
     "zero_3": "labkit.training.zero.stages:zero_3",
+    "pipeline": "labkit.training.pipeline.strategy:Pipeline",
     "torch_ddp": "labkit.training.data_parallel.torch_ddp:TorchDDP",
 }
 
@@ -84,6 +89,10 @@ class StrategyBase:
     loss_factor = 1.0
     failure: Exception | None = None  # what this rank has met, when ``abort`` is called; None: another rank has failed
     in_pass: InPass | None = None
+
+    def replicas(self, comm) -> tuple[int, int]:
+        """(How many replicas of the model there are, the number of this rank's)."""
+        return comm.size, comm.rank
 
     def attach(self, comm, model: nn.Module, optimizer_factory, options: TrainingOptions, recorder: Recorder) -> None:
         """Take hold of a model. Collective.

@@ -139,6 +139,8 @@ class Trainer:
         self.num_done, self.records = 0, []
         self.recorder = Recorder(comm)
         self.strategy = all_or_none(comm, lambda: make_strategy(strategy, **strategy_options))
+        find_replicas = getattr(self.strategy, "replicas", lambda comm: (comm.size, comm.rank))
+        self.num_replicas, replica = find_replicas(comm)
         all_or_none(comm, self._check)
         check_equal(comm, "options or strategies", f"{self.strategy.name} {options}", "Pass equal ones on every rank.")
         check_equal(comm, "the data", data.digest(), "Load the same data on every rank.")
@@ -155,8 +157,8 @@ class Trainer:
         self.sampler = ShardedSampler(
             len(data),
             options.batch_size,
-            num_ranks=comm.size,
-            rank=comm.rank,
+            num_ranks=self.num_replicas,
+            rank=replica,
             seed=options.seed,
             shares=options.shares,
             shuffle=options.shuffle,
@@ -270,13 +272,14 @@ class Trainer:
         self.close()
 
     def _check(self) -> None:
-        options, size = self.options, self.comm.size
+        options, size = self.options, self.num_replicas
         checked_shares(options.shares, size)
         if not len(self.data):
             raise UsageError(f"the data {self.data.name!r} have no samples to learn from: pass some.")
         if options.batch_size < size:
             raise UsageError(
-                f"batch_size {options.batch_size} is less than the {size} ranks: {size - options.batch_size} of them "
+                f"batch_size {options.batch_size} is less than the {size} "
+                f"{'ranks' if size == self.comm.size else 'replicas'}: {size - options.batch_size} of them "
                 f"would never get a sample. Use batch_size={size} or more, or fewer ranks."
             )
         if not isinstance(self.model, nn.Module) or next(self.model.parameters(), None) is None:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import fx, nn
 from torch.nn import functional
 
 from labkit.errors import UsageError
 from labkit.training.models.initial import initialise
 
 PADDING = 0
+
+
+@fx.wrap  # a tracer sees one call, not the question within
+def positions_of(tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The rows of ``positions`` that belong to tokens (N, length)."""
+    length, longest = tokens.shape[1], len(positions)
+    if length > longest:
+        raise UsageError(
+            f"a sample has {length} tokens, but the model was made for {longest}: make it with length={length}."
+        )
+    return positions[:length]
 
 
 class Attention(nn.Module):
@@ -87,17 +98,12 @@ class Transformer(nn.Module):
         initialise(self, seed)
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        length = tokens.shape[1]
-        if length > self.length:
-            raise UsageError(
-                f"a sample has {length} tokens, but the model was made for {self.length}: make it with length={length}."
-            )
         is_word = mask = None
         if self.num_classes is not None:
             is_word = tokens != PADDING
             is_word = is_word | ~is_word.any(1, keepdim=True)  # nothing but padding: look at all of it
             mask = is_word[:, None, None, :]
-        values = self.embed(tokens) + self.positions[:length]  # (N, length, width)
+        values = self.embed(tokens) + positions_of(tokens, self.positions)  # (N, length, width)
         for block in self.blocks:
             values = block(values, mask)
         values = self.norm(values)

@@ -1,0 +1,455 @@
+"""One rank's part of a plan, with real tensors: forwards, backwards, and the messages between them.
+
+The executor goes through the rank's actions in the order of the plan. Before an action it waits for what the action
+needs from other ranks; receives of the next few actions are started by then. After it, what others need is sent without
+waiting. Between two stages of one rank values are handed over.
+
+=======  ==================================================================================================
+action   does
+=======  ==================================================================================================
+F        waits for activations, computes the stage, sends the result; on the last stage computes the loss
+B        waits for the gradient of the result, computes that of the input, sends it
+W        adds the gradients of the weights
+BW       B and W in one pass of autograd
+=======  ==================================================================================================
+
+A checkpointed stage keeps its input alone and is computed again before B: with the same random numbers (see
+:mod:`.random_streams`), and without changing running statistics a second time.
+
+Gradients of a weight are added up in the order in which the plan runs W (or BW) of the micro-batches. Two plans with
+the same order on a stage give the same bits there, and so does one process that takes the micro-batches in this order.
+GPipe runs them backwards: the same numbers in another order, so the last bits may differ.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from labkit.errors import NonFiniteError, TrainingError, UsageError
+from labkit.training.in_pass import PeerFailedError
+from labkit.training.pipeline.actions import Action
+from labkit.training.pipeline.held import Held, SavedTensors, storage_bytes
+from labkit.training.pipeline.plan import Plan
+from labkit.training.pipeline.random_streams import RandomStreams
+from labkit.training.pipeline.split_backward import backward, backward_input
+from labkit.training.pipeline.stages import CutModel
+from labkit.training.pipeline.transport import FIRST_TAG, Transport
+from labkit.training.recording import Recorder, is_simulated
+
+AHEAD = 2  # receives that are started before their actions
+MOST_VALUES = 63  # over one boundary
+SHORT = (torch.float16, torch.bfloat16)
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What goes over a boundary between two stages: of each value its shape and type, or None if it is no tensor."""
+
+    shapes: tuple[tuple[int, ...] | None, ...]
+    dtypes: tuple[torch.dtype | None, ...]
+    wants_gradient: tuple[bool, ...]
+
+    @classmethod
+    def of(cls, values) -> Layout:
+        is_tensor = [torch.is_tensor(value) for value in values]
+        return cls(
+            tuple(tuple(v.shape) if t else None for v, t in zip(values, is_tensor, strict=True)),
+            tuple(v.dtype if t else None for v, t in zip(values, is_tensor, strict=True)),
+            tuple(t and v.requires_grad for v, t in zip(values, is_tensor, strict=True)),
+        )
+
+
+@dataclass(eq=False)
+class StepInputs:
+    """What one step computes with.
+
+    Attributes
+    ----------
+    step : int
+    sizes : tuple of int
+        Samples of each micro-batch.
+    inputs, targets : callable
+        Of a micro-batch's number; called on the ranks of the first and of the last stage.
+    loss : callable
+        ``loss(outputs, targets)`` is the loss of each sample, (N,).
+    batch_size : int
+        What the sum of losses is divided by.
+    factor : float
+        Of the loss, before backward.
+    cast : callable
+        ``cast(device)``: what forward runs in.
+    """
+
+    step: int
+    sizes: tuple[int, ...]
+    inputs: Callable
+    targets: Callable
+    loss: Callable
+    batch_size: int
+    factor: float = 1.0
+    cast: Callable = lambda device: contextlib.nullcontext()
+
+
+class Executor:
+    """Runs the steps of a plan on one rank. Made by all ranks at once.
+
+    Parameters
+    ----------
+    comm : communicator
+    cut : CutModel
+        Its own stages on ``device``.
+    plan : Plan
+        Of ``comm.size`` ranks; kept to the rules of :mod:`.rules`.
+    recorder : Recorder
+    device : torch.device
+    seed : int
+        Of dropout.
+    checkpointed : set of int
+        Stages that are computed again before backward.
+    pause_s : callable, optional
+        ``pause_s(action)``: an action takes at least so long, by sleeping (in virtual time on simulated ranks). To
+        see schedules with stages of known times.
+
+    Attributes
+    ----------
+    transport : Transport
+    watches_memory : bool
+        Note in ``memory`` how many bytes of activations are alive after each action.
+    memory : list of (int, int)
+        Times in ns, and bytes, of the last step that was watched.
+    """
+
+    def __init__(
+        self, comm, cut: CutModel, plan: Plan, recorder: Recorder, device: torch.device, *, seed: int = 0,
+        checkpointed=frozenset(), pause_s: Callable | None = None,
+    ):
+        self.comm, self.cut, self.plan, self.recorder, self.device = comm, cut, plan, recorder, device
+        self.rank, self.actions = comm.rank, plan.actions[comm.rank]
+        self.checkpointed, self.pause_s = frozenset(checkpointed), pause_s
+        self.transport = Transport(comm, device)
+        self.streams = RandomStreams(cut.model, seed, device)
+        self.is_split = any(action.kind == "B" for action in self.actions)
+        self.watches_memory, self.memory = False, []
+        self.last = len(cut.stages) - 1
+        self.weight_addresses = {p.untyped_storage().data_ptr() for p in cut.model.parameters()}
+        self.layouts: dict[tuple, Layout] = {}  # (boundary, samples, slice): as seen from this rank
+        self.reached: set[int] = set()  # weights that W has found, by identity
+        self.needed_by_w: dict[tuple, tuple[set[int], int]] = {}
+        self._forget_step()
+
+    def run(self, given: StepInputs) -> float:
+        """One step; this rank's part of the loss. Collective.
+
+        Gradients are added to what is there, those of tied parameters not yet over the stages.
+
+        Raises
+        ------
+        PeerFailedError
+            Another rank has failed.
+        Exception
+            What this rank has run into, with the action in its message.
+        """
+        self._forget_step()
+        self.given, failure = given, None
+        try:
+            for position, action in enumerate(self.actions):
+                self._post_receives(position)
+                self.act(action)
+                self.transport.tidy()
+        except PeerFailedError:
+            pass
+        except Exception as error:
+            failure = error
+        self.close_step(failure)
+        return sum((self.parts[key] for key in sorted(self.parts)), 0.0)
+
+    def close_step(self, failure: Exception | None) -> None:
+        """All ranks come here at the end of a step, also one that could not start it. Collective."""
+        if failure is not None:
+            self.transport.fail()
+        try:
+            self.transport.close_step(failure is not None)
+        except PeerFailedError:
+            self._forget_step()
+            self.layouts = {}
+            if failure is None:
+                raise
+        if failure is not None:
+            raise failure
+
+    def act(self, action: Action) -> None:
+        """One action."""
+        do = {"F": self._forward, "B": self._backward, "BW": self._backward, "W": self._weights}[action.kind]
+        try:
+            do(action)
+        except (PeerFailedError, NonFiniteError):
+            raise
+        except Exception as error:
+            raise TrainingError(
+                f"stage {action.stage}, micro-batch {action.microbatch} ({action}): {type(error).__name__}: {error}"
+            ) from error
+        if self.watches_memory:
+            alive = (tensor for held in self.held.values() for tensor in held.tensors())
+            self.memory.append((self.recorder.now(), storage_bytes(alive, self.weight_addresses)))
+
+    def close(self) -> None:
+        """Let go of model and communicator."""
+        self.streams.close()
+        self.transport.close()
+
+    # -- actions ---------------------------------------------------------------------------------
+
+    def _forward(self, action: Action) -> None:
+        values = self.receive_activations(action) if action.stage else None
+        with self._span(action):
+            held = Held([self.given.inputs(action)] if values is None else values)
+            key = self._key(action.stage + 1, action)
+            is_again = action.stage in self.checkpointed and (action.stage == self.last or key in self.layouts)
+            if is_again:
+                with torch.no_grad():
+                    outputs = self._compute(action, held)
+            else:
+                outputs = self._compute(action, held)
+            if action.stage != self.last and key not in self.layouts:
+                self._learn(key, outputs, action)
+            if action.stage in self.checkpointed:
+                held.drop()
+            self.held[self._place(action)] = held
+        if action.stage != self.last:
+            self.send_activations(action, outputs)
+
+    def _backward(self, action: Action) -> None:
+        gradients = self.receive_gradients(action)
+        with self._span(action):
+            held = self.held[self._place(action)]
+            if not held.is_computed:
+                with self._unchanged_buffers(action.stage):
+                    self._compute(action, held, is_again=True)
+            leaves = [value for value in held.inputs if torch.is_tensor(value) and value.requires_grad]
+            if action.kind == "BW":
+                found = backward(held.outputs, gradients, leaves)
+                self.let_go(action)
+            else:
+                found, held.weights = backward_input(held.outputs, gradients, leaves, held.entry)
+                held.outputs, held.entry = [], None
+                if held.saved is not None:
+                    held.saved.drop_after_b()
+        if action.stage > 0:
+            self.send_gradients(action, leaves, found)
+
+    def _weights(self, action: Action) -> None:
+        with self._span(action):
+            held = self.held[self._place(action)]
+            if held.saved is not None:
+                held.saved.in_w = True
+            self.reached |= held.weights.add()
+            if held.saved is not None and held.saved.needed is None:
+                self.needed_by_w[self._key(action.stage, action)] = held.saved.used_by_w, len(held.saved.tensors)
+            self.let_go(action)
+
+    def let_go(self, action: Action) -> None:
+        """Of what a micro-batch has left on a stage."""
+        del self.held[self._place(action)]
+
+    def _compute(self, action: Action, held: Held, *, is_again: bool = False) -> list:
+        """Forward of a stage: what goes to the next one. ``held`` gets what backward starts from."""
+        given, stage = self.given, self.cut.stages[action.stage]
+        if torch.is_grad_enabled() and (self.is_split or self.watches_memory):
+            held.saved = SavedTensors(*self.needed_by_w.get(self._key(action.stage, action), (None, 0)))
+        with self.stream_of(action, is_again), held.watch(), given.cast(self.device):
+            values, entry = stage.train(*held.inputs)
+        held.is_computed = torch.is_grad_enabled()
+        if action.stage != self.last:
+            held.entry = entry
+            held.outputs = [value for value in values if torch.is_tensor(value) and value.requires_grad]
+            return list(values)
+        outputs = values[0]
+        with held.watch():
+            if torch.is_tensor(outputs) and outputs.dtype in SHORT:
+                outputs = outputs.float()
+            part = given.loss(outputs, given.targets(action)).sum() / self.loss_divisor(action)
+            scaled = part if given.factor == 1 else part * given.factor
+        if torch.is_grad_enabled():
+            if not part.requires_grad:
+                raise TrainingError(
+                    "the loss depends on no parameter that is trained: backward has nothing to do. Let the model's "
+                    "output come from its parameters, and the loss from the output."
+                )
+            held.outputs, held.entry = [scaled], entry
+        if not is_again:
+            self._note_loss(action, float(part.detach()))
+        return []
+
+    def loss_divisor(self, action: Action) -> float:
+        """What the sum of a micro-batch's losses is divided by."""
+        return self.given.batch_size
+
+    def stream_of(self, action: Action, is_again: bool):
+        """The random numbers of an action."""
+        return self.streams.at(self.given.step, action.microbatch, f"stage {action.stage}")
+
+    def _note_loss(self, action: Action, part: float) -> None:
+        self.parts[self._place(action)[1:]] = part
+        if not math.isfinite(part):
+            raise NonFiniteError(
+                f"the loss of micro-batch {action.microbatch} is {part} (stage {action.stage}, {action}). Look at its "
+                "samples, lower learning_rate, or set max_gradient_norm."
+            )
+
+    @contextlib.contextmanager
+    def _unchanged_buffers(self, number: int):
+        """What a stage computes again changes copies of its buffers: running statistics count a micro-batch once."""
+        swapped = []
+        for module in self.cut.stages[number].train.modules():
+            for name, buffer in module._buffers.items():
+                if buffer is not None:
+                    swapped.append((module, name, buffer))
+                    module._buffers[name] = buffer.clone()
+        try:
+            yield
+        finally:
+            for module, name, buffer in swapped:
+                module._buffers[name] = buffer
+
+    @contextlib.contextmanager
+    def _span(self, action: Action):
+        """Record an action, and let it take its time."""
+        with self.recorder.span(str(action), "compute"):
+            started = self.recorder.now()
+            yield
+            if self.pause_s is not None:
+                rest = self.pause_s(action) - (self.recorder.now() - started) / 1e9
+                pause(self.comm, rest)
+
+    # -- values between stages -------------------------------------------------------------------
+
+    def receive_activations(self, action: Action) -> list:
+        """What comes into a stage from the one before, as leaves."""
+        key = self._key(action.stage, action)
+        values = self._receive(action, "F", self.plan.rank_of_stage[action.stage - 1], key, gradients=False)
+        flags = self.layouts[key].wants_gradient
+        return [
+            value.detach().requires_grad_(flag) if torch.is_tensor(value) else value
+            for value, flag in zip(values, flags, strict=True)
+        ]
+
+    def send_activations(self, action: Action, values: list) -> None:
+        """What goes out of a stage."""
+        values = [value.detach() if torch.is_tensor(value) else value for value in values]
+        self._send(action, "F", self.plan.rank_of_stage[action.stage + 1], action.stage + 1, values)
+
+    def receive_gradients(self, action: Action) -> list:
+        """Of the outputs that want one; None for the loss."""
+        if action.stage == self.last:
+            return [None]
+        key = self._key(action.stage + 1, action)
+        return self._receive(action, "B", self.plan.rank_of_stage[action.stage + 1], key, gradients=True)
+
+    def send_gradients(self, action: Action, leaves: list, found: list) -> None:
+        """Of the inputs that want one."""
+        values = [torch.zeros_like(x) if g is None else g for x, g in zip(leaves, found, strict=True)]
+        self._send(action, "B", self.plan.rank_of_stage[action.stage - 1], action.stage, values)
+
+    def _learn(self, key: tuple, values: list, action: Action) -> None:
+        """The layout of a boundary; the rank behind it is told before the first message."""
+        self.layouts[key] = layout = Layout.of(values)
+        if len(values) > MOST_VALUES:
+            raise UsageError(
+                f"{len(values)} values go from stage {action.stage} to the next, at most {MOST_VALUES} can: cut elsewhere."
+            )
+        dest = self.plan.rank_of_stage[action.stage + 1]
+        if dest != self.rank:
+            self.transport.send_object(dest, self._tag(action.stage + 1, "F", action, 0), layout)
+
+    def _send(self, action: Action, kind: str, dest: int, boundary: int, values: list) -> None:
+        if dest == self.rank:
+            self.handed[(kind, boundary, *self._place(action)[1:])] = values
+            return
+        others = [value for value in values if not torch.is_tensor(value)]
+        if others:
+            self.transport.send_object(dest, self._tag(boundary, kind, action, 0), others)
+        for number, value in enumerate(values):
+            if torch.is_tensor(value):
+                self.transport.send(dest, self._tag(boundary, kind, action, number + 1), value)
+
+    def _receive(self, action: Action, kind: str, source: int, key: tuple, *, gradients: bool) -> list:
+        boundary = key[0]
+        if source == self.rank:
+            return self.handed.pop((kind, boundary, *self._place(action)[1:]))
+        with self.recorder.span(f"wait for {action}", "wait"):
+            if key not in self.layouts:
+                self.layouts[key] = self.transport.receive_object(source, self._tag(boundary, kind, action, 0))
+            posted = self.posted.pop(action, None) or self._post(action, kind, source, key, gradients)
+            layout, others = self.layouts[key], []
+            if not gradients and None in layout.shapes:
+                others = self.transport.receive_object(source, self._tag(boundary, kind, action, 0))
+            values = [receive.wait() for receive in posted]
+        if not others:
+            return values
+        values, others = iter(values), iter(others)
+        return [next(others if shape is None else values) for shape in layout.shapes]
+
+    def _post(self, action: Action, kind: str, source: int, key: tuple, gradients: bool) -> list:
+        layout, number, posted = self.layouts[key], 0, []
+        for place, (shape, dtype) in enumerate(zip(layout.shapes, layout.dtypes, strict=True)):
+            if shape is None or (gradients and not layout.wants_gradient[place]):
+                continue
+            # gradients are numbered without the values that have none
+            number = number + 1 if gradients else place + 1
+            posted.append(self.transport.post(source, self._tag(key[0], kind, action, number), shape, dtype))
+        return posted
+
+    def _post_receives(self, position: int) -> None:
+        """Start the receives of the next actions, as far as it is known what will come."""
+        self.num_ahead = max(self.num_ahead, position)
+        while self.num_ahead < len(self.actions) and len(self.posted) < AHEAD:
+            action = self.actions[self.num_ahead]
+            forward = action.kind == "F"
+            needs = action.stage > 0 if forward else action.kind != "W" and action.stage < self.last
+            if needs:
+                source = self.plan.rank_of_stage[action.stage - 1 if forward else action.stage + 1]
+                key = self._key(action.stage if forward else action.stage + 1, action)
+                if source != self.rank:
+                    if key not in self.layouts:
+                        return
+                    self.posted[action] = self._post(action, "F" if forward else "B", source, key, not forward)
+            self.num_ahead += 1
+
+    # -- names -----------------------------------------------------------------------------------
+
+    def _place(self, action: Action) -> tuple[int, int, int]:
+        return action.stage, action.microbatch, action.slice or 0
+
+    def _key(self, boundary: int, action: Action) -> tuple:
+        """What the layout of a boundary depends on."""
+        return boundary, self.given.sizes[action.microbatch], action.slice or 0
+
+    def _tag(self, boundary: int, kind: str, action: Action, number: int) -> int:
+        place = (action.microbatch * self.plan.num_slices + (action.slice or 0)) * self.plan.num_stages + boundary
+        return FIRST_TAG + (place * 2 + (kind == "B")) * (MOST_VALUES + 1) + number
+
+    def _forget_step(self) -> None:
+        self.held: dict[tuple, Held] = {}
+        self.handed: dict[tuple, list] = {}
+        self.posted: dict[Action, list] = {}
+        self.parts: dict[tuple, float] = {}
+        self.num_ahead = 0
+        if self.watches_memory:
+            self.memory = []
+
+
+def pause(comm, seconds: float) -> None:
+    """Let time pass; on simulated ranks virtual time."""
+    if seconds <= 0:
+        return
+    if is_simulated(comm):
+        comm.me.advance_to(comm.me.now + seconds)
+    else:
+        import time
+
+        time.sleep(seconds)

@@ -1,0 +1,390 @@
+"""A model cut into stages: each a module of its own that passes values on to the next one.
+
+The model is traced once with ``torch.fx``: what it calls, and which result goes where. Each call belongs to the stage
+of its module; what lies between two modules (an addition, a ReLU written as a function) to the earliest stage that has
+all it needs. Between two stages go exactly the values that are made on one side and used on the other: one activation,
+or several where a residual passes, or a mask that every block wants. Only modules that are cut are traced inside; the
+rest are called as they are, so they may do whatever they like.
+
+Parameters stay those of the model, with their names. One that two stages use, such as an embedding that is the last
+matrix as well, is *tied*: each holds it, and the executor adds their gradients up.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import fx, nn
+
+from labkit.errors import UsageError
+
+CONTAINERS = (nn.ModuleList, nn.Sequential, nn.ModuleDict)
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """One part of a model.
+
+    Attributes
+    ----------
+    number : int
+    modules : tuple of str
+        Names of what lies on it.
+    train, eval : torch.fx.GraphModule
+        Called with the values of ``inputs``; ``train`` returns (values of ``outputs``, the entry or None), see
+        :mod:`.split_backward`.
+    inputs, outputs : tuple of str
+        Names of the values that come in and go out; the model's own input and output at the ends.
+    parameters, buffers : tuple of str
+        The model's names of those that the stage uses.
+    """
+
+    number: int
+    modules: tuple[str, ...]
+    train: fx.GraphModule
+    eval: fx.GraphModule
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    parameters: tuple[str, ...]
+    buffers: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class CutModel:
+    """All stages of a model.
+
+    Attributes
+    ----------
+    model : torch.nn.Module
+    stages : tuple of Stage
+    tied : dict
+        Name of a parameter that several stages use, to the numbers of these stages.
+    """
+
+    model: nn.Module
+    stages: tuple[Stage, ...]
+    tied: dict[str, tuple[int, ...]]
+
+    def __str__(self) -> str:
+        lines = []
+        for stage in self.stages:
+            count = sum(self.model.get_parameter(name).numel() for name in stage.parameters)
+            lines.append(f"stage {stage.number}: {', '.join(stage.modules)} ({count:,} parameters)")
+        lines += [f"{name} is shared by the stages {', '.join(map(str, s))}" for name, s in self.tied.items()]
+        return "\n".join(lines)
+
+
+def cut(model: nn.Module, stages) -> CutModel:
+    """Cut a model.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Of one input. Its parts that are cut must be traceable with ``torch.fx``: no ``if`` on values or shapes.
+    stages : int, Partition, or sequence of sequences of str
+        The names of the modules of each stage, in the order in which they run; a number makes stages with about
+        equally many parameters. A name stands for all that is inside it; modules without parameters may be left out.
+
+    Raises
+    ------
+    UsageError
+        A stage is empty, a name is unknown or in two stages, modules run in another order, there are fewer modules than
+        stages, or the model cannot be traced.
+
+    Examples
+    --------
+    >>> layers = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
+    >>> print(cut(layers, 2))
+    stage 0: 0 (40 parameters)
+    stage 1: 2 (18 parameters)
+    >>> [stage.outputs for stage in cut(layers, [["0"], ["2"]]).stages]
+    [('_1',), ('output',)]
+    """
+    if isinstance(stages, int) and not isinstance(stages, bool):
+        names = even_stages(model, stages)
+    else:
+        names = [tuple(part) for part in getattr(stages, "stages", stages)]
+    stage_of = _stage_of(model, names)
+    was_training = model.training
+    try:
+        graphs = [_Assigned(model.train(mode), stage_of, len(names)) for mode in (True, False)]
+    finally:
+        model.train(was_training)
+    users: dict[int, list[int]] = {}
+    made = []
+    for number, part in enumerate(names):
+        train, evaluate = (graph.stage_module(number) for graph in graphs)
+        for parameter in {id(p): p for p in train.parameters()}.values():
+            users.setdefault(id(parameter), []).append(number)
+        made.append((train, evaluate, part))
+    name_of = {id(p): name for name, p in model.named_parameters()}
+    buffer_of = {id(b): name for name, b in model.named_buffers()}
+    unused = tuple(name for key, name in name_of.items() if key not in users)  # somebody keeps them: the first stage
+    result = []
+    for number, (train, evaluate, part) in enumerate(made):
+        inputs, outputs = graphs[0].boundary(number), graphs[0].boundary(number + 1)
+        own = [name_of[id(p)] for p in train.parameters()]
+        buffers = [buffer_of[id(b)] for b in train.buffers() if id(b) in buffer_of]
+        result.append(
+            Stage(number, part, train, evaluate, inputs, outputs, (*own, *(unused if number == 0 else ())), tuple(buffers))
+        )
+    _check_buffers(result)
+    tied = {name_of[key]: tuple(numbers) for key, numbers in users.items() if len(numbers) > 1}
+    return CutModel(model, tuple(result), tied)
+
+
+def even_stages(model: nn.Module, num_stages: int) -> list[tuple[str, ...]]:
+    """The names of a model's layers in so many runs, with about equally many parameters each.
+
+    Layers are the modules that the model calls: its children, or what is in their lists.
+
+    Raises
+    ------
+    UsageError
+        There are fewer layers with parameters than stages.
+    """
+    layers = [name for name in _layers_in_order(model) if any(True for _ in model.get_submodule(name).parameters())]
+    if not 1 <= num_stages <= len(layers):
+        raise UsageError(
+            f"a model of {len(layers)} layers with parameters ({', '.join(layers[:6])}{', ...' if len(layers) > 6 else ''}) "
+            f"cannot be cut into {num_stages} stages, each with a layer or more: take 1 to {len(layers)} stages."
+        )
+    sizes = [sum(p.numel() for p in model.get_submodule(name).parameters()) for name in layers]
+    total, stages, start, done = sum(sizes), [], 0, 0
+    for number in range(num_stages):
+        end = start + 1
+        done += sizes[start]
+        while len(layers) - end > num_stages - number - 1 and (
+            number == num_stages - 1 or done + sizes[end] / 2 <= total * (number + 1) / num_stages
+        ):
+            done += sizes[end]
+            end += 1
+        stages.append(tuple(layers[start:end]))
+        start = end
+    return stages
+
+
+def _layers_in_order(model: nn.Module) -> list[str]:
+    """Names of the modules that a model calls, in the order in which it does so first."""
+    whole, stack = set(), [("", model)]
+    while stack:
+        prefix, module = stack.pop()
+        for name, child in module.named_children():
+            path = f"{prefix}.{name}" if prefix else name
+            if isinstance(child, CONTAINERS):
+                stack.append((path, child))
+            else:
+                whole.add(path)
+    graph = _trace(model, whole)
+    return list(dict.fromkeys(node.target for node in graph.nodes if node.op == "call_module"))
+
+
+def _stage_of(model: nn.Module, names: Sequence[Sequence[str]]) -> dict[str, int]:
+    """The stage of each name, checked."""
+    if not names:
+        raise UsageError("a model is cut into 1 stage or more, not 0: pass the names of the modules of each stage.")
+    modules, stage_of = dict(model.named_modules()), {}
+    for number, part in enumerate(names):
+        if isinstance(part, str) or not part:
+            raise UsageError(
+                f"stage {number} of {len(names)} is empty: every stage has a module or more. Take fewer stages, or give "
+                f"it some of {', '.join(list(modules)[1:7])}."
+            )
+        for name in part:
+            if name not in modules and name not in dict(model.named_parameters()):
+                raise UsageError(
+                    f"stage {number} has the module {name!r}, which {type(model).__name__} has not: its modules are "
+                    f"{', '.join(list(modules)[1:9])}{', ...' if len(modules) > 9 else ''}."
+                )
+            if stage_of.setdefault(name, number) != number:
+                raise UsageError(f"the module {name!r} lies on the stages {stage_of[name]} and {number}: leave one out.")
+    for name, number in stage_of.items():
+        for prefix in _prefixes(name):
+            if stage_of.get(prefix, number) != number:
+                raise UsageError(
+                    f"{name!r} lies on stage {number}, but {prefix!r}, which it is a part of, on stage {stage_of[prefix]}: "
+                    f"name the parts of {prefix!r} one by one."
+                )
+    return stage_of
+
+
+def _prefixes(name: str) -> list[str]:
+    parts = name.split(".")
+    return [".".join(parts[:k]) for k in range(len(parts) - 1, 0, -1)]
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self, whole: set[str]):
+        super().__init__()
+        self.whole = whole
+
+    def is_leaf_module(self, module, qualified_name) -> bool:
+        return qualified_name in self.whole or super().is_leaf_module(module, qualified_name)
+
+
+def _trace(model: nn.Module, whole: set[str]) -> fx.Graph:
+    import inspect
+
+    parameters = list(inspect.signature(model.forward).parameters.values())[1:]
+    defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
+    try:
+        return _Tracer(whole).trace(model, concrete_args=defaults or None)
+    except Exception as error:
+        raise UsageError(
+            f"{type(model).__name__} cannot be traced by torch.fx, which the cut needs: {type(error).__name__}: "
+            f"{str(error).splitlines()[0] if str(error) else error}{_where(error)}. Move that line into a module that "
+            "lies whole on one stage, or write the model as a torch.nn.Sequential of such modules."
+        ) from error
+
+
+def _where(error: BaseException) -> str:
+    """The last line that is not torch's."""
+    import traceback
+
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename and f.filename != __file__]
+    return f" (at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""
+
+
+class _Assigned:
+    """A traced model whose nodes have their stages."""
+
+    def __init__(self, model: nn.Module, stage_of: dict[str, int], num_stages: int):
+        self.model, self.stage_of, self.num_stages = model, stage_of, num_stages
+        self.graph = _trace(model, self._whole_modules())
+        self.stages: dict[fx.Node, int | None] = {}  # None: constants and what depends on parameters alone
+        self._assign()
+        self._check_used()
+        self.live = [self._live_before(number) for number in range(num_stages)]
+
+    def _whole_modules(self) -> set[str]:
+        whole = set()
+        for name, module in self.model.named_modules():
+            inside = {stage for other, stage in self.stage_of.items() if other == name or other.startswith(f"{name}.")}
+            above = any(prefix in self.stage_of for prefix in _prefixes(name))
+            if name and (above or len(inside) == 1) and not isinstance(module, (nn.ModuleList, nn.ModuleDict)):
+                whole.add(name)
+        return whole
+
+    def _own_stage(self, target: str) -> int | None:
+        for name in (target, *_prefixes(target)):
+            if name in self.stage_of:
+                return self.stage_of[name]
+        return next((stage for name, stage in self.stage_of.items() if name.startswith(f"{target}.")), None)
+
+    def _assign(self) -> None:
+        met: set[str] = set()
+        for node in self.graph.nodes:
+            known = [self.stages[n] for n in node.all_input_nodes if self.stages[n] is not None]
+            if node.op == "placeholder":
+                stage = 0
+            elif node.op == "get_attr" or (not known and node.op in ("call_function", "call_method")):
+                stage = None
+            else:
+                stage = max(known, default=0)
+                if node.op == "call_module":
+                    own = self._own_stage(node.target)
+                    if own is not None and own < stage and node.target not in met:
+                        raise UsageError(
+                            f"{node.target!r} lies on stage {own}, but runs after a module of stage {stage}, whose result "
+                            "it uses: list the modules in the order in which they run."
+                        )
+                    stage = max(stage, own or 0)
+                    met.add(node.target)
+                elif node.op == "output":
+                    stage = self.num_stages - 1
+            self.stages[node] = stage
+        self.output = next(node for node in self.graph.nodes if node.op == "output")
+
+    def _check_used(self) -> None:
+        used = {self.stages[node] for node in self.graph.nodes if node.op == "call_module"}
+        for number in range(self.num_stages):
+            if number not in used:
+                names = [name for name, stage in self.stage_of.items() if stage == number]
+                raise UsageError(
+                    f"stage {number} of {self.num_stages} is empty: the model never calls {', '.join(names)} in its forward. "
+                    "Give the stage a module that it calls, or take fewer stages."
+                )
+
+    def _live_before(self, number: int) -> list[fx.Node]:
+        """What comes into a stage, in the order in which it was made."""
+        if number == 0:
+            return [node for node in self.graph.nodes if node.op == "placeholder"][:1]
+        return [
+            node for node in self.graph.nodes
+            if self.stages[node] is not None and self.stages[node] < number
+            and any(self._reaches_over(user, number) for user in node.users)
+        ]
+
+    def _reaches_over(self, user: fx.Node, number: int) -> bool:
+        return self.stages[user] is not None and self.stages[user] >= number
+
+    def boundary(self, number: int) -> tuple[str, ...]:
+        """Names of the values before a stage."""
+        return tuple(node.name for node in self.live[number]) if number < self.num_stages else ("output",)
+
+    def stage_module(self, number: int) -> fx.GraphModule:
+        """The module of one stage."""
+        graph, copies = fx.Graph(), {}
+        entry = None
+
+        def copy_of(node: fx.Node) -> fx.Node:
+            if node not in copies:  # a constant, made where it is used
+                copies[node] = graph.node_copy(node, copy_of)
+            return copies[node]
+
+        for node in self.live[number]:
+            copies[node] = graph.placeholder(node.name)
+        for node in self.live[number]:
+            if number and self._is_overwritten(node, number):
+                copies[node] = graph.call_method("clone", (copies[node],))
+        for node in self.graph.nodes:
+            if self.stages[node] != number or node.op in ("placeholder", "output"):
+                continue
+            copies[node] = graph.node_copy(node, copy_of)
+            if entry is None and node.op == "call_module" and _has_parameters(self.model, node.target):
+                entry = copies[node]
+        if number == self.num_stages - 1:
+            result = fx.map_arg(self.output.args[0], copy_of)
+            values = (result,)
+        else:
+            values = tuple(copy_of(node) for node in self.live[number + 1])
+        graph.output((values, entry if number == 0 else None))
+        graph.lint()
+        return fx.GraphModule(self.model, graph, f"Stage{number}")
+
+    def _is_overwritten(self, node: fx.Node, number: int) -> bool:
+        """Something on this stage may write into a value that came from another one."""
+        for user in node.users:
+            if self.stages[user] != number:
+                continue
+            if user.op == "call_module":
+                module = self.model.get_submodule(user.target)
+                if any(getattr(part, "inplace", False) for part in module.modules()):
+                    return True
+            elif user.op == "call_method" and user.target.endswith("_") and not user.target.endswith("__"):
+                return True
+            elif user.kwargs.get("inplace") or user.target in (operator.iadd, operator.imul, operator.isub, operator.itruediv):
+                return True
+        return False
+
+
+def _has_parameters(model: nn.Module, name: str) -> bool:
+    return any(p.requires_grad for p in model.get_submodule(name).parameters())
+
+
+def _check_buffers(stages: Sequence[Stage]) -> None:
+    """Buffers, such as running statistics, belong to one stage."""
+    owner: dict[str, int] = {}
+    for stage in stages:
+        for name in stage.buffers:
+            if owner.setdefault(name, stage.number) != stage.number:
+                raise UsageError(
+                    f"the buffer {name!r} is used on the stages {owner[name]} and {stage.number}: a module that keeps "
+                    "statistics lies on one stage. Cut the model elsewhere."
+                )
+
+
+__all__ = ["CutModel", "Stage", "cut", "even_stages"]

@@ -1,0 +1,67 @@
+"""The state of a model whose parts lie on several ranks, put together and taken apart: it has no ranks in it."""
+
+from __future__ import annotations
+
+import torch
+
+
+def gathered(comm, mine: dict) -> dict:
+    """The dictionaries of all ranks in one; tensors on the CPU. Collective."""
+    mine = {key: value.detach().cpu().clone() if torch.is_tensor(value) else value for key, value in mine.items()}
+    if comm.size == 1:
+        return mine
+    return {key: value for part in comm.allgather(mine) for key, value in part.items()}
+
+
+def whole_model(strategy) -> dict:
+    """The model's ``state_dict`` on every rank. Collective.
+
+    What this rank holds is given as it is here, so a tied parameter that has drifted apart shows.
+    """
+    model = strategy.model
+    tensors = dict(model.named_parameters()) | dict(model.named_buffers())
+    everyone = gathered(strategy.comm, {name: tensors[name] for name in strategy.owned})
+    found = {}
+    for name, tensor in tensors.items():
+        found[id(tensor)] = tensor.detach() if name in strategy.held_names or name not in everyone else (
+            everyone[name].to(tensor.device)
+        )
+    state = dict(model.state_dict(keep_vars=True))
+    return {name: found.get(id(t), t.detach() if torch.is_tensor(t) else t) for name, t in state.items()}
+
+
+def load_model(strategy, state: dict) -> None:
+    """Take what this rank holds out of a whole state."""
+    tensors = dict(strategy.model.named_parameters()) | dict(strategy.model.named_buffers())
+    with torch.no_grad():
+        for name in strategy.held_names:
+            if name in state:
+                tensors[name].copy_(state[name])
+
+
+def whole_optimizer(strategy) -> dict:
+    """The optimizer's state by the place of parameters in the whole model, as one process has it. Collective."""
+    own = strategy.optimizer.state_dict()
+    mine = {}
+    for number, name in enumerate(strategy.trained_names):
+        if name in strategy.owned:
+            for key, value in own["state"].get(number, {}).items():
+                mine[name, key] = value
+    found: dict[int, dict] = {}
+    place = {name: number for number, name in enumerate(strategy.all_trained_names)}
+    for (name, key), value in gathered(strategy.comm, mine).items():
+        found.setdefault(place[name], {})[key] = value
+    groups = [dict(group, params=list(range(len(place)))) for group in own["param_groups"]]
+    return {"optimizer": {"state": dict(sorted(found.items())), "param_groups": groups}}
+
+
+def load_optimizer(strategy, state: dict) -> None:
+    """Take the state of this rank's parameters out of a whole one."""
+    place = {name: number for number, name in enumerate(strategy.all_trained_names)}
+    whole, mine = state["optimizer"], {}
+    for number, name in enumerate(strategy.trained_names):
+        row = whole["state"].get(place[name])
+        if row:
+            mine[number] = {key: v.clone() if torch.is_tensor(v) else v for key, v in row.items()}
+    groups = [dict(group, params=list(range(len(strategy.trained_names)))) for group in whole["param_groups"]]
+    strategy.optimizer.load_state_dict({"state": mine, "param_groups": groups})
