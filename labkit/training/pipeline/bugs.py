@@ -104,7 +104,8 @@ class LastWForgotten(Executor):
 
     def _weights(self, action) -> None:
         if action.microbatch == self.plan.num_microbatches - 1:
-            self.let_go(action)
+            with self._span(action):
+                self.let_go(action)
         else:
             super()._weights(action)
 
@@ -133,13 +134,14 @@ class StaleWeights(Executor):
             super()._forward(action)
             return
         weights = list(self.cut.stages[0].train.parameters())
+        new = [weight.data for weight in weights]
         for weight, old in zip(weights, self.stale, strict=True):
             weight.data = old
         try:
             super()._forward(action)
         finally:
-            for weight, new in zip(weights, self.fresh, strict=True):
-                weight.data = new
+            for weight, values in zip(weights, new, strict=True):
+                weight.data = values
 
 
 class SkipForgotten(Executor):

@@ -11,7 +11,7 @@ from labkit.training.models.registry import make_model
 from labkit.training.options import TrainingOptions
 
 DIGITS, REVIEWS, CHARACTERS = load_digits().head(60, 20), load_reviews().head(40, 20), load_characters().head(40, 20)
-OPTIONS = TrainingOptions(num_steps=5, batch_size=14, num_micro_batches=4, learning_rate=0.05)
+OPTIONS = TrainingOptions(num_steps=3, batch_size=14, num_micro_batches=4, learning_rate=0.05)
 
 
 class Skip(nn.Module):

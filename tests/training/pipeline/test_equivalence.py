@@ -43,7 +43,8 @@ SCHEDULES = [
 
 @pytest.mark.parametrize("model", cases.MODELS)
 def test_equals_one_process(model):
-    for p, schedule, settings in SCHEDULES:
+    some = SCHEDULES if model in ("mlp", "language") else SCHEDULES[4:7]
+    for p, schedule, settings in some:
         found = check(p, model, schedule=schedule, **settings)
         assert found.is_right, f"{schedule}: {found}"
         is_tied = model == "language" and p > 1  # its gradient is added up over stages instead of micro-batches
