@@ -8,7 +8,6 @@ the one process) finds them all, if model and plan reach them (``needs``).
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
@@ -36,7 +35,7 @@ class Bug:
 
     name: str
     summary: str
-    executor: type = Executor
+    executor: type | None = None
     strategy: type = Pipeline
     needs: str = ""
     settings: dict = field(default_factory=dict)

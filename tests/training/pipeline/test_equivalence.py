@@ -2,15 +2,18 @@
 
 import functools
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from labkit.comm.simulated.run import simulate
+from labkit.errors import RankFailedError
 from labkit.training.data_parallel.equivalence import check_equivalence, run_strategy
 from labkit.training.pipeline.bugs import BUGS
 from labkit.training.pipeline.random_streams import SerialWithStreams
+from labkit.training.pipeline.token_slices import token_slices
 from labkit.training.serial import Alone
 
 spec = importlib.util.spec_from_file_location("pipeline_cases", Path(__file__).with_name("cases.py"))
@@ -55,6 +58,29 @@ def test_another_order_of_micro_batches_rounds_otherwise():
     for p in (1, 2, 4):
         found = check(p, "mlp", schedule="gpipe")
         assert found.is_right and not found.is_bitwise, str(found)
+
+
+def test_slices_of_tokens():
+    for p, plan, settings in (
+        (2, token_slices(2, 4, 3), {}), (3, token_slices(3, 4, 5), {"checkpointing": True}),
+        (4, token_slices(4, 4, 2), {"slice_lengths": (20, cases.CHARACTERS.inputs.shape[1] - 20)}),
+        (2, split(token_slices(2, 4, 3)), {}),
+    ):
+        found = check(p, "language", plan=plan, **settings)
+        assert found.is_right, str(found)
+    with pytest.raises(RankFailedError, match="causal transformer"):
+        check(2, "mlp", plan=token_slices(2, 4, 3))
+    with pytest.raises(RankFailedError, match="add up to"):
+        check(2, "language", plan=token_slices(2, 4, 2), slice_lengths=(3, 4))
+
+
+def split(plan):
+    """BW as B and W."""
+    actions = tuple(
+        tuple(replace(a, kind=kind) for a in row for kind in (("B", "W") if a.kind == "BW" else (a.kind,)))
+        for row in plan.actions
+    )
+    return replace(plan, actions=actions)
 
 
 def test_adam_clipping_and_short_numbers():
