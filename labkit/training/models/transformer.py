@@ -9,6 +9,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from labkit.errors import UsageError
+from labkit.training.models import slices
 from labkit.training.models.dropout import Dropout
 from labkit.training.models.initial import initialise
 
@@ -18,12 +19,19 @@ PADDING = 0
 @fx.wrap  # a tracer sees one call, not the question within
 def positions_of(tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """The rows of ``positions`` that belong to tokens (N, length)."""
-    length, longest = tokens.shape[1], len(positions)
+    first, longest = slices.start(), len(positions)
+    length = first + tokens.shape[1]
     if length > longest:
         raise UsageError(
             f"a sample has {length} tokens, but the model was made for {longest}: make it with length={length}."
         )
-    return positions[:length]
+    return positions[first:length]
+
+
+@fx.wrap
+def attend_to_earlier(layer: int, query, key, value, mask, is_causal: bool) -> torch.Tensor:
+    """Scaled dot-product attention, of a slice of the tokens if that is what there is."""
+    return slices.attend(layer, query, key, value, mask, is_causal)
 
 
 class Attention(nn.Module):
@@ -43,7 +51,10 @@ class Attention(nn.Module):
         n, length, width = values.shape
         heads = (n, length, self.num_heads, width // self.num_heads)
         query, key, value = (layer(values).view(heads).transpose(1, 2) for layer in (self.query, self.key, self.value))
-        mixed = attend(query, key, value, mask, causal=self.causal, dropout=self.dropout)
+        if self.dropout is None:
+            mixed = attend_to_earlier(id(self), query, key, value, mask, self.causal)
+        else:
+            mixed = attend(query, key, value, mask, causal=self.causal, dropout=self.dropout)
         return self.out(mixed.transpose(1, 2).reshape(n, length, width))
 
 
