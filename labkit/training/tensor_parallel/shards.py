@@ -169,16 +169,16 @@ def load_whole(model: nn.Module, group, state: dict[str, torch.Tensor]) -> None:
             f"the state is that of another model: it lacks {_words(missing) or 'nothing'} and has "
             f"{_words(extra) or 'nothing'} besides. Load the state of a model with the same sizes."
         )
+    for name, tensor in own.items():
+        shape = shards[name].full_shape(tensor.shape) if name in shards else tuple(tensor.shape)
+        if tuple(state[name].shape) != shape:
+            raise UsageError(
+                f"the state's {name} has the shape {tuple(state[name].shape)}, the model's {shape}: load the state of a "
+                "model with the same sizes."
+            )
     with torch.no_grad():
         for name, tensor in own.items():
-            shard, whole = shards.get(name), state[name]
-            shape = tuple(tensor.shape) if shard is None else shard.full_shape(tensor.shape)
-            if tuple(whole.shape) != shape:
-                raise UsageError(
-                    f"the state's {name} has the shape {tuple(whole.shape)}, the model's {shape}: load the state of a model "
-                    "with the same sizes."
-                )
-            tensor.copy_(whole if shard is None else shard.part(whole, group.rank))
+            tensor.copy_(shards[name].part(state[name], group.rank) if name in shards else state[name])
 
 
 def _words(items) -> str:

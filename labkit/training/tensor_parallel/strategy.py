@@ -151,9 +151,9 @@ class TensorParallel(StrategyBase):
 
     def _own_value(self, number: int, value):
         shard = self._shard_of(number)
-        if shard is None or not torch.is_tensor(value) or not value.dim():
+        if not torch.is_tensor(value):
             return value
-        return shard.part(value, self.group.rank).clone()
+        return (value if shard is None or not value.dim() else shard.part(value, self.group.rank)).clone()
 
 
 def train_tensor_parallel(

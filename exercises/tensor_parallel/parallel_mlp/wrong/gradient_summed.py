@@ -1,0 +1,19 @@
+"""The incoming gradient is added up too.
+
+status: incorrect
+feedback: p times too large
+"""
+
+import numpy as np
+from mpi4py import MPI
+
+
+def parallel_mlp(comm, x, a, b, gradient):
+    hidden = np.maximum(x @ a, 0)
+    y, of_x = np.zeros_like(x), np.zeros_like(x)
+    comm.Allreduce(np.ascontiguousarray(hidden @ b), y, op=MPI.SUM)
+    comm.Allreduce(gradient.copy(), total := np.empty_like(gradient), op=MPI.SUM)
+    gradient = total
+    of_hidden = (gradient @ b.T) * (hidden > 0)
+    comm.Allreduce(np.ascontiguousarray(of_hidden @ a.T), of_x, op=MPI.SUM)
+    return y, of_x, x.T @ of_hidden, hidden.T @ gradient

@@ -1,0 +1,18 @@
+"""relu after the sum.
+
+status: incorrect
+feedback: relu comes between
+"""
+
+import numpy as np
+from mpi4py import MPI
+
+
+def parallel_mlp(comm, x, a, b, gradient):
+    hidden = np.maximum(x @ a, 0)
+    y, of_x = np.zeros_like(x), np.zeros_like(x)
+    comm.Allreduce(np.ascontiguousarray(x @ a @ b), y, op=MPI.SUM)
+    y = np.maximum(y, 0)
+    of_hidden = (gradient @ b.T) * (hidden > 0)
+    comm.Allreduce(np.ascontiguousarray(of_hidden @ a.T), of_x, op=MPI.SUM)
+    return y, of_x, x.T @ of_hidden, hidden.T @ gradient

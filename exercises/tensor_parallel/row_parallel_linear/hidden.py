@@ -1,0 +1,10 @@
+"""Other sizes and data."""
+
+
+def cases(exercise):
+    random_case, uneven = exercise.random_case, exercise.uneven
+    return [
+        random_case([1, 1], 1, 1, data_seed=1), random_case(uneven(4, 20, 11), 5, 3, data_seed=2, seed=5),
+        random_case(uneven(6, 1, 12), 3, 7, data_seed=3, unsafe_sends=True),
+        random_case(uneven(12, 7, 13), 2, 2, data_seed=4), random_case([9, 4], 4, 11, real=True, data_seed=5),
+    ]

@@ -1,0 +1,21 @@
+"""The target's logit is not added up.
+
+status: incorrect
+feedback: known to one rank
+"""
+
+import numpy as np
+from mpi4py import MPI
+
+
+def vocabulary_parallel_loss(comm, logits, first, targets):
+    n, num_own = logits.shape
+    maxima = np.empty(n)
+    comm.Allreduce(logits.max(axis=1, initial=-np.inf), maxima, op=MPI.MAX)
+    shifted = logits - maxima[:, None]
+    here = (targets >= first) & (targets < first + num_own)
+    own, total = np.zeros((2, n)), np.empty((2, n))
+    own[0] = np.exp(shifted).sum(axis=1)
+    comm.Allreduce(own, total, op=MPI.SUM)
+    own[1, here] = logits[here, targets[here] - first]
+    return np.log(total[0]) + maxima - own[1]
