@@ -160,7 +160,7 @@ def test_ranks_with_other_samples_are_told_so():
     from labkit.training.tensor_parallel.strategy import TensorParallel
 
     class OtherSamples(TensorParallel):
-        def place(self, comm):
+        def replicas(self, comm):
             return comm.size, comm.rank
 
     make, data, options = cases.CASES["reviews"]
