@@ -8,7 +8,7 @@ from labkit.training.elastic.plan import Fault, FaultPlan
 from labkit.views.faults import faults_figure
 from labkit.widgets.experiment import Experiment
 
-STYLE = {"description_width": "150px"}
+STYLE = {"description_width": "170px"}
 WIDE = {"width": "420px"}
 MOST_RANKS = 4
 NUM_STEPS = 60
