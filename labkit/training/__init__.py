@@ -19,7 +19,8 @@ step.py            one step, shared by all strategies
 trainer.py         the loop of steps: ``train(comm, model, data, options, strategy="overlapped")``
 collect.py         the end of a run: accuracy, and all ranks' books in one report
 serial.py          one process: the oracle
-compare.py         one table of all strategies: ``compare(comm, make_model, data, options)``
+compare.py         one table of all strategies: ``compare(comm, make_model, data, options)``; strategy_table.py is the table
+compare_ranks.py   the same on MPI ranks of its own, started and ended by a notebook
 hooks.py           what is called between steps
 agreement.py       the ranks agree on model, data and options, or all raise
 recording.py       who did what when; timing.py splits it, memory.py, report.py has all of it, progress.py shows it

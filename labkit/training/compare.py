@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 import torch
 from torch import nn
@@ -19,7 +17,10 @@ from labkit.training.recording import is_simulated
 from labkit.training.report import TrainingReport
 from labkit.training.serial import Alone
 from labkit.training.strategies import STRATEGIES
+from labkit.training.strategy_table import HEADINGS, ComparisonRow, StrategyTable
 from labkit.training.trainer import Trainer
+
+__all__ = ["ALL", "HEADINGS", "ComparisonRow", "StrategyTable", "compare"]
 
 SERVER = "parameter_server"
 ALL = (
@@ -27,136 +28,11 @@ ALL = (
     "zero_3", "torch_ddp", SERVER,
 )
 NOT_EVERYWHERE = ("torch_ddp", SERVER)  # a row says why they were left out
-HEADINGS = (
-    "strategy", "step", "communication", "overlap", "idle", "sent a rank", "messages", "peak memory", "tensors",
-    "difference",
-)
-
-
-@dataclass(frozen=True, eq=False)
-class ComparisonRow:
-    """One strategy.
-
-    Attributes
-    ----------
-    name : str
-    step_s, compute_s, communication_s, overlap_s, idle_s : float or None
-        Medians over ranks and steps, without the first step; see :class:`labkit.training.timing.StepTimes`. Of the
-        parameter server: means over workers and steps, and what cannot be told apart there is None.
-    sent_bytes, num_messages : tuple of int
-        By rank, of all steps; messages of the parameter server are not counted.
-    memory : tuple of MemoryUse
-        By rank.
-    losses : tuple of float
-    difference : float or None
-        The largest difference of a weight to the one process, divided by the largest way that a weight has gone there.
-    replicas_are_equal : bool
-    left_out : str
-        Why this strategy did not run; all else is empty then.
-    report : TrainingReport or None
-    """
-
-    name: str
-    step_s: float | None = None
-    compute_s: float | None = None
-    communication_s: float | None = None
-    overlap_s: float | None = None
-    idle_s: float | None = None
-    sent_bytes: tuple[int, ...] = ()
-    num_messages: tuple[int, ...] = ()
-    memory: tuple[MemoryUse, ...] = ()
-    losses: tuple[float, ...] = ()
-    difference: float | None = None
-    replicas_are_equal: bool = True
-    left_out: str = ""
-    report: TrainingReport | None = field(default=None, repr=False)
-
-    @property
-    def peak_bytes(self) -> tuple[int, ...]:
-        """By rank."""
-        return tuple(use.peak_bytes for use in self.memory)
-
-    @property
-    def tensors_bytes(self) -> tuple[int, ...]:
-        """Live tensors by rank."""
-        return tuple(use.tensors_bytes for use in self.memory)
-
-    def cells(self) -> tuple[str, ...]:
-        """As texts, in the order of ``HEADINGS``."""
-        if self.left_out:
-            return (self.name, *[""] * (len(HEADINGS) - 1))
-        difference = "" if self.difference is None else f"{self.difference:.1e}" if self.difference else "0"
-        times = [_time(s) for s in (self.step_s, self.communication_s, self.overlap_s, self.idle_s)]
-        sizes = [_range(values, _bytes) for values in (self.peak_bytes, self.tensors_bytes)]
-        if not self.replicas_are_equal:
-            difference += ", ranks differ"
-        return (
-            self.name, *times, _range(self.sent_bytes, _bytes), _range(self.num_messages, str), *sizes, difference
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class StrategyTable:
-    """All rows, the first of which is the one process. Prints as a table, in a notebook too.
-
-    As a picture: :func:`labkit.views.training.compare_figure`.
-    """
-
-    num_ranks: int
-    options: TrainingOptions
-    rows: tuple[ComparisonRow, ...]
-
-    def __getitem__(self, name: str) -> ComparisonRow:
-        """The row of a strategy."""
-        for row in self.rows:
-            if row.name == name:
-                return row
-        raise UsageError(f"the table has no row {name!r}: it has {', '.join(row.name for row in self.rows)}.")
-
-    @property
-    def reports(self) -> tuple[TrainingReport, ...]:
-        """Of all rows that have one."""
-        return tuple(row.report for row in self.rows if row.report is not None)
-
-    def _title(self) -> str:
-        return (
-            f"{self.options.num_steps} steps of {self.options.batch_size} samples on {self.num_ranks} "
-            f"rank{'' if self.num_ranks == 1 else 's'}, seed {self.options.seed}"
-        )
-
-    def __str__(self) -> str:
-        rows = [HEADINGS, *(row.cells() for row in self.rows)]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-        lines = [self._title()]
-        for cells, row in zip(rows, (None, *self.rows), strict=True):
-            words = [cells[0].ljust(widths[0])]
-            if row is not None and row.left_out:
-                words.append(f"left out: {row.left_out}")
-            else:
-                words += [cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True)]
-            lines.append("  ".join(words).rstrip())
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th style='text-align:right'>{html.escape(text)}</th>" for text in HEADINGS)
-        body = []
-        for row in self.rows:
-            cells = [html.escape(text) for text in row.cells()]
-            if row.left_out:
-                text = html.escape(f"left out: {row.left_out}")
-                rest = f"<td colspan='{len(HEADINGS) - 1}' style='text-align:left'>{text}</td>"
-            else:
-                rest = "".join(f"<td style='text-align:right;white-space:nowrap'>{cell}</td>" for cell in cells[1:])
-            body.append(f"<tr><th style='text-align:left'>{cells[0]}</th>{rest}</tr>")
-        return (
-            f"<table><caption>{html.escape(self._title())}</caption><thead><tr>{head}</tr></thead>"
-            f"<tbody>{''.join(body)}</tbody></table>"
-        )
 
 
 def compare(
     comm, make_model: Callable[[], nn.Module], data: DataSet, options: TrainingOptions | None = None, *,
-    strategies: Sequence[str] = ALL,
+    strategies: Sequence[str] = ALL, progress: Callable[[str], None] | None = None,
 ) -> StrategyTable:
     """Train the same model with every strategy, and in one process. Collective.
 
@@ -172,6 +48,8 @@ def compare(
     strategies : sequence of str
         Names of :data:`labkit.training.strategies.STRATEGIES`, and ``"parameter_server"``: one server, the other ranks
         are workers that all wait for each other (BSP). The one process is always the first row.
+    progress : callable, optional
+        Rank 0 is told which strategy it is, and how far. By default each run shows its own progress.
 
     Returns
     -------
@@ -198,21 +76,23 @@ def compare(
     (['serial', 'flat', 'zero_1'], True)
     """
     options = options or TrainingOptions()
-    all_or_none(comm, lambda: _check(strategies))
+    all_or_none(comm, lambda: check_strategies(strategies))
     check_equal(comm, "the strategies to compare", repr(tuple(strategies)), "Pass equal ones on every rank.")
     first = {name: value.detach().clone() for name, value in make_model().state_dict().items()}
-    alone, oracle = all_or_none(
-        comm, lambda: _run(Alone(), make_model(), data, options, "serial") if comm.rank == 0 else (None, None)
-    )
+    tell = _teller(progress if comm.rank == 0 else None, len(strategies))
+    alone, oracle = all_or_none(comm, lambda: _run(
+        Alone(), make_model(), data, options, "serial", tell("one process", 0)
+    ) if comm.rank == 0 else (None, None))
     scale = _largest(first, oracle) if comm.rank == 0 else None
     serial = _row(comm.bcast(alone, 0), 0.0)
     rows = [_beside_simulated(serial) if is_simulated(comm) else serial]
-    for name in strategies:
+    for number, name in enumerate(strategies, 1):
+        show = tell(name, number)
         try:
             if name == SERVER:
-                row, weights = _with_servers(comm, make_model(), data, options)
+                row, weights = _with_servers(comm, make_model(), data, options, show)
             else:
-                report, weights = _run(comm, make_model(), data, options, name)
+                report, weights = _run(comm, make_model(), data, options, name, show)
                 row = _row(report, None)
         except (UsageError, NotAvailableError) as error:
             if name not in NOT_EVERYWHERE:
@@ -224,7 +104,8 @@ def compare(
     return StrategyTable(comm.size, options, tuple(rows))
 
 
-def _check(strategies: Sequence[str]) -> None:
+def check_strategies(strategies: Sequence[str]) -> None:
+    """Raise UsageError if a name is not that of a strategy."""
     known = (*STRATEGIES, SERVER)
     unknown = [name for name in strategies if name not in known or name == "serial"]
     if isinstance(strategies, str) or unknown:
@@ -232,9 +113,22 @@ def _check(strategies: Sequence[str]) -> None:
         raise UsageError(f"strategies is a sequence of names, not {strategies!r}: take some of {names}.")
 
 
-def _run(comm, model, data, options, strategy):
+def _teller(progress: Callable[[str], None] | None, num_strategies: int) -> Callable:
+    """``tell(name, number)``: says who is next; what a trainer is given as its progress."""
+    if progress is None:
+        return lambda name, number: None
+
+    def tell(name, number):
+        words = f"{name} ({number} of {num_strategies})" if number else name
+        progress(words)
+        return lambda text: progress(f"{words}: {text}")
+
+    return tell
+
+
+def _run(comm, model, data, options, strategy, progress):
     """The report, and copies of the weights."""
-    with Trainer(comm, model, data, options, strategy=strategy) as trainer:
+    with Trainer(comm, model, data, options, strategy=strategy, progress=progress) as trainer:
         report = trainer.run()
         return report, _copies(trainer.strategy.model_state_dict())
 
@@ -267,12 +161,12 @@ def _beside_simulated(row: ComparisonRow) -> ComparisonRow:
     return dataclasses.replace(row, **times, memory=memory)
 
 
-def _with_servers(comm, model, data, options):
+def _with_servers(comm, model, data, options, progress):
     """The parameter server's row: of its memory only the model, its gradients and the peak are known."""
     from labkit.training.parameter_server.train import train_with_servers
 
     meter = PeakMeter(next(model.parameters()).device, shares_process=is_simulated(comm))
-    report = train_with_servers(comm, model, data, options, consistency="bsp")
+    report = train_with_servers(comm, model, data, options, consistency="bsp", progress=progress)
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
     sizes = tensor_bytes([*model.parameters(), *model.buffers()]), tensor_bytes(gradients)
     use = MemoryUse(*sizes, 0, 0, meter.peak_bytes() or sum(sizes))
@@ -285,24 +179,3 @@ def _with_servers(comm, model, data, options):
         sent_bytes=sent, memory=tuple(comm.allgather(use)), losses=tuple(map(float, report.mean_losses())),
     )
     return row, _copies(model.state_dict())
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None:
-        return ""
-    return "0" if seconds == 0 else f"{seconds * 1e3:.3g} ms" if seconds >= 1e-3 else f"{seconds * 1e6:.3g} us"
-
-
-def _bytes(size: int) -> str:
-    for unit, scale in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if size >= scale:
-            return f"{size / scale:.3g} {unit}"
-    return f"{size} B"
-
-
-def _range(values: Sequence[int], text: Callable[[int], str]) -> str:
-    """One text for all ranks, or the least and the most."""
-    if not values:
-        return ""
-    low, high = text(min(values)), text(max(values))
-    return low if low == high else f"{low} to {high}"

@@ -198,8 +198,12 @@ def zero_memory_figure(
             ],
         ))
     highest = max([row.total_bytes for row in rows] or [1.0]) / GIGABYTE
+    tops = [row.total_bytes / GIGABYTE for row in rows]
+    if limit_bytes is not None:  # a line through a number makes it hard to read: above the line then
+        limit = limit_bytes / GIGABYTE
+        tops = [limit if limit - 0.07 * max(highest, limit) < top < limit else top for top in tops]
     figure.add_trace(go.Scatter(
-        x=[groups, stages], y=[row.total_bytes / GIGABYTE for row in rows], mode="text", showlegend=False,
+        x=[groups, stages], y=tops, mode="text", showlegend=False,
         text=[_gigabytes(row.total_bytes) for row in rows], textposition="top center", hoverinfo="skip",
         textfont={"color": INK, "size": 11}, cliponaxis=False,
     ))

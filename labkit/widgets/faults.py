@@ -8,7 +8,8 @@ from labkit.training.elastic.plan import Fault, FaultPlan
 from labkit.views.faults import faults_figure
 from labkit.widgets.experiment import Experiment
 
-STYLE = {"description_width": "initial"}
+STYLE = {"description_width": "170px"}
+WIDE = {"width": "420px"}
 MOST_RANKS = 4
 NUM_STEPS = 60
 NOTICE_S, SLOW_S, SLOW_STEPS, STALL_S = 120.0, 0.2, 10, 4.0
@@ -44,12 +45,12 @@ class FaultInjection(widgets.VBox):
 
     def __init__(self, num_ranks: int = 2, *, rank: int = 1, step: int = 25, every_steps: int = 10, kind: str = "kill"):
         FaultPlan((Fault(kind, step, rank),))
-        self.kind = widgets.Dropdown(options=KINDS, value=kind, description="the rank is", style=STYLE, layout={"width": "340px"})
-        self.num_ranks = widgets.IntSlider(value=num_ranks, min=1, max=MOST_RANKS, description="ranks", style=STYLE)
-        self.rank = widgets.IntSlider(value=min(rank, num_ranks - 1), min=0, max=num_ranks - 1, description="rank", style=STYLE)
-        self.step = widgets.IntSlider(value=step, min=1, max=NUM_STEPS - 5, description="after step", style=STYLE)
+        self.kind = widgets.Dropdown(options=KINDS, value=kind, description="the rank is", style=STYLE, layout=WIDE)
+        self.num_ranks = widgets.IntSlider(value=num_ranks, min=1, max=MOST_RANKS, description="ranks", style=STYLE, layout=WIDE)
+        self.rank = widgets.IntSlider(value=min(rank, num_ranks - 1), min=0, max=num_ranks - 1, description="rank", style=STYLE, layout=WIDE)
+        self.step = widgets.IntSlider(value=step, min=1, max=NUM_STEPS - 5, description="after step", style=STYLE, layout=WIDE)
         self.every_steps = widgets.IntSlider(
-            value=every_steps, min=1, max=NUM_STEPS // 2, description="checkpoint every (steps)", style=STYLE
+            value=every_steps, min=1, max=NUM_STEPS // 2, description="checkpoint every, steps", style=STYLE, layout=WIDE
         )
         self.spare = widgets.Checkbox(value=False, description="a spare worker takes its place", indent=False)
         self.join = widgets.Checkbox(value=False, description=f"a machine joins at step {NUM_STEPS - 10}", indent=False)

@@ -8,7 +8,8 @@ from labkit.training.parameter_server.consistency import Consistency
 from labkit.views.parameter_server import clock_figure, server_losses_figure, staleness_figure, wheel_figure
 from labkit.widgets.experiment import Experiment
 
-STYLE = {"description_width": "initial"}
+STYLE = {"description_width": "170px"}
+WIDE = {"width": "420px"}
 
 
 class ParameterServerExplorer(Experiment):
@@ -40,13 +41,21 @@ class ParameterServerExplorer(Experiment):
 
     def __init__(self, rule: str = "ssp,3", num_workers: int = 4):
         bound = Consistency.parse(rule).bound
-        self.bound = widgets.IntSlider(value=3 if bound is None else bound, min=0, max=10, description="bound of ssp", style=STYLE)
-        self.num_workers = widgets.IntSlider(value=num_workers, min=2, max=12, description="workers", style=STYLE)
-        self.slow = widgets.FloatSlider(value=1.0, min=1, max=5, step=0.5, description="worker 0 slower, times", style=STYLE)
-        self.stall = widgets.FloatSlider(value=8.0, min=0, max=40, step=1, description="worker 1 stalls, steps", style=STYLE)
+        self.bound = widgets.IntSlider(
+            value=3 if bound is None else bound, min=0, max=10, description="bound of ssp", style=STYLE, layout=WIDE
+        )
+        self.num_workers = widgets.IntSlider(
+            value=num_workers, min=2, max=12, description="workers", style=STYLE, layout=WIDE
+        )
+        self.slow = widgets.FloatSlider(
+            value=1.0, min=1, max=5, step=0.5, readout_format=".1f", description="worker 0 slower, times", style=STYLE, layout=WIDE
+        )
+        self.stall = widgets.FloatSlider(
+            value=8.0, min=0, max=40, step=1, readout_format=".0f", description="worker 1 stalls, steps", style=STYLE, layout=WIDE
+        )
         self.correction = widgets.Dropdown(
             options=[("none", None), ("smaller rate for stale ones", "learning_rate"), ("less momentum", "momentum")],
-            description="correction", style=STYLE,
+            description="correction", style=STYLE, layout=WIDE,
         )
         super().__init__(
             [self.num_workers, self.bound, self.slow, self.stall, self.correction], self._train, self._figures,

@@ -9,7 +9,8 @@ from labkit.views.spot import cost_figure, interval_figure, span_text
 from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.replace import replace_figure
 
-STYLE = {"description_width": "initial"}
+STYLE = {"description_width": "200px"}
+WIDE = {"width": "440px"}
 SIMULATED_AT = (0.25, 0.5, 1.0, 2.0, 4.0)  # times the best interval
 NUM_RUNS = 60
 
@@ -18,7 +19,7 @@ def _slider(label: str, value: float, least: float, most: float) -> widgets.Floa
     import math
 
     return widgets.FloatLogSlider(
-        value=value, base=10, min=math.log10(least), max=math.log10(most), step=0.05, description=label, style=STYLE,
+        value=value, base=10, min=math.log10(least), max=math.log10(most), step=0.05, description=label, style=STYLE, layout=WIDE,
         continuous_update=False, readout_format=".3g",
     )  # fmt: skip
 
@@ -41,19 +42,24 @@ class SpotExplorer(widgets.VBox):
 
     def __init__(self):
         self.work = _slider("work, h", 24, 1, 1000)
-        self.machines = widgets.IntSlider(value=16, min=1, max=256, description="machines", style=STYLE, continuous_update=False)
-        self.mtbf = _slider("one machine fails every (h)", 10000, 10, 100000)
+        self.machines = widgets.IntSlider(
+            value=16, min=1, max=256, description="machines", style=STYLE, layout=WIDE, continuous_update=False
+        )
+        self.mtbf = _slider("one machine fails every, h", 10000, 10, 100000)
         self.write = _slider("a checkpoint takes, s", 30, 0.1, 1000)
         self.restart = _slider("a restart takes, s", 300, 1, 10000)
         self.on_demand = widgets.FloatSlider(
-            value=3.0, min=0.1, max=20, step=0.1, description="price on demand", style=STYLE, continuous_update=False
+            value=3.0, min=0.1, max=20, step=0.1, description="price on demand", style=STYLE, layout=WIDE,
+            continuous_update=False
         )
         self.spot = widgets.FloatSlider(
-            value=1.0, min=0.1, max=20, step=0.1, description="price on spot", style=STYLE, continuous_update=False
+            value=1.0, min=0.1, max=20, step=0.1, description="price on spot", style=STYLE, layout=WIDE,
+            continuous_update=False
         )
         self.interruptions = _slider("interruptions a machine and hour", 0.05, 0.0001, 10)
         self.notice = widgets.FloatSlider(
-            value=0.0, min=0, max=1, step=0.05, description="share with notice", style=STYLE, continuous_update=False
+            value=0.0, min=0, max=1, step=0.05, description="share with notice", style=STYLE, layout=WIDE,
+            continuous_update=False
         )
         self.simulate = widgets.Checkbox(value=False, description="simulate jobs too", indent=False)
         self.words = widgets.HTML("")
