@@ -119,7 +119,8 @@ def _even(failure):
 def _smallest_sum(failure):
     """Its messages in all are as short as they can be, or all stages together are: what min of a sum gives."""
     seconds, links, num_stages = failure.case.arguments[0]
-    return _incorrect(failure) and sum(links[b - 1] for b in _bounds(failure)[1:-1]) <= sum(sorted(links)[: num_stages - 1])
+    messages = sum(links[b - 1] for b in _bounds(failure)[1:-1])
+    return _incorrect(failure) and messages <= sum(sorted(links)[: num_stages - 1])
 
 
 def _says(text):

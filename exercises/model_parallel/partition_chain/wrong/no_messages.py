@@ -10,7 +10,6 @@ from itertools import accumulate
 def partition_chain(seconds, links, num_stages):
     n = len(seconds)
     total = [0.0, *accumulate(seconds)]
-    link = [0.0, *links, 0.0]
     best = [0.0] + [float("inf")] * n
     choices = []
     for _ in range(num_stages):
