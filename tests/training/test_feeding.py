@@ -161,6 +161,9 @@ def test_waiting_is_on_the_timeline_and_at_the_recorder():
     fetches = [span for span in timeline.spans if span.kind == "recv"]
     assert timeline.num_ranks == 3 and {span.name for span in fetches} == {f"fetch batch {k}" for k in range(6)}
     assert {span.rank for span in fetches} <= {1, 2} and all(span.start_ns >= 0 for span in timeline.spans)
+    loop = [span for span in timeline.spans if span.rank == 0]
+    assert [span.kind for span in loop] == ["wait", "compute"] * 5 + ["wait"]
+    assert all(a.end_ns == b.start_ns for a, b in zip(loop, loop[1:], strict=False))
     for k in range(6):  # nobody gets a batch before it is there
         wait = next(span for span in timeline.spans if span.name == f"wait for batch {k}")
         fetch = next(span for span in fetches if span.name == f"fetch batch {k}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from labkit.errors import UsageError
@@ -70,6 +69,7 @@ def trace_model(
 
     Examples
     --------
+    >>> import torch
     >>> model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     >>> chain = trace_model(model, torch.zeros(3, 4), num_repeats=0).chain
     >>> [(layer.name, layer.num_parameters, layer.crossing_bytes) for layer in chain.layers]
