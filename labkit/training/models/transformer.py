@@ -7,6 +7,7 @@ from torch import fx, nn
 from torch.nn import functional
 
 from labkit.errors import UsageError
+from labkit.training.models import slices
 from labkit.training.models.initial import initialise
 
 PADDING = 0
@@ -15,12 +16,19 @@ PADDING = 0
 @fx.wrap  # a tracer sees one call, not the question within
 def positions_of(tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """The rows of ``positions`` that belong to tokens (N, length)."""
-    length, longest = tokens.shape[1], len(positions)
+    first, longest = slices.start(), len(positions)
+    length = first + tokens.shape[1]
     if length > longest:
         raise UsageError(
             f"a sample has {length} tokens, but the model was made for {longest}: make it with length={length}."
         )
-    return positions[:length]
+    return positions[first:length]
+
+
+@fx.wrap
+def attend(layer: int, query, key, value, mask, is_causal: bool) -> torch.Tensor:
+    """Scaled dot-product attention, of a slice of the tokens if that is what there is."""
+    return slices.attend(layer, query, key, value, mask, is_causal)
 
 
 class Attention(nn.Module):
@@ -39,7 +47,7 @@ class Attention(nn.Module):
         n, length, width = values.shape
         heads = (n, length, self.num_heads, width // self.num_heads)
         query, key, value = (layer(values).view(heads).transpose(1, 2) for layer in (self.query, self.key, self.value))
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=self.causal)
+        mixed = attend(id(self), query, key, value, mask, self.causal)
         return self.out(mixed.transpose(1, 2).reshape(n, length, width))
 
 

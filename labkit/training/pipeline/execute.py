@@ -79,6 +79,8 @@ class StepInputs:
         ``loss(outputs, targets)`` is the loss of each sample, (N,).
     batch_size : int
         What the sum of losses is divided by.
+    length : int
+        Tokens of a sample, for slices.
     factor : float
         Of the loss, before backward.
     cast : callable
@@ -93,6 +95,7 @@ class StepInputs:
     batch_size: int
     factor: float = 1.0
     cast: Callable = lambda device: contextlib.nullcontext()
+    length: int = 0
 
 
 class Executor:
@@ -207,7 +210,7 @@ class Executor:
     def _forward(self, action: Action) -> None:
         values = self.receive_activations(action) if action.stage else None
         with self._span(action):
-            held = Held([self.given.inputs(action)] if values is None else values)
+            held = Held([self.inputs_of(action)] if values is None else values)
             key = self._key(action.stage + 1, action)
             is_again = action.stage in self.checkpointed and (action.stage == self.last or key in self.layouts)
             if is_again:
@@ -231,16 +234,20 @@ class Executor:
                 with self._unchanged_buffers(action.stage):
                     self._compute(action, held, is_again=True)
             leaves = [value for value in held.inputs if torch.is_tensor(value) and value.requires_grad]
+            more, also = self.more_leaves(action), self.more_outputs(action, held)
+            outputs = [*held.outputs, *(output for output, _ in also)]
+            gradients = [*gradients, *(gradient for _, gradient in also)]
             if action.kind == "BW":
-                found = backward(held.outputs, gradients, leaves)
+                found = backward(outputs, gradients, [*leaves, *more])
                 self.let_go(action)
             else:
-                found, held.weights = backward_input(held.outputs, gradients, leaves, held.entry)
+                found, held.weights = backward_input(outputs, gradients, [*leaves, *more], held.entry)
                 held.outputs, held.entry = [], None
                 if held.saved is not None:
                     held.saved.drop_after_b()
+        self.take_more(more, found[len(leaves) :])
         if action.stage > 0:
-            self.send_gradients(action, leaves, found)
+            self.send_gradients(action, leaves, found[: len(leaves)])
 
     def _weights(self, action: Action) -> None:
         with self._span(action):
@@ -272,7 +279,7 @@ class Executor:
         with held.watch():
             if torch.is_tensor(outputs) and outputs.dtype in SHORT:
                 outputs = outputs.float()
-            part = given.loss(outputs, given.targets(action)).sum() / self.loss_divisor(action)
+            part = given.loss(outputs, self.targets_of(action)).sum() / self.loss_divisor(action)
             scaled = part if given.factor == 1 else part * given.factor
         if torch.is_grad_enabled():
             if not part.requires_grad:
@@ -284,6 +291,25 @@ class Executor:
         if not is_again:
             self._note_loss(action, float(part.detach()))
         return []
+
+    def inputs_of(self, action: Action):
+        """What the first stage begins with."""
+        return self.given.inputs(action)
+
+    def targets_of(self, action: Action):
+        """What the last stage compares its outputs with."""
+        return self.given.targets(action)
+
+    def more_leaves(self, action: Action) -> list[torch.Tensor]:
+        """What an action has used besides the values from the stage before: of earlier slices (:mod:`.sliced`)."""
+        return []
+
+    def more_outputs(self, action: Action, held: Held) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """What others have used of it besides the stage behind, with gradients."""
+        return []
+
+    def take_more(self, leaves: list[torch.Tensor], found: list) -> None:
+        """The gradients of ``more_leaves``."""
 
     def loss_divisor(self, action: Action) -> float:
         """What the sum of a micro-batch's losses is divided by."""

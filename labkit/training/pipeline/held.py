@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import torch
 
+from labkit.training.models.slices import TokenSlice
 from labkit.training.pipeline.split_backward import WeightGradients
 
 
@@ -66,6 +67,8 @@ class Held:
         Where it is watched.
     weights : WeightGradients or None
         What B has left for W.
+    part : TokenSlice or None
+        Of a plan with slices.
     """
 
     inputs: list
@@ -74,6 +77,7 @@ class Held:
     saved: SavedTensors | None = None
     weights: WeightGradients | None = None
     is_computed: bool = False
+    part: TokenSlice | None = None
 
     def drop(self) -> None:
         """Keep the inputs alone."""

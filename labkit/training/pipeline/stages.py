@@ -16,7 +16,6 @@ import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import fx, nn
 
 from labkit.errors import UsageError

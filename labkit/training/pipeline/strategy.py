@@ -19,9 +19,10 @@ from labkit.training.in_pass import find_in_pass
 from labkit.training.memory import tensor_bytes
 from labkit.training.pipeline.execute import Executor, StepInputs
 from labkit.training.pipeline.forward import StagedModule
+from labkit.training.pipeline.given import plan_of
 from labkit.training.pipeline.measured import PipelineRun, collect_run
 from labkit.training.pipeline.plan import Plan
-from labkit.training.pipeline.given import plan_of
+from labkit.training.pipeline.sliced import SlicedExecutor, check_sliceable
 from labkit.training.pipeline.stages import cut
 from labkit.training.pipeline.state import gathered, load_model, load_optimizer, whole_model, whole_optimizer
 from labkit.training.pipeline.transport import FIRST_TAG
@@ -53,6 +54,8 @@ class Pipeline(StrategyBase):
         See :class:`.execute.Executor`.
     executor : callable, optional
         What runs the plan: a class derived from :class:`.execute.Executor`.
+    slice_lengths : sequence of int, optional
+        Tokens of each slice, of a plan with slices; about equal without it.
     schedule_settings
         Of the schedule, as for :func:`.schedules.make_plan`: ``num_chunks`` of ``"interleaved"``, for example.
 
@@ -68,8 +71,9 @@ class Pipeline(StrategyBase):
 
     def __init__(
         self, schedule: str = "1f1b", *, plan: Plan | str | None = None, partition=None, checkpointing=False,
-        pause_s: Callable | None = None, executor: Callable = Executor, **schedule_settings,
+        pause_s: Callable | None = None, executor: Callable | None = None, slice_lengths=None, **schedule_settings,
     ):
+        self.slice_lengths = None if slice_lengths is None else tuple(slice_lengths)
         self.schedule, self.given_plan, self.partition, self.settings = schedule, plan, partition, schedule_settings
         self.checkpointing, self.pause_s, self.make_executor = checkpointing, pause_s, executor
         self.executor: Executor | None = None
@@ -84,15 +88,17 @@ class Pipeline(StrategyBase):
         self.plan = all_or_none(comm, lambda: self._make_plan(comm, model, options))
         self.cut = all_or_none(comm, lambda: self._cut(model))
         self.checkpointed = all_or_none(comm, self._checkpointed)
-        words = f"{self.plan.text()} {[stage.modules for stage in self.cut.stages]} {sorted(self.checkpointed)}"
+        words = f"{self.plan.text()} {[stage.modules for stage in self.cut.stages]} {sorted(self.checkpointed)} {self.slice_lengths}"
         check_equal(comm, "the plans or partitions", words, "Pass equal ones on every rank.")
         self._find_owners()
         device = next(model.parameters()).device
         self.module = StagedModule(self)
-        self.executor = self.make_executor(
+        make_executor = self.make_executor or (SlicedExecutor if self.plan.num_slices > 1 else Executor)
+        self.executor = make_executor(
             comm, self.cut, self.plan, recorder, device, seed=options.seed, checkpointed=self.checkpointed,
             pause_s=self.pause_s,
         )
+        self.executor.lengths = self.slice_lengths
         self.parameters = [p for name, p in model.named_parameters() if name in self.trained_names]
         for name, parameter in model.named_parameters():
             if name not in self.held_names:
@@ -113,6 +119,8 @@ class Pipeline(StrategyBase):
             self.given_plan if self.given_plan is not None else self.schedule, num_ranks=comm.size,
             num_microbatches=options.num_micro_batches, **self.settings,
         )
+        if plan.num_slices > 1:
+            check_sliceable(model)
         if options.batch_size < plan.num_microbatches:
             raise UsageError(
                 f"a batch of {options.batch_size} samples cannot be cut into {plan.num_microbatches} micro-batches with "
@@ -176,6 +184,7 @@ class Pipeline(StrategyBase):
         given = StepInputs(
             step, tuple(b - a for a, b in zip(ends[:-1], ends[1:], strict=True)), lambda action: part(action)[0],
             lambda action: part(action)[1], loss, batch_size, precision.loss_scale * self.loss_factor, precision.cast,
+            data.inputs.shape[1] if self.plan.num_slices > 1 else 0,
         )
         self.executor.watches_memory = self.num_runs < WATCHED_STEPS
         self.num_runs += 1
