@@ -47,6 +47,9 @@ def test_activations_held():
         assert peak_in_flight(one_f_one_b(p, m)) == tuple(min(m, p - i) for i in range(p))
         assert peak_in_flight(zb_h1(p, m)) == (min(m, p),) * p
         assert peak_in_flight(zb_h2(p, m)) == (min(m, 2 * p - 1),) * p
+    for p, m, v in ((2, 2, 2), (4, 4, 2), (4, 16, 3), (5, 10, 4)):
+        expected = tuple(min(m * v, 2 * (p - 1 - rank) + (v - 1) * p + 1) for rank in range(p))
+        assert peak_in_flight(interleaved(p, m, v)) == expected
 
 
 def test_orders_are_those_of_torch():
