@@ -38,7 +38,8 @@ def main() -> None:
     inputs = torch.randn(samples * NUM_MICRO_BATCHES, width, generator=numbers)
     data = DataSet("random", inputs, inputs.clone(), inputs[:0], inputs[:0], width)
     options = TrainingOptions(
-        num_steps=int(steps), batch_size=len(data), num_micro_batches=NUM_MICRO_BATCHES, learning_rate=0.01, shuffle=False
+        num_steps=int(steps), batch_size=len(data), num_micro_batches=NUM_MICRO_BATCHES, learning_rate=0.01,
+        shuffle=False,
     )
     pairs = [nn.Sequential(nn.Linear(width, width), nn.ReLU()) for _ in range(comm.size * layers)]
     names = [[str(layers * stage + k) for k in range(layers)] for stage in range(comm.size)]
@@ -46,16 +47,18 @@ def main() -> None:
     start = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     table = SLEEPS.table(comm.size, 1)
     pause_s = None if kind == "compute" else lambda action: duration(table, action)
-    found = {"measured": {}, "simulated": {}, "alone": [], "losses": []}
+    found = {"measured": {}, "simulated": {}, "whole": {}, "alone": [], "losses": []}
     for _ in range(int(turns)):
         for schedule in SCHEDULES:
             model.load_state_dict(start)
             meet(comm)
             report = train_pipeline(
-                comm, model, data, options, plan=schedule, partition=names, pause_s=pause_s, progress=False, timeline=False
+                comm, model, data, options, plan=schedule, partition=names, pause_s=pause_s, progress=False,
+                timeline=False,
             )
             found["measured"].setdefault(schedule, []).append(report.details.measured.step_s)
             found["simulated"].setdefault(schedule, []).append(report.details.simulated.step_s)
+            found["whole"].setdefault(schedule, []).append(float(report.times.step_s[:, 1:].max(axis=0).min()))
         if kind == "compute":
             if comm.rank == 0:
                 model.load_state_dict(start)
