@@ -19,6 +19,7 @@ from labkit.errors import NotAvailableError
 
 DEADLINE_S = 60
 LOOK_S = 0.2
+END_S = 3.0  # for a launcher that was told to end
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +105,19 @@ def _communicate(process: subprocess.Popen, deadline_s: float, look: Callable[[]
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End ranks, all that they have started, and their launcher."""
-    os.killpg(process.pid, signal.SIGTERM)
-    process.communicate()
+    """End ranks, all that they have started, and their launcher.
+
+    A launcher that has just begun to start ranks may miss a signal; the last one it cannot miss, and its ranks end when
+    they lose it.
+    """
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            os.killpg(process.pid, number)
+        try:
+            process.communicate(timeout=END_S)
+            return
+        except subprocess.TimeoutExpired:
+            continue
 
 
 def measure_messages() -> MessageTimes:

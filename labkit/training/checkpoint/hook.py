@@ -24,6 +24,7 @@ from labkit.training.checkpoint.tree import PerRank
 from labkit.training.checkpoint.writer import WAIT, CheckpointWriter
 from labkit.training.hooks import TrainingHook
 
+SAME_STATE = {"serial", "pipeline"}  # strategies that go on from each other's checkpoints
 OF_A_RANK = ("reducer",)  # of a strategy's state: what compression has left over
 
 
@@ -124,7 +125,7 @@ class CheckpointHook(TrainingHook):
     def _put_back(self, trainer, loaded: Checkpoint) -> None:
         state = loaded.state
         name = trainer.strategy.name
-        if state["strategy_name"] != name:
+        if state["strategy_name"] != name and not {state["strategy_name"], name} <= SAME_STATE:
             raise CheckpointError(
                 f"the checkpoint {loaded.path} is of the strategy {state['strategy_name']!r}, and this run has {name!r}, "
                 "whose state is another. Train with the same strategy, or load the model alone with load_checkpoint."
