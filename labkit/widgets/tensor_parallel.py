@@ -66,6 +66,8 @@ class TensorParallelExplorer(widgets.VBox):
             (self.kind,), self._count, lambda value: (), words=self._words, label="Run and count",
             locked=(self.num_ranks, self.scheme),
         )
+        self.counted.button.layout.flex = "0 0 180px"  # a long status leaves the button its words
+        self.counted.status.layout = {"flex": "1 1 auto", "min_width": "0"}
         left, right = widgets.VBox([self.num_ranks, self.width]), widgets.VBox([self.length, self.batch])
         super().__init__([
             widgets.HBox([left, right], layout={"flex_flow": "row wrap"}), self.scheme, self.matrices, self.sentence,
