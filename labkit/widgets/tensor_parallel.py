@@ -9,7 +9,8 @@ import ipywidgets as widgets
 
 from labkit.hardware.messages import run_mpi
 from labkit.training.tensor_parallel.traffic import SCHEMES, block_flops, block_messages
-from labkit.views.tensor_parallel import MOST_RANKS, block_traffic_figure, tensor_parallel_figure
+from labkit.views.tensor_parallel import MOST_RANKS, tensor_parallel_figure
+from labkit.views.tensor_parallel_traffic import block_traffic_figure
 from labkit.views.theme import bytes_text
 from labkit.widgets.experiment import Experiment
 from labkit.widgets.figure_widget import FigureWidget
