@@ -11,6 +11,7 @@ options.py         what a run is told; the optimizer
 learning_rate.py   scaled with the batch, and warmed up
 strategies.py      the protocol of strategies, and their names
 data_parallel/     gradients averaged over ranks, from one all-reduce a parameter to overlap with backward
+tensor_parallel/   every rank has a part of every matrix
 batch_scaling.py   large batches, with and without warm-up: an experiment
 in_pass.py         communication inside forward and backward
 batch_norm.py      synchronised batch norm: statistics of the whole batch

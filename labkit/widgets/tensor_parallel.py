@@ -9,7 +9,8 @@ import ipywidgets as widgets
 
 from labkit.hardware.messages import run_mpi
 from labkit.training.tensor_parallel.traffic import SCHEMES, block_flops, block_messages
-from labkit.views.tensor_parallel import MOST_RANKS, block_traffic_figure, tensor_parallel_figure
+from labkit.views.tensor_parallel import MOST_RANKS, tensor_parallel_figure
+from labkit.views.tensor_parallel_traffic import block_traffic_figure
 from labkit.views.theme import bytes_text
 from labkit.widgets.experiment import Experiment
 from labkit.widgets.figure_widget import FigureWidget
@@ -66,6 +67,8 @@ class TensorParallelExplorer(widgets.VBox):
             (self.kind,), self._count, lambda value: (), words=self._words, label="Run and count",
             locked=(self.num_ranks, self.scheme),
         )
+        self.counted.button.layout.flex = "0 0 180px"  # a long status leaves the button its words
+        self.counted.status.layout = {"flex": "1 1 auto", "min_width": "0"}
         left, right = widgets.VBox([self.num_ranks, self.width]), widgets.VBox([self.length, self.batch])
         super().__init__([
             widgets.HBox([left, right], layout={"flex_flow": "row wrap"}), self.scheme, self.matrices, self.sentence,

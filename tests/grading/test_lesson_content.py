@@ -11,7 +11,7 @@ import pytest
 from labkit.comm.network.model import alpha_beta
 from labkit.comm.reduction import compute_for
 from labkit.comm.simulated.run import simulate
-from labkit.errors import CollectiveMismatchError, DeadlockError
+from labkit.errors import CollectiveMismatchError, DeadlockError, UsageError
 from labkit.floating_point.accidents import patriot
 from labkit.floating_point.order import sum_over_ranks
 from labkit.floating_point.summation.bounds import gamma
@@ -41,6 +41,8 @@ from labkit.training.parameter_server.consistency import Consistency
 from labkit.training.planner.published import training_days
 from labkit.training.scale.zero_table import zero_memory
 from labkit.training.spot import expected_time, young_interval
+from labkit.training.tensor_parallel.shards import head_ends
+from labkit.training.tensor_parallel.traffic import kept_bytes
 
 WRITTEN = [lesson.name for lesson in LESSONS if lesson.exists]
 
@@ -233,6 +235,23 @@ def bubble_percent(num_stages, num_microbatches):
     return 100 * (free[-1] / num_microbatches - 1)
 
 
+def sent_by_a_block():
+    """Two ring all-reduces of 2048 x 4096 values of 16 bits, counted by the simulator at a thousandth of the size."""
+
+    def program(comm):
+        for _ in range(2):
+            find("allreduce_ring").function(comm, np.zeros(2048 * 4096 // 1024, np.int16), np.empty(2048 * 4096 // 1024, np.int16))
+
+    return simulate(8, program).counts.max_bytes_sent * 1024 / 1e6
+
+
+def heads_fit(num_heads, num_ranks):
+    try:
+        return bool(head_ends(num_heads * 8, num_heads, num_ranks))
+    except UsageError:
+        return False
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
@@ -263,6 +282,11 @@ ORACLES = {
     ("07_parameter_server", "hub-gigabytes"): hub_gigabytes,
     ("07_parameter_server", "at-the-bound"): clock_at_the_bound,
     ("07_parameter_server", "momentum-for-four"): momentum_left,
+    ("09_tensor_parallel", "forward-megabytes"): sent_by_a_block,
+    ("09_tensor_parallel", "numbers-of-ranks"): lambda: sum(heads_fit(96, p) for p in range(1, 9)),
+    ("09_tensor_parallel", "kept-by-eight"): lambda: (
+        kept_bytes(8, 4096, 2048, 1, 0) / kept_bytes(8, 4096, 2048, 1, 0, "tensor and sequence")
+    ),
     ("11_fault_tolerance", "hours-between-failures"): hours_to_the_first_failure,
     ("11_fault_tolerance", "young-minutes"): best_minutes,
     ("11_fault_tolerance", "steps-again"): steps_done_twice,

@@ -4,12 +4,8 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.training.tensor_parallel.traffic import SCHEMES, block_flops, block_messages, kept_bytes
-from labkit.views.tensor_parallel import (
-    block_traffic_figure,
-    block_traffic_layout,
-    tensor_parallel_figure,
-    tensor_parallel_layout,
-)
+from labkit.views.tensor_parallel import tensor_parallel_figure, tensor_parallel_layout
+from labkit.views.tensor_parallel_traffic import block_traffic_figure, block_traffic_layout
 
 
 def area(box):

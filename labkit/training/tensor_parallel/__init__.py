@@ -14,6 +14,7 @@ transformer.py    ``tensor_parallel(model, comm)``: a rank's part of a model
 passes.py         backward, and what is left to do after it
 strategy.py       ``train(comm, model, data, strategy="tensor_parallel")``
 traffic.py        bytes a block sends, by scheme
+counted_block.py  a block that was run, and its calls
 bugs.py           known slips, which the comparison with one process must find
 ================  ============================================================================================
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from labkit.errors import TrainingError
+from labkit.errors import TrainingError, UsageError
 from labkit.training.data_parallel.reducers import find_allreduce
-from labkit.training.in_pass import CLOSING, FAILING, InPass, _here, _neutral
+from labkit.training.in_pass import InPass, _here, _neutral
 from labkit.training.recording import MAIN, Traffic, is_simulated
 from labkit.training.tensor_parallel.shards import Rows
 
@@ -183,8 +183,6 @@ class ParallelGroup(InPass):
         if desk is not None:
             return desk.ask(make)
         if is_backward and is_simulated(self.comm):
-            from labkit.errors import UsageError
-
             raise UsageError(
                 f"{self.names[key]}: a simulated rank cannot wait inside loss.backward(). Call "
                 "labkit.training.tensor_parallel.backward(model, loss) instead, as the trainers do."
@@ -206,9 +204,6 @@ class ParallelGroup(InPass):
         sent = num_bytes * passes * (self.size - 1) // self.size
         self.calls.append(Call(kind, self.names[key], is_backward, num_bytes, sent))
         self.traffic += Traffic(1, passes * (self.size - 1), sent)
-
-    def _name(self, about: int) -> str:
-        return super()._name(about) if about not in (CLOSING, FAILING) else "end of a pass"
 
 
 def _counts(ends: Sequence[int], whole: torch.Tensor) -> list[int]:

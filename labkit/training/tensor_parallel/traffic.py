@@ -112,8 +112,8 @@ def block_flops(width: int, length: int, batch: int, *, hidden: int | None = Non
 
     Examples
     --------
-    >>> block_flops(4096, 2048, 1) / 1e12
-    2.886218022912
+    >>> round(block_flops(4096, 2048, 1) / 1e12, 2)
+    2.68
     """
     hidden = 4 * width if hidden is None else hidden
     tokens = batch * length
