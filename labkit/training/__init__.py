@@ -16,6 +16,12 @@ batch_scaling.py   large batches, with and without warm-up: an experiment
 in_pass.py         communication inside forward and backward
 batch_norm.py      synchronised batch norm: statistics of the whole batch
 mixed.py           mixed precision with loss scaling
+partition/         a model traced, and cut into stages
+pipeline/          stages on ranks: schedules as plans, their rules, simulation and execution
+tensor_parallel/   layers divided over ranks
+mesh.py, hybrid/   replicas x stages x parts of layers
+planner/           memory, time and price of a run before it is started
+feeding.py         batches fetched ahead
 step.py            one step, shared by all strategies
 trainer.py         the loop of steps: ``train(comm, model, data, options, strategy="overlapped")``
 collect.py         the end of a run: accuracy, and all ranks' books in one report
