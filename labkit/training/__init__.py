@@ -11,7 +11,6 @@ options.py         what a run is told; the optimizer
 learning_rate.py   scaled with the batch, and warmed up
 strategies.py      the protocol of strategies, and their names
 data_parallel/     gradients averaged over ranks, from one all-reduce a parameter to overlap with backward
-tensor_parallel/   every rank has a part of every matrix
 batch_scaling.py   large batches, with and without warm-up: an experiment
 in_pass.py         communication inside forward and backward
 batch_norm.py      synchronised batch norm: statistics of the whole batch
@@ -44,7 +43,7 @@ _NAMES = {
     "DataSet": "data", "load_mnist": "data", "load_digits": "data", "load_reviews": "data", "load_characters": "data",
     "make_data": "data", "ShardedSampler": "sampling", "make_model": "models.registry", "TrainingOptions": "options",
     "TrainingReport": "report", "TrainingHook": "hooks", "Strategy": "strategies", "STRATEGIES": "strategies",
-    "train": "trainer", "Trainer": "trainer", "train_serial": "serial", "broadcast_model": "agreement",
+    "train_pipeline": "pipeline.strategy", "train": "trainer", "Trainer": "trainer", "train_serial": "serial", "broadcast_model": "agreement",
 }
 __all__ = list(_NAMES)
 

@@ -22,5 +22,24 @@ published.py       the Zero Bubble paper's rates beside ours
 checks.py          arguments, checked
 =================  ===========================================================================================
 
-None of these imports torch or MPI.
+None of these imports torch or MPI. Those that run plans on ranks:
+
+=================  ===========================================================================================
+file               what it has
+=================  ===========================================================================================
+stages.py          a model cut into stages (layers.py traces it); parameters that stages share
+split_backward.py  B and W apart for real modules
+random_streams.py  dropout that does not depend on who computes what when
+held.py            what is kept of a micro-batch between forward and backward, and its bytes
+transport.py       messages that never wait to be sent, and notices of failures
+exchange.py        which value goes where
+execute.py         one rank's part of a plan, with tensors (sliced.py: with slices of tokens)
+given.py           a plan, or the name of a schedule
+strategy.py        ``train_pipeline(comm, model, data, options, plan="zb-h1")``; the strategy "pipeline"
+forward.py         evaluation through the stages
+state.py           the model and the optimizer's state put together from all ranks
+measured.py        a run as it was measured, beside its simulation
+on_ranks.py        real ranks started from a notebook's process (on_ranks_program.py runs on them)
+bugs.py            known slips, which the equivalence test finds
+=================  ===========================================================================================
 """
