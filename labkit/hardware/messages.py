@@ -8,7 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import numpy as np
 from labkit.errors import NotAvailableError
 
 DEADLINE_S = 60
+LOOK_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +49,19 @@ def find_mpiexec() -> str:
     return found
 
 
-def run_mpi(arguments: Sequence[str], num_ranks: int, deadline_s: float = DEADLINE_S) -> str:
+def run_mpi(
+    arguments: Sequence[str], num_ranks: int, deadline_s: float = DEADLINE_S, look: Callable[[], None] | None = None
+) -> str:
     """Run a Python program on MPI ranks and return what it printed.
+
+    Parameters
+    ----------
+    arguments : sequence of str
+        The program, and its arguments.
+    num_ranks : int
+    deadline_s : float
+    look : callable, optional
+        Called a few times a second meanwhile; what it raises ends the ranks and is raised here.
 
     Raises
     ------
@@ -61,7 +74,7 @@ def run_mpi(arguments: Sequence[str], num_ranks: int, deadline_s: float = DEADLI
         start_new_session=True,
     )
     try:
-        output, errors = process.communicate(timeout=deadline_s)
+        output, errors = _communicate(process, deadline_s, look)
     except subprocess.TimeoutExpired:
         _end(process)
         raise NotAvailableError(
@@ -75,6 +88,19 @@ def run_mpi(arguments: Sequence[str], num_ranks: int, deadline_s: float = DEADLI
         last = lines[-1:] or ["no message"]
         raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {last[0]}")
     return output
+
+
+def _communicate(process: subprocess.Popen, deadline_s: float, look: Callable[[], None] | None) -> tuple[str, str]:
+    if look is None:
+        return process.communicate(timeout=deadline_s)
+    until = time.monotonic() + deadline_s
+    while True:
+        look()
+        try:
+            return process.communicate(timeout=max(0.0, min(LOOK_S, until - time.monotonic())))
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= until:
+                raise
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -6,7 +6,6 @@ costs, and what is more was lost to messages, to waiting for a core, and to the 
 
 from __future__ import annotations
 
-import bisect
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -47,6 +46,10 @@ class PipelineRun:
         Of all steps: from the first start of an action to the last end on any rank.
     memory : tuple of RankMemory
         By rank: bytes of activations after each action, in a step that was watched.
+    losses : tuple of float
+        Of all steps, where :func:`.on_ranks.run_on_ranks` has started the ranks.
+    difference : float or None
+        Between the final weights and those of one process, as a share of their norm; from there as well.
     """
 
     plan: Plan
@@ -54,6 +57,8 @@ class PipelineRun:
     simulated: SimulatedPipeline
     steps_s: tuple[float, ...]
     memory: tuple[RankMemory, ...]
+    losses: tuple[float, ...] = ()
+    difference: float | None = None
 
     @property
     def overhead(self) -> float:
@@ -81,22 +86,22 @@ class PipelineRun:
         return "\n".join([*lines, f"  activations at their peak, by rank: {peaks}"])
 
 
-def collect_run(comm, plan: Plan, recorder, memory: list[tuple[int, int]]) -> PipelineRun | None:
-    """What all ranks have recorded. Collective; None without a step."""
+def collect_run(
+    comm, plan: Plan, recorder, firsts: Sequence[int], memory: Sequence[tuple[int, int]] = ()
+) -> PipelineRun | None:
+    """What all ranks have recorded. Collective; None without a step.
+
+    ``firsts`` says with which of the recorder's spans each step begins.
+    """
     from labkit.training.collect import _clock_offset_ns
 
-    offset = _clock_offset_ns(comm)
-    steps: list[dict[str, tuple[int, int]]] = [{} for _ in recorder.steps]
-    starts = [start for start, _ in recorder.steps]
-    for _, name, _, start, end, _ in recorder.spans:
-        number = bisect.bisect_right(starts, start) - 1
-        if number >= 0 and end <= recorder.steps[number][1]:
-            steps[number][name] = start + offset, end + offset
+    offset, steps = _clock_offset_ns(comm), []
+    for first, end in zip(firsts, [*firsts[1:], len(recorder.spans)], strict=True):
+        steps.append({name: (a + offset, b + offset) for _, name, _, a, b, _ in recorder.spans[first:end]})
     everyone = comm.allgather((steps, [(time + offset, size) for time, size in memory]))
-    num_steps = min(len(part[0]) for part in everyone)
-    if not num_steps:
+    if not firsts:
         return None
-    return make_run(plan, [part[0][:num_steps] for part in everyone], [part[1] for part in everyone])
+    return make_run(plan, [part[0] for part in everyone], [part[1] for part in everyone])
 
 
 def make_run(

@@ -255,8 +255,8 @@ def _memory(plan: Plan, max_in_flight: int | None) -> Broken | None:
             held[rank] += {"F": 1, "B": 0, "W": -1, "BW": -1}[action.kind]
             if held[rank] > max_in_flight:
                 why = (
-                    f"rank {rank} would hold {held[rank]} activations, and the limit is {max_in_flight}: run a backward "
-                    "before it"
+                    f"rank {rank} would hold {held[rank]} activations, and the limit is {max_in_flight}: run a "
+                    "backward before it"
                 )
                 return _broken("memory", rank, position, action, why)
     return None

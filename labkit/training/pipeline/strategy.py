@@ -99,7 +99,7 @@ class Pipeline(StrategyBase):
                 parameter.data = parameter.data.new_empty(0)
         self._zero_gradients()
         self.optimizer = optimizer_factory(self.parameters or [nn.Parameter(torch.zeros(1, device=device))])
-        self.unused, self.num_runs, self.peak_bytes, self.is_closed = (), 0, 0, False
+        self.unused, self.num_runs, self.peak_bytes, self.is_closed, self.first_spans = (), 0, 0, False, []
         self._watch_use()
 
     def _make_plan(self, comm, model, options) -> Plan:
@@ -185,6 +185,9 @@ class Pipeline(StrategyBase):
         )
         self.executor.watches_memory = self.num_runs < WATCHED_STEPS
         self.num_runs += 1
+        if not self.recorder.steps:
+            self.first_spans = []  # the trainer has begun a run
+        self.first_spans.append(len(self.recorder.spans))
         self.is_closed = True
         mine = self.executor.run(given)
         self.peak_bytes = max([self.peak_bytes, *(size for _, size in self.executor.memory)])
@@ -260,7 +263,7 @@ class Pipeline(StrategyBase):
 
     def details(self) -> PipelineRun:
         """The last step, action by action, on all ranks. Collective."""
-        return collect_run(self.comm, self.plan, self.recorder, self.executor.memory)
+        return collect_run(self.comm, self.plan, self.recorder, self.first_spans, self.executor.memory)
 
     def model_state_dict(self) -> dict:
         return whole_model(self)

@@ -1,0 +1,28 @@
+"""Does not notice that nothing moves.
+
+status: timed out
+feedback: return none when
+"""
+
+
+def bubble(orders, forward_s, backward_s, message_s):
+    last, end = len(orders) - 1, {}
+    position, free = [0] * len(orders), [0.0] * len(orders)
+    busy = 0.0
+    while any(done < len(order) for done, order in zip(position, orders)):
+        for stage, order in enumerate(orders):
+            while position[stage] < len(order):
+                action = order[position[stage]]
+                is_forward = action.startswith("F")
+                source = stage - 1 if is_forward else stage + 1
+                start = free[stage]
+                if 0 <= source <= last:
+                    if (source, action) not in end:
+                        break
+                    start = max(start, end[source, action] + message_s)
+                length = (forward_s if is_forward else backward_s)[stage]
+                end[stage, action] = free[stage] = start + length
+                busy += length
+                position[stage] += 1
+    step_s = max(free)
+    return [step_s, 1 - busy / (step_s * len(orders))]

@@ -1,0 +1,15 @@
+"""The last stage has the longest warm-up.
+
+status: incorrect
+feedback: mirrored stage
+"""
+
+
+def one_f_one_b(num_stages, num_microbatches, stage):
+    ahead = min(stage, num_microbatches)
+    order = [f"F{j}" for j in range(ahead)]
+    for j in range(num_microbatches):
+        if j + ahead < num_microbatches:
+            order.append(f"F{j + ahead}")
+        order.append(f"B{j}")
+    return order

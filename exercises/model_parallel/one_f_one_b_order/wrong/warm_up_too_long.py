@@ -1,0 +1,15 @@
+"""A forward too many before the turns.
+
+status: incorrect
+feedback: a forward too long
+"""
+
+
+def one_f_one_b(num_stages, num_microbatches, stage):
+    ahead = min(num_stages - stage, num_microbatches)
+    order = [f"F{j}" for j in range(ahead)]
+    for j in range(num_microbatches):
+        if j + ahead < num_microbatches:
+            order.append(f"F{j + ahead}")
+        order.append(f"B{j}")
+    return order
