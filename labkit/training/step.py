@@ -207,7 +207,7 @@ def _stop(comm, step: int, everyone: np.ndarray, failure: Exception | None) -> N
     words = comm.allgather(None if failure is None else f"{type(failure).__name__}: {failure}")
     failed = tuple(rank for rank, text in enumerate(words) if text is not None)
     if failed:
-        text = f"step {step}: rank {failed[0]} raised {words[failed[0]]}"
+        text = f"step {step}: rank {failed[0]} raised {words[failed[0]].rstrip('.')}"
         kind = NonFiniteError if all(w is None or w.startswith("NonFiniteError: ") for w in words) else TrainingError
         more = f" (and ranks {', '.join(map(str, failed[1:]))} raised too)" if failed[1:] else ""
         raise kind(

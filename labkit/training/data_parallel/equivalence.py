@@ -187,11 +187,16 @@ def compare(
         )
         for name in names
     }
+    buffers = {
+        name: _relative(found.weights[name], values, values)
+        for name, values in expected.weights.items() if name not in names and values.is_floating_point()
+    }
     losses = [abs(a - b) / max(abs(b), 1e-30) for a, b in zip(found.losses, expected.losses, strict=True)]
     problems = []
     for what, differences, allowed in (
         ("gradient of the first step", gradients, gradient_limit),
         ("weights at the end", weights, limit),
+        ("buffers at the end", buffers, limit),
     ):
         worst = max(differences, key=lambda name: _rank(differences[name]), default=None)
         if worst is not None and not differences[worst] <= allowed:

@@ -19,9 +19,9 @@ from labkit.training.in_pass import find_in_pass
 from labkit.training.memory import tensor_bytes
 from labkit.training.pipeline.execute import Executor, StepInputs
 from labkit.training.pipeline.forward import StagedModule
+from labkit.training.pipeline.given import plan_of
 from labkit.training.pipeline.measured import PipelineRun, collect_run
 from labkit.training.pipeline.plan import Plan
-from labkit.training.pipeline.given import plan_of
 from labkit.training.pipeline.stages import cut
 from labkit.training.pipeline.state import gathered, load_model, load_optimizer, whole_model, whole_optimizer
 from labkit.training.pipeline.transport import FIRST_TAG
