@@ -163,7 +163,7 @@ class Chain:
         ('0 to 1', '2')
         """
         bounds = tuple(bounds)
-        if bounds == tuple(range(len(self) + 1)):
+        if not self.layers or bounds == tuple(range(len(self) + 1)):
             return self
         owner = [k for k, (a, b) in enumerate(zip(bounds, bounds[1:], strict=False)) for _ in range(a, b)]
         layers = [self._range(a, b) for a, b in zip(bounds, bounds[1:], strict=False)]

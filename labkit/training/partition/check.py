@@ -42,14 +42,16 @@ def prepared(
         )
     units = chain.with_shared_together() if shared == "together" and not returns else chain
     if len(units) < (1 if replicates else num_ranks):
-        reason = ""
+        empty = num_ranks - len(units)
+        what = f"{len(units)} layer{'' if len(units) == 1 else 's'}"
+        advice = f"Take {len(units)} or fewer, or cut the model finer."
         if len(units) < len(chain):
             names = listed([parameter.name for parameter in chain.shared])
-            reason = f" ({len(chain)}, of which those that share {names} stay together: {COPIES})"
-        stages = "stage would be" if num_ranks - len(units) == 1 else "stages would be"
+            what += f" (of {len(chain)}, after joining those that share {names} with all that lies between)"
+            advice = f"Take {len(units)} or fewer; or {COPIES}; or the method 'tree', which can come back to a rank."
         raise UsageError(
-            f"partition: {len(units)} layer{'' if len(units) == 1 else 's'}{reason} cannot fill {num_ranks} stages: "
-            f"{num_ranks - len(units)} {stages} empty. Take at most {len(units)} stages, or cut the model finer."
+            f"partition: {what} cannot fill {num_ranks} stages: {empty} {'stage' if empty == 1 else 'stages'} would be "
+            f"empty. {advice}"
         )
     for layer in units.layers:
         _check_fits(layer, device)

@@ -23,6 +23,16 @@ def is_leaf(module: nn.Module) -> bool:
     return module.__module__.startswith("torch.nn") or next(module.children(), None) is None
 
 
+def leaves_of(model: nn.Module) -> dict[str, nn.Module]:
+    """The outermost leaves inside a model, by name; those of a module that stands in several places once."""
+    found, inside = {}, []
+    for name, module in model.named_modules():
+        if name and is_leaf(module) and not name.startswith(tuple(inside)):
+            found[name] = module
+            inside.append(f"{name}.")
+    return found
+
+
 def tensors_in(value) -> Iterator[torch.Tensor]:
     """All tensors of a nested structure of tuples, lists and dicts."""
     if isinstance(value, torch.Tensor):

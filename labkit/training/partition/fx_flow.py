@@ -44,7 +44,7 @@ class ValueTracer(fx.Tracer):
 
     def _value(self, kind, target, args, kwargs):
         if kind == "placeholder":
-            return self.inputs.pop(0)
+            return self.inputs.pop(0) if self.inputs else args[0]  # arguments that were not given have their default
         if kind == "output":
             return args[0]
         self.is_computing = True

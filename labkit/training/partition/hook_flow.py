@@ -9,7 +9,7 @@ from __future__ import annotations
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from labkit.training.partition.flow import Flow, Value, is_leaf, num_bytes, tensors_in
+from labkit.training.partition.flow import Flow, Value, leaves_of, num_bytes, tensors_in
 
 
 class _Watch(TorchFunctionMode):
@@ -60,14 +60,13 @@ def flow_of_run(model: nn.Module, inputs: tuple) -> Flow:
     """Pieces, what they make and use, when the model computes these inputs."""
     watch, handles = _Watch(model, inputs), []
     try:
-        for name, module in model.named_modules():
-            if is_leaf(module):
-                handles.append(module.register_forward_pre_hook(
-                    lambda module, args, kwargs, name=name: watch.note_call(name, module, (args, kwargs)),
-                    with_kwargs=True,
-                ))
+        for name, leaf in leaves_of(model).items():
+            handles.append(leaf.register_forward_pre_hook(
+                lambda module, args, kwargs, name=name: watch.note_call(name, module, (args, kwargs)), with_kwargs=True
+            ))
         with watch:
-            model(*inputs)
+            results = model(*inputs)
+        watch.note_used(results)
     finally:
         for handle in handles:
             handle.remove()

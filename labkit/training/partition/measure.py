@@ -14,7 +14,7 @@ from statistics import median
 import torch
 from torch import nn
 
-from labkit.training.partition.flow import Measured, is_leaf, num_bytes, tensors_in
+from labkit.training.partition.flow import Measured, leaves_of, num_bytes, tensors_in
 
 
 @contextlib.contextmanager
@@ -40,13 +40,14 @@ class _Clock:
         self.forward_ns: list[int] = []
         self.backward_ns: list[int | None] = []
         self.stored: list[int] = []
+        self.early = 0  # bytes kept before the first piece begins: they are its own
         self.output_bytes: dict[str, int] = {}
         self.own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}
         self.seen: set[int] = set()
         self.handles = []
+        for name, module in leaves_of(model).items():
+            self.handles.append(module.register_forward_pre_hook(self._begin(name), with_kwargs=True))
         for name, module in model.named_modules():
-            if is_leaf(module):
-                self.handles.append(module.register_forward_pre_hook(self._begin(name), with_kwargs=True))
             self.handles.append(module.register_forward_hook(self._end(name)))
 
     def now(self) -> int:
@@ -62,7 +63,7 @@ class _Clock:
             self.backward_ns.append(None)
             for tensor in tensors_in((args, kwargs)):
                 if tensor.requires_grad and not isinstance(tensor, nn.Parameter):
-                    tensor.register_hook(lambda gradient: self._arrived(piece))
+                    self.handles.append(tensor.register_hook(lambda gradient: self._arrived(piece)))
                     break
             self.forward_ns.append(self.now())
 
@@ -85,10 +86,8 @@ class _Clock:
             if self.stored:
                 self.stored[-1] += storage.nbytes()
             else:
-                self.early = storage.nbytes()
+                self.early += storage.nbytes()
         return tensor
-
-    early = 0  # bytes kept before the first piece begins: they are its own
 
 
 def measured_run(model: nn.Module, inputs: tuple) -> tuple[list[str], Measured]:
@@ -99,26 +98,26 @@ def measured_run(model: nn.Module, inputs: tuple) -> tuple[list[str], Measured]:
         with torch.autograd.graph.saved_tensors_hooks(clock.pack, lambda tensor: tensor):
             results = model(*inputs)
         end = clock.now()
+        wanted = [p for p in model.parameters() if p.requires_grad]
+        goals = [t for t in tensors_in(results) if t.requires_grad]
+        times = [clock.now()]
+        if goals and wanted:
+            torch.autograd.grad(goals, wanted, [torch.ones_like(goal) for goal in goals], allow_unused=True)
+        finish = clock.now()
     finally:
         for handle in clock.handles:
             handle.remove()
-    wanted = [p for p in model.parameters() if p.requires_grad]
-    goals = [t for t in tensors_in(results) if t.requires_grad]
     num_pieces = len(clock.calls)
-    times = [clock.now()]
-    if goals and wanted:
-        torch.autograd.grad([t for t in goals], wanted, [torch.ones_like(t) for t in goals], allow_unused=True)
-    finish = clock.now()
+    if not num_pieces:
+        return [], Measured([], [], [], clock.output_bytes)
     begins = [start, *clock.forward_ns[1:], end]
     forward = [(begins[k + 1] - begins[k]) / 1e9 for k in range(num_pieces)]
-    # times[k] is when the backward pass of piece num_pieces - k is over
-    for k in reversed(range(1, num_pieces)):
+    for k in reversed(range(1, num_pieces)):  # times[k]: the backward pass is through with the last k pieces
         arrived = clock.backward_ns[k]
         times.append(times[-1] if arrived is None else max(times[-1], arrived))
     times.append(finish)
     backward = [(b - a) / 1e9 for a, b in zip(times, times[1:], strict=False)][::-1]
-    if clock.stored:
-        clock.stored[0] += clock.early
+    clock.stored[0] += clock.early
     return clock.calls, Measured(forward, backward, clock.stored, clock.output_bytes)
 
 
