@@ -39,8 +39,8 @@ TREE = inner("", [
     leaf("relu", 0, 0.0), leaf("head", 50, 2.0, ("table",)),
 ], 100)
 CHAIN = make_chain(
-    forward_s=[1, 3, 6, 2], parameter_bytes=[200, 40, 160, 200], stored_bytes=[5, 6, 7, 8], crossing_bytes=[10, 20, 30, 0],
-    names=["embed", "blocks.0", "blocks.1", "head"],
+    forward_s=[1, 3, 6, 2], parameter_bytes=[200, 40, 160, 200], stored_bytes=[5, 6, 7, 8],
+    crossing_bytes=[10, 20, 30, 0], names=["embed", "blocks.0", "blocks.1", "head"],
 )
 
 

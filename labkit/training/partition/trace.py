@@ -85,7 +85,7 @@ def trace_model(
     inputs = inputs if isinstance(inputs, tuple) else (inputs,)
     with undisturbed(model):
         calls, measured = _measured(model, inputs, num_repeats)
-        flow, used, reason = _flow(model, inputs, how)
+        flow, used, reason = _flow(model, inputs, how, calls)
     if flow.calls != calls:
         raise UsageError(
             f"trace_model: two runs of {type(model).__name__} with the same inputs called different modules "
@@ -99,16 +99,15 @@ def trace_model(
 
 
 def _measured(model: nn.Module, inputs: tuple, num_repeats: int) -> tuple[list[str], Measured]:
-    with torch.random.fork_rng():
-        try:
-            calls, measured = measure(model, inputs, num_repeats=num_repeats)
-        except Exception as error:
-            shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_in(inputs))
-            raise UsageError(
-                f"trace_model: {type(model).__name__} does not run forward and backward with inputs of shape {shapes}: "
-                f"{type(error).__name__}: {error}. Pass one micro-batch as the model takes it, in a tuple if there are "
-                "several arguments."
-            ) from error
+    try:
+        calls, measured = measure(model, inputs, num_repeats=num_repeats)
+    except Exception as error:
+        shapes = ", ".join(str(tuple(tensor.shape)) for tensor in tensors_in(inputs))
+        raise UsageError(
+            f"trace_model: {type(model).__name__} does not run forward and backward with inputs of shape {shapes}: "
+            f"{type(error).__name__}: {error}. Pass one micro-batch as the model takes it, in a tuple if there are "
+            "several arguments."
+        ) from error
     if not calls:
         raise UsageError(
             f"trace_model: {type(model).__name__} calls no modules when it runs, so there is nothing to cut between: "
@@ -117,15 +116,19 @@ def _measured(model: nn.Module, inputs: tuple, num_repeats: int) -> tuple[list[s
     return calls, measured
 
 
-def _flow(model: nn.Module, inputs: tuple, how: str) -> tuple[Flow, str, str]:
-    """The flow, the way that gave it, and why not the other one."""
+def _flow(model: nn.Module, inputs: tuple, how: str, calls: list[str]) -> tuple[Flow, str, str]:
+    """The flow, the way that gave it, and why not the other one; ``calls`` are the leaves that ran."""
     if how == "hooks":
         return flow_of_run(model, inputs), "hooks", ""
     try:
         graph = trace_graph(model, inputs)
         flow = flow_of(model, graph)
-        if not flow.calls:
-            raise UsageError(f"torch.fx saw no modules in {type(model).__name__}: use how='hooks'.")
+        if flow.calls != calls:
+            raise UsageError(
+                f"torch.fx traced {len(flow.calls)} calls of modules in {type(model).__name__}, but {len(calls)} ran: "
+                "what it does depends on something that a graph cannot hold. Trace what runs: trace_model(model, "
+                "inputs, how='hooks')."
+            )
         return flow, "fx", ""
     except UsageError as error:
         if how == "fx":

@@ -51,6 +51,31 @@ class AsksForValues(nn.Module):
         return self.c(x)
 
 
+class AsksForTypes(nn.Module):
+    """Does more for a tensor than for what a tracer passes instead."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 4), nn.Linear(4, 2)
+
+    def forward(self, x):
+        if type(x) is torch.Tensor:
+            x = self.a(x)
+        return self.b(x)
+
+
+class ChangesItsMind(nn.Module):
+    """Every other run leaves a layer out."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.num_runs = nn.Linear(4, 4), nn.Linear(4, 2), 0
+
+    def forward(self, x):
+        self.num_runs += 1
+        return self.b(self.a(x) if self.num_runs % 2 else x)
+
+
 class AsksForShapes(nn.Module):
     """Loops and branches by shapes, unpacks them, and has an argument that is not given."""
 

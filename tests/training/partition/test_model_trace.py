@@ -208,6 +208,16 @@ def test_untraceable_names_the_line_and_falls_back():
     assert trace.chain.num_parameters == sum(p.numel() for p in model.parameters())  # b is kept, though it did not run
 
 
+def test_a_graph_that_is_not_what_runs_is_not_used():
+    model = models.AsksForTypes()
+    trace = trace_model(model, torch.rand(2, 4), num_repeats=0)
+    assert (trace.how, trace.chain.names) == ("hooks", ("a", "b")) and "traced 1 calls" in trace.reason
+    with pytest.raises(UsageError, match="2 ran.*how='hooks'"):
+        trace_model(model, torch.rand(2, 4), how="fx")
+    with pytest.raises(UsageError, match="called different modules"):
+        trace_model(models.ChangesItsMind(), torch.rand(2, 4), how="hooks", num_repeats=0)
+
+
 def test_refused():
     model, inputs = CASES["mlp"]
     for call, words in (
