@@ -38,6 +38,10 @@ from labkit.training.checkpoint import load_checkpoint, save_checkpoint
 from labkit.training.learning_rate import learning_rate_at
 from labkit.training.options import TrainingOptions
 from labkit.training.parameter_server.consistency import Consistency
+from labkit.training.pipeline.memory import memory_over_time
+from labkit.training.pipeline.schedules import make_plan
+from labkit.training.pipeline.simulate import StageTimes
+from labkit.training.pipeline.simulate import simulate as simulate_plan
 from labkit.training.planner.published import training_days
 from labkit.training.scale.zero_table import zero_memory
 from labkit.training.spot import expected_time, young_interval
@@ -216,6 +220,19 @@ def steps_done_twice():
         return 128 - load_checkpoint(folder).step
 
 
+def slowest_of_the_best_cuts():
+    """All pairs of cuts, tried."""
+    layers = [2, 4, 1, 3, 3, 5]
+    return min(
+        max(sum(layers[:i]), sum(layers[i:j]), sum(layers[j:])) for i in range(1, 5) for j in range(i + 1, 6)
+    )
+
+
+def pipeline(name, num_ranks, num_microbatches):
+    """A plan with a forward of 1 s, and as long for B and for W."""
+    return simulate_plan(make_plan(name, num_ranks, num_microbatches), StageTimes(1.0, 1.0, 1.0))
+
+
 def simulated_ring_bytes(num_ranks, num_elements):
     """Bytes that each rank sends in a ring all-reduce of float32, counted."""
     allreduce = find("allreduce_ring").function
@@ -300,6 +317,10 @@ ORACLES = {
     ("10_hybrid_parallel", "states-gigabytes"): lambda: zero_memory(7.5e9 / 8, 4, 1).total_bytes / 1e9,
     ("10_hybrid_parallel", "bubble-percent"): lambda: bubble_percent(4, 12),
     ("10_hybrid_parallel", "training-days"): lambda: training_days(300e9, 175e9, 1024, 140e12),
+    ("08_model_parallel", "gpus-to-hold"): lambda: zero_memory(20e9, 1, 0).total_bytes / 80e9,
+    ("08_model_parallel", "best-of-three"): slowest_of_the_best_cuts,
+    ("08_model_parallel", "idle-percent"): lambda: 100 * pipeline("gpipe", 4, 12).bubble_fraction,
+    ("08_model_parallel", "held-by-rank-one"): lambda: memory_over_time(pipeline("1f1b", 8, 32))[1].peak,
 }
 
 
@@ -536,3 +557,17 @@ def test_twice_the_best_interval_costs_a_quarter_more():
     assert with_twice / overhead == pytest.approx(1.25, rel=1e-3)
     of_the_quiz = young_interval(60, 180_000)
     assert 60 / of_the_quiz == pytest.approx(of_the_quiz / 2 / 180_000) == pytest.approx(0.013, abs=2e-4)
+
+
+def test_what_the_orders_of_pipelines_change_and_what_not():
+    gpipe, turns = pipeline("gpipe", 4, 12), pipeline("1f1b", 4, 12)
+    assert gpipe.step_s == turns.step_s == 3 * (12 + 4 - 1)
+    held = [max(line.peak for line in memory_over_time(found)) for found in (gpipe, turns)]
+    assert held == [12, 4]
+
+    def backwards(run):
+        return [action.microbatch for action in run.plan.actions[1] if action.is_backward]
+
+    assert backwards(gpipe) == list(range(12))[::-1] and backwards(turns) == list(range(12))
+    without_w = pipeline("zb-h1", 4, 12)
+    assert without_w.cost_s < turns.cost_s and max(line.peak for line in memory_over_time(without_w)) == 4
