@@ -120,6 +120,7 @@ class FigureWidget(go.FigureWidget):
     _bundle = traitlets.Instance(Bundle).tag(sync=True, **widget_serialization)
     _num_edits_sent = traitlets.Int(0).tag(sync=True)  # how many edits the data and layout sent include
     _own_id = traitlets.Unicode().tag(sync=True)  # by which the page finds the model
+    _was_sent_again = False  # whole, with other traces than those the page began with
 
     @traitlets.default("_bundle")
     def _default_bundle(self) -> Bundle:
