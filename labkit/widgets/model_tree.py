@@ -16,7 +16,7 @@ from labkit.views.theme import bytes_text, time_text
 from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.replace import replace_figure
 
-STYLE = {"description_width": "100px"}
+STYLE = {"description_width": "115px"}
 METHODS = {
     "count": "equal number of layers", "parameters": "equal parameters", "chain": "best chain (dynamic programming)",
     "pipedream": "PipeDream, with replicas", "tree": "tree walk (SageMaker)", "all": "all partitions tried",

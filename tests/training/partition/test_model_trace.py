@@ -265,3 +265,10 @@ def test_placement_refused():
             place(trace, rules)
     finer = trace_model(*CASES["classifier"], cuts="any", num_repeats=0)
     assert place(finer, {"*.query": 0, "*.key": 1, "*": 0}).num_stages > 3
+
+
+def test_some_rows_of_a_large_tensor_count_for_themselves():
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
+    everything = torch.randn(4096, 6)
+    few, copied = (trace_model(model, x, num_repeats=0).chain for x in (everything[:8], everything[:8].clone()))
+    assert few.layers == copied.layers and sum(layer.stored_bytes for layer in few.layers) < 4096 * 6 * 4
