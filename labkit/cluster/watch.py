@@ -45,9 +45,12 @@ def look_after(folder: str, name: str, owner_pid: int | None) -> threading.Threa
     """
     from labkit.cluster.owner import end_with
 
+    writing = threading.Lock()
+
     def end() -> None:
         from labkit.cluster import registry
 
+        writing.acquire()  # for good: a sign written now would keep the folder from being removed
         cancel_recorded_job(name, folder)
         with contextlib.suppress(LabkitError):
             registry.remove(name, folder)
@@ -56,18 +59,19 @@ def look_after(folder: str, name: str, owner_pid: int | None) -> threading.Threa
 
     if owner_pid is not None:
         end_with(owner_pid, end)
-    thread = threading.Thread(target=_sign, args=(Path(folder), name, end), daemon=True, name="labkit watch")
+    thread = threading.Thread(target=_sign, args=(Path(folder), name, end, writing), daemon=True, name="labkit watch")
     thread.start()
     return thread
 
 
-def _sign(folder: Path, name: str, end: Callable[[], None]) -> None:
+def _sign(folder: Path, name: str, end: Callable[[], None], writing: threading.Lock) -> None:
     asked = time.monotonic()
     for number in itertools.count():
         if not folder.is_dir():
             end()
         try:
-            (folder / "alive").write_text(str(number))
+            with writing:
+                (folder / "alive").write_text(str(number))
         except OSError:
             continue
         finally:

@@ -214,8 +214,11 @@ def test_exception_on_one_rank_releases_the_others(cells):
 
 
 def test_equal_tracebacks_are_shown_once(cells):
-    with pytest.raises(RankFailedError) as caught:
-        cells.run("values = {}\nvalues['missing']")
+    for _ in range(5):  # on a busy machine one rank may come so late that it is ended before it raises
+        with pytest.raises(RankFailedError) as caught:
+            cells.run("values = {}\ncomm.Barrier()\nvalues['missing']")
+        if str(caught.value).startswith("ranks 0-2"):
+            break
     assert str(caught.value).startswith("ranks 0-2 raised KeyError")
     assert str(caught.value).count("Traceback") == 1
 
