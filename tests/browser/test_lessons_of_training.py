@@ -85,7 +85,9 @@ def test_lesson_11(lab, tmp_path):
     steps(page, faults, 1, 1, "ArrowLeft")  # rank 0
     steps(page, faults, 2, 3, "ArrowLeft")  # after step 22 instead of 25
     faults.get_by_role("button", name="Run").click()
-    expect(faults.get_by_text("rank 0 killed by SIGKILL: 2 steps lost, training again on 1 rank")).to_be_visible(timeout=PATIENCE_MS)
+    # Or 12, if the checkpoint of step 20 was still being written, beside training, when the rank was killed.
+    lost = re.compile("rank 0 killed by SIGKILL: 1?2 steps lost, training again on 1 rank")
+    expect(faults.get_by_text(lost)).to_be_visible(timeout=PATIENCE_MS)
     expect(faults.locator(".gtitle", has_text="60 steps; 2 done twice")).to_be_visible(timeout=60_000)
     page.page.screenshot(path=str(tmp_path / "killed.png"))
     assert page.foreign_requests == [] and page.errors == []
