@@ -88,6 +88,6 @@ def test_lesson_11(lab, tmp_path):
     # Or 12, if the checkpoint of step 20 was still being written, beside training, when the rank was killed.
     lost = re.compile("rank 0 killed by SIGKILL: 1?2 steps lost, training again on 1 rank")
     expect(faults.get_by_text(lost)).to_be_visible(timeout=PATIENCE_MS)
-    expect(faults.locator(".gtitle", has_text="60 steps; 2 done twice")).to_be_visible(timeout=60_000)
+    expect(faults.locator(".gtitle", has_text=re.compile("60 steps; 1?2 done twice"))).to_be_visible(timeout=60_000)
     page.page.screenshot(path=str(tmp_path / "killed.png"))
     assert page.foreign_requests == [] and page.errors == []
