@@ -443,7 +443,10 @@ def wait(team, x):
             critical_enter(team)
 
 team.parallel_for(spin, 1, x)
-threading.Timer(1, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+for after_s in (1, 21, 41):  # pressed again, if the compiler was at work at the first time and lost it
+    timer = threading.Timer(after_s, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.daemon = True
+    timer.start()
 try:
     if HOW == "loop":
         team.parallel_for(spin, 10**9, x, schedule="dynamic")
