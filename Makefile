@@ -24,16 +24,16 @@ help:
 
 install:
 	$(find_python)
-	@"$(PYTHON)" tools/install.py
+	@"$(PYTHON)" tools/install.py --extra serving
 
 lab:
 	$(find_python)
-	@"$(PYTHON)" tools/install.py
+	@"$(PYTHON)" tools/install.py --extra serving
 	@.venv/bin/python -m labkit lab --port "$(PORT)" --browser "$(BROWSER)"
 
 test:
 	$(find_python)
-	@"$(PYTHON)" tools/install.py --extra test
+	@"$(PYTHON)" tools/install.py --extra serving --extra test
 	@.venv/bin/python tools/run_tests.py $(ARGS)
 
 clean:

@@ -29,7 +29,7 @@ PARTS = [
     ["tests/widgets", "tests/magics", "tests/notebooks"],
 ]
 AT_ONCE = 3
-MOST_ALONE = 10
+MOST_ALONE = 50
 OPTIONS = ["-p", "no:cacheprovider", "--continue-on-collection-errors"]
 ONE_PART = [sys.executable, str(Path(__file__).with_name("one_part.py"))]
 

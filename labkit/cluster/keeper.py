@@ -14,6 +14,7 @@ It writes ``world-K.log`` (what the launcher printed), ``world-K.ended`` (its ex
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -116,7 +117,8 @@ class Keeper:
         return self.folder / f"world-{self.world}.{ending}"
 
     def _note(self, ending: str, text: str) -> None:
-        write_whole(self._file(ending), text)
+        with contextlib.suppress(FileNotFoundError):  # the cluster was removed: the next look for an order ends this
+            write_whole(self._file(ending), text)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -145,7 +147,7 @@ def main(argv: list[str]) -> int:
         return 0
     finally:
         keeper.end_world()
-        if folder.is_dir():
+        with contextlib.suppress(FileNotFoundError):  # the cluster was removed
             write_whole(folder / "job-ended", why)
 
 

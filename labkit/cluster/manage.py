@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labkit.cluster import registry
+from labkit.cluster.folder import remove_folder
 from labkit.cluster.options import ClusterOptions
 from labkit.cluster.schedulers import JobState, find_scheduler
 from labkit.errors import LabkitError, UsageError
@@ -151,7 +151,7 @@ def stop(name: str) -> str:
         deadline = time.monotonic() + END_TIMEOUT_S
         while record.controller_runs() and time.monotonic() < deadline:
             time.sleep(0.05)
-    shutil.rmtree(record.folder, ignore_errors=True)
+    remove_folder(record.folder)
     registry.remove(name, record.folder)
     job = f" Job {record.job_id} is cancelled." if record.job_id else ""
     return f"Cluster {name!r} has been stopped.{job}"

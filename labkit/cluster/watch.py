@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from labkit.cluster.folder import remove_folder
 from labkit.errors import LabkitError
 
 SIGN_EVERY_S = 5.0
@@ -54,7 +54,7 @@ def look_after(folder: str, name: str, owner_pid: int | None) -> threading.Threa
         cancel_recorded_job(name, folder)
         with contextlib.suppress(LabkitError):
             registry.remove(name, folder)
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
         os.killpg(os.getpgrp(), signal.SIGTERM)
 
     if owner_pid is not None:

@@ -42,7 +42,7 @@ def test_conda_users_get_the_same():
     conda = [item for item in environment["dependencies"] if isinstance(item, str)]
     pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     assert f"python{PROJECT['requires-python']}" in conda
-    assert "-e ." in pip
+    assert "-e .[serving]" in pip  # as make lab
     listed = {str(Requirement(text)) for text in pip if not text.startswith("-")}
     assert listed == {str(requirement) for requirement in DIRECT}
 

@@ -27,7 +27,7 @@ HANGS = (
     "import time, pytest\n@pytest.mark.timeout(1)\ndef test_that_waits():\n    time.sleep(1000)\n"
     "def test_behind():\n    assert False, 'behind it'\n"
 )
-MANY = "import pytest\n@pytest.mark.parametrize('k', range(11))\ndef test_many(k):\n    assert k < 0\n"
+MANY = "import pytest\n@pytest.mark.parametrize('k', range(51))\ndef test_many(k):\n    assert k < 0\n"
 TEARDOWN = (
     "import pytest\n@pytest.fixture\ndef thing():\n    yield 1\n    assert False, 'left over'\n"
     "def test_passes_but(thing):\n    pass\n"
@@ -102,8 +102,8 @@ def test_real_failures_fail_the_run_and_are_told_last(suite):
 
 def test_many_failures_do_not_run_again(suite):
     status, said = suite({"many": MANY})
-    assert status == 1 and "11 tests failed, more than 10: that is a defect, so none runs again alone." in said
-    assert said.count("FAILED tests/test_many.py::test_many[") == 11
+    assert status == 1 and "51 tests failed, more than 50: that is a defect, so none runs again alone." in said
+    assert said.count("FAILED tests/test_many.py::test_many[") == 51
 
 
 def test_what_no_test_explains_fails_the_run(suite, monkeypatch):

@@ -16,6 +16,7 @@ from labkit.cluster.doctor.job_checks import lasting_reason
 from labkit.cluster.doctor.listener import Listener
 from labkit.cluster.doctor.probe_run import ProbeRun, processes_of
 from labkit.cluster.doctor.report import Report
+from labkit.cluster.folder import remove_folder
 from labkit.cluster.options import ClusterOptions
 from labkit.errors import LabkitError, UsageError
 
@@ -157,7 +158,7 @@ def gather(options: ClusterOptions, wait_s: float, say, last_job: Job | None = N
         evidence = dataclasses.replace(evidence, folder=str(folder))
         return _try(evidence, scheduler, folder, wait_s, say)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_folder(folder)
 
 
 def _goes(evidence: Evidence) -> bool:

@@ -8,13 +8,13 @@ import functools
 import logging
 import os
 import re
-import shutil
 import signal
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from labkit.cluster.folder import remove_folder
 from labkit.errors import EnginesError, NotAvailableError
 
 SET_UP_TIMEOUT_S = 120
@@ -146,7 +146,7 @@ class Engines(ABC):
         if cluster is not None:
             _stop_quietly(cluster)
         if directory is not None:
-            shutil.rmtree(directory, ignore_errors=True)
+            remove_folder(directory)
 
     def end_ranks(self) -> None:
         """End all ranks at once."""

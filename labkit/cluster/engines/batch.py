@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import os
 import secrets
-import shutil
 import signal
 import time
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from labkit.cluster.engines.job import Job
 from labkit.cluster.engines.job_launcher import job_launcher
 from labkit.cluster.engines.loss import find_cause, words_for_silence
 from labkit.cluster.engines.world import World
+from labkit.cluster.folder import remove_folder
 from labkit.cluster.options import ClusterOptions
 from labkit.cluster.schedulers import Scheduler, find_scheduler
 from labkit.cluster.script import engine_script, world_command
@@ -275,7 +275,7 @@ class BatchEngines(Engines):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._record.controller_pid, signal.SIGTERM)
         if self._directory is not None:
-            shutil.rmtree(self._directory, ignore_errors=True)
+            remove_folder(self._directory)
             self._directory = None
 
     def leave(self) -> None:

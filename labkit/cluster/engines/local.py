@@ -24,11 +24,12 @@ MAX_ENGINES = 256
 
 CONTROLLER_CONFIG = """\
 # Written by labkit: the controller ends when the notebook that started it is gone.
-import os, shutil, signal
+import os, signal
+from labkit.cluster.folder import remove_folder
 from labkit.cluster.owner import end_with
 
 def end():
-    shutil.rmtree({directory!r}, ignore_errors=True)
+    remove_folder({directory!r})
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
 if os.getpgrp() == os.getpid():

@@ -24,12 +24,13 @@ LAUNCHER_FILE = "mpiexec"  # in the engines' folder: who ends the ranks when the
 
 CONTROLLER_CONFIG = """\
 # Written by labkit: the controller and mpiexec end when the notebook that started them is gone.
-import os, shutil, signal
+import os, signal
+from labkit.cluster.folder import remove_folder
 from labkit.cluster.owner import end_launcher, end_with
 
 def end():
     end_launcher({launcher!r})
-    shutil.rmtree({directory!r}, ignore_errors=True)
+    remove_folder({directory!r})
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
 if os.getpgrp() == os.getpid():

@@ -238,7 +238,7 @@ class SlurmCluster:
         return len(states) == len(self.hosts) - 1 and set(states.values()) <= {"idle", "mixed", "allocated"}
 
     def clear(self):
-        """End all jobs and all processes of the users, on all hosts."""
+        """End all jobs and all processes of the users, on all hosts; remove what a test that failed has left."""
         self.heal()
         for process in self.processes:
             process.end()
@@ -248,4 +248,6 @@ class SlurmCluster:
         for host in self.hosts:
             for user in self.users:
                 self.as_user(user, host, "sh", "-c", "kill -KILL -1", cwd="/")  # all of the user's, on this host
+        for user in self.users:
+            self.as_user(user, "ctl", "sh", "-c", "rm -rf ~/.labkit/clusters ~/.local/state/labkit/clusters")
         self.wait_until(lambda: set(self.node_states().values()) == {"idle"}, 60, "all nodes idle")
