@@ -3,10 +3,14 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import threading
+from pathlib import Path
 
 import pytest
+
+sys.path.append(str(Path(__file__).parent / "on_ranks"))  # what tests of several folders import
 
 ON_CI = os.environ.get("CI", "").lower() in ("1", "true", "yes")
 
