@@ -14,7 +14,14 @@ import numpy as np
 
 from labkit.errors import UsageError
 from labkit.serving.package.classifier import (
-    FORMAT, MANIFEST, SHOWN_DIGITS, VERSION, PackageError, checksum, load_package, problem_of,
+    FORMAT,
+    MANIFEST,
+    SHOWN_DIGITS,
+    VERSION,
+    PackageError,
+    checksum,
+    load_package,
+    problem_of,
 )  # fmt: skip
 
 SUFFIX = ".labkit-model"
