@@ -11,10 +11,10 @@ import tempfile
 import threading
 import time
 import weakref
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from labkit.errors import LabkitError, NotAvailableError, UsageError
+from labkit.serving.serverless.client import ServiceClient
 from labkit.serving.serverless.records import EnvironmentInfo, Invocation, InvocationRecord
 from labkit.serving.serverless.settings import FunctionSettings
 
@@ -73,8 +73,8 @@ class LocalLambda:
         self._port, self._read_limit_s = port, read_limit_s
         self._process: subprocess.Popen | None = None
         self._errors = None
-        self._api = self._front = self._service_pid = 0
-        self._local = threading.local()
+        self._front = 0
+        self._client: ServiceClient | None = None
         self._lock = threading.Lock()
         self._records: list[InvocationRecord] = []
         self._next_record = 0
@@ -112,7 +112,8 @@ class LocalLambda:
                 raise UsageError(answer["error"] + ": take another port, or 0.")
             if "api" not in answer:
                 raise LabkitError(f"the service did not start: {self._said()}")
-            self._front, self._api, self._service_pid = answer["front"], answer["api"], answer["pid"]
+            self._front = answer["front"]
+            self._client = ServiceClient(answer["api"], self._said)
             self._wait_until_ready()
         except BaseException:
             self._end()
@@ -121,7 +122,7 @@ class LocalLambda:
 
     def _wait_until_ready(self):
         limit = time.monotonic() + START_LIMIT_S + self.settings.init_timeout_s
-        while self.settings.provisioned_concurrency and not self._ask("state")["is_ready"]:
+        while self.settings.provisioned_concurrency and not self._client.ask("state")["is_ready"]:
             if time.monotonic() > limit:
                 break
             time.sleep(0.01)
@@ -140,19 +141,16 @@ class LocalLambda:
             timeout_s = 2 * (self.settings.init_timeout_s + self.settings.timeout_s) + 10
         try:
             if timeout_s > 0 and self._process.poll() is None:
-                connection = HTTPConnection("127.0.0.1", self._api, timeout=timeout_s)
-                connection.request("POST", "/labkit/drain", b"")
-                connection.getresponse().read()
-                connection.close()
+                self._client.request("POST", "/labkit/drain", b"", {}, timeout_s)
             self._fetch()
-        except (OSError, HTTPException, LabkitError):
+        except LabkitError:
             pass  # out of time, or the service is gone: what is left is ended
         finally:
             self._end()
 
     def _fetch(self):
         """What can be asked after the end, too."""
-        self._last = (self.environments, self._ask("logs")["lines"])
+        self._last = (self.environments, self._client.ask("logs")["lines"])
         self._update_records()
 
     def _end(self):
@@ -192,44 +190,13 @@ class LocalLambda:
         if timeout_s is None:
             timeout_s = 2 * (self.settings.init_timeout_s + self.settings.timeout_s) + 30
         path = f"/2015-03-31/functions/{self.settings.name}/invocations"
-        answer, content = self._request("POST", path, body, timeout_s, {RECORD_HEADER: "1"})
+        self._check_running()
+        answer, content = self._client.request("POST", path, body, {RECORD_HEADER: "1"}, timeout_s)
         record = answer.getheader(RECORD_HEADER)
         return Invocation(
             answer.status, content, answer.getheader("X-Amz-Function-Error"),
             InvocationRecord(**json.loads(record)) if record else None,
         )
-
-    def _request(self, method: str, path: str, body: bytes | None, timeout_s: float, headers: dict[str, str]):
-        """One exchange, on a connection that this thread keeps."""
-        self._check_running()
-        connection = getattr(self._local, "connection", None)
-        if connection is None or connection.sock is None or getattr(self._local, "pid", 0) != os.getpid():
-            connection = self._local.connection = HTTPConnection("127.0.0.1", self._api)
-            self._local.pid = os.getpid()
-        connection.timeout = timeout_s
-        try:
-            if connection.sock is None:
-                connection.connect()
-            connection.sock.settimeout(timeout_s)
-            try:
-                connection.request(method, path, body, headers)
-            except (BrokenPipeError, ConnectionResetError):
-                pass  # refused before all was sent; the answer says why
-            answer = connection.getresponse()
-            content = answer.read()
-        except TimeoutError:
-            connection.close()
-            raise LabkitError(f"no answer from the function after {timeout_s:g} s; its logs() may say why.") from None
-        except (OSError, HTTPException) as error:
-            connection.close()
-            self._check_running()
-            raise LabkitError(f"the service of the function closed the connection ({error}): {self._said()}") from None
-        except BaseException:  # the Stop button: the answer to this request must not become the next one's
-            connection.close()
-            raise
-        if answer.will_close:
-            connection.close()
-        return answer, content
 
     def _check_running(self):
         if self._process is None:
@@ -243,12 +210,6 @@ class LocalLambda:
         self._errors.seek(0)
         return self._errors.read().decode("utf-8", "replace")[-2000:].strip() or "it said nothing"
 
-    def _ask(self, what: str) -> object:
-        answer, content = self._request("GET", f"/labkit/{what}", None, 60, {})
-        if answer.status != 200:
-            raise LabkitError(f"the service of the function answered {answer.status}: {content[:500].decode('utf-8', 'replace')}")
-        return json.loads(content)
-
     # what is known
 
     @property
@@ -261,19 +222,20 @@ class LocalLambda:
     def endpoint_url(self) -> str:
         """For other clients of AWS: ``boto3.client("lambda", endpoint_url=...)``."""
         self._check_running()
-        return f"http://127.0.0.1:{self._api}"
+        return f"http://127.0.0.1:{self._client.port}"
 
     @property
     def records(self) -> list[InvocationRecord]:
         """All calls so far that have ended, in the order of their ends; also after :meth:`stop`. The last 200 000 are kept."""
         if not self._is_stopped:
+            self._check_running()
             self._update_records()
         return list(self._records)
 
     def _update_records(self):
         with self._lock:
             while True:
-                answer = self._ask(f"records?{self._next_record}")
+                answer = self._client.ask(f"records?{self._next_record}")
                 self._records += [InvocationRecord(**values) for values in answer["records"]]
                 self._next_record = answer["next"]
                 if not answer["records"]:
@@ -284,7 +246,8 @@ class LocalLambda:
         """All environments so far, in the order of their starts; also after :meth:`stop`, as they were before it."""
         if self._is_stopped:
             return list(self._last[0])
-        return [EnvironmentInfo(**values) for values in self._ask("environments")]
+        self._check_running()
+        return [EnvironmentInfo(**values) for values in self._client.ask("environments")]
 
     def logs(self, environment: int | None = None) -> list[str]:
         """What handlers wrote, between the START, END and REPORT lines; also after :meth:`stop`.
@@ -294,12 +257,15 @@ class LocalLambda:
         environment : int, optional
             Number of one; without it all, in the order in which lines came.
         """
-        lines = self._last[1] if self._is_stopped else self._ask("logs")["lines"]
+        if not self._is_stopped:
+            self._check_running()
+        lines = self._last[1] if self._is_stopped else self._client.ask("logs")["lines"]
         return [text for _, number, text in lines if environment in (None, number)]
 
     def new_log_lines(self, start: int) -> tuple[list[tuple[int, str]], int]:
         """Lines from number `start` on, each with its environment's number, and the number to begin with next time."""
-        answer = self._ask(f"logs?{start}")
+        self._check_running()
+        answer = self._client.ask(f"logs?{start}")
         return [(number, text) for _, number, text in answer["lines"]], answer["next"]
 
 
