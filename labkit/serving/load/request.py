@@ -8,7 +8,6 @@ import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from labkit import __version__
 from labkit.errors import UsageError
 
 PATH = "/predict"  # of a URL that names none: where the servers of labkit.serving take requests
@@ -91,7 +90,7 @@ def _content(function: str, number: int, body: object) -> bytes:
 
 
 def _head(method: str, target: Target, content: bytes | None) -> bytes:
-    lines = [f"{method} {target.path} HTTP/1.1", f"Host: {target.host_header}", f"User-Agent: labkit/{__version__}",
+    lines = [f"{method} {target.path} HTTP/1.1", f"Host: {target.host_header}", "User-Agent: labkit",
              "Accept: */*"]
     if content is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
