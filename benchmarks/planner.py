@@ -12,7 +12,7 @@ from labkit.hardware.timing import Comparison, Contention
 NUM_STEPS, NUM_TURNS = 6, 4
 RUNS = {  # name -> model, batch, micro-batches, plan's settings (mesh by axis)
     "data parallel MLP, 2 ranks": ("mlp", 256, 1, {"dp": 2}, {}),
-    "data parallel MLP, 4 ranks": ("mlp", 256, 1, {"dp": 4}, {}),
+    "data parallel MLP, 4 ranks": ("mlp", 512, 1, {"dp": 4}, {}),
     "pipeline of 2, 1F1B transformer": ("transformer", 32, 8, {"pp": 2}, {}),
     "pipeline of 4, 1F1B transformer": ("transformer", 32, 8, {"pp": 4}, {}),
     "tensor parallel 2, transformer": ("transformer", 16, 1, {"tp": 2}, {}),

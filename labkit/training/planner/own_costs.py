@@ -81,11 +81,14 @@ class NetworkCosts:
         ``"axis kind"``, such as ``"dp allreduce"`` or ``"pp message"``, to rows of (bytes, s), smallest first.
     waiting_share, ended_share : float
         What a rank takes of a core while it waits for a message of the pipeline, and while it waits in a collective.
+    late_s : float
+        Where ranks share cores: how much later than with even shares the last one comes to a meeting.
     """
 
     times: Mapping[str, Sequence[tuple[float, float]]]
     waiting_share: float = 0.0
     ended_share: float = 0.0
+    late_s: float = 0.0
 
     def seconds(self, axis: str, kind: str, num_bytes: float) -> float:
         """Between measured sizes on a straight line in the logarithms; beyond the last in proportion.
@@ -111,7 +114,8 @@ class NetworkCosts:
 
     def to_dict(self) -> dict:
         return {"times": {key: [list(row) for row in rows] for key, rows in self.times.items()},
-                "waiting_share": self.waiting_share, "ended_share": self.ended_share}
+                "waiting_share": self.waiting_share, "ended_share": self.ended_share,
+                "late_s": self.late_s}
 
 
 def _frozen(values):

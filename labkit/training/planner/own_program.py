@@ -188,10 +188,10 @@ def measure_network(world, case, most_bytes) -> dict:
     for key in [key for key in times if key.endswith("allreduce")]:
         axis = key.split()[0]
         times[f"{axis} broadcast"] = times[f"{axis} reduce_scatter"] = times[key]
-    shares = (0.0, 0.0)
+    shares = (0.0, 0.0, 0.0)
     if world.size > case["num_cores"] > 1:
         shares = waiting_shares(world, case["num_cores"])
-    return {"times": times, "waiting_share": shares[0], "ended_share": shares[1]}
+    return {"times": times, "waiting_share": shares[0], "ended_share": shares[1], "late_s": shares[2]}
 
 
 def use_memory(scratch=np.ones(2**22)):
@@ -266,7 +266,8 @@ def messages(world, comm, sizes):
 
 
 def waiting_shares(world, num_cores):
-    """What the ranks that wait take away: by how much the others, one a core, get slower."""
+    """What the ranks that wait take away: by how much the others, one a core, get slower. And how much later than by
+    even shares the last rank comes to a meeting, when all compute as much before."""
     import torch
 
     from labkit.training.pipeline.transport import FIRST_TAG, Transport
@@ -277,14 +278,23 @@ def waiting_shares(world, num_cores):
     workers = world.Split(int(is_worker), world.rank)
     helper = lambda rank: rank % num_cores  # noqa: E731
     found = {"sleeps": [], "waits": [], "polls": []}
+    def compute():
+        started = time.perf_counter()
+        for _ in range(240):
+            matrix @ matrix
+        return started
+
+    together = []
     for _ in range(5):
+        world.Barrier()
+        started = compute()
+        world.Barrier()
+        together.append(time.perf_counter() - started)
         for way in found:
             world.Barrier()
             if is_worker:
                 workers.Barrier()
-                started = time.perf_counter()
-                for _ in range(240):
-                    matrix @ matrix
+                started = compute()
                 found[way].append(workers.allreduce(time.perf_counter() - started) / num_cores)
                 for rank in range(num_cores, world.size):
                     if helper(rank) == world.rank and way == "waits":
@@ -303,7 +313,8 @@ def waiting_shares(world, num_cores):
     num_waiting = world.size - num_cores
     alone, *others = (statistics.median(found[way]) if found[way] else 1.0 for way in ("sleeps", "waits", "polls"))
     shares = [min(1.0, max(0.0, (slow / alone - 1) * num_cores / num_waiting)) for slow in others]
-    return world.bcast(shares)
+    late_s = max(0.0, statistics.median(together) - alone * world.size / num_cores)
+    return world.bcast([*shares, late_s])
 
 
 # -- the real run --------------------------------------------------------------------------------------------

@@ -114,6 +114,8 @@ def predict_step(plan: Plan, mesh: Mesh, compute: ComputeCosts, network: Network
     )
     if compute.tied_bytes and mesh.pp > 1:
         after += network.seconds("pp", "message", compute.tied_bytes)
+    if stretch > 1 and mesh.pp == 1:  # all compute to the end, and the operating system shares in slices of ms
+        after += network.late_s
     inner = min(inner, busy)
     return OwnStep(
         busy - inner, run.step_s - busy, inner + after, optimizer, run.step_s + after + optimizer, run
