@@ -8,6 +8,7 @@ devices.py        GPUs and machines, with the sources of their numbers
 plan.py           a plan: mesh, micro-batches, schedule, ZeRO stage, precision, checkpointing
 memory.py         bytes of a device by kind, stage by stage
 step.py           the time of a step: computing, bubble, communication; its cost
+bubble.py         what a pipeline waits, by simulation of its schedule or by formula
 search.py         all plans for a machine: those that fit by time and cost, and why the others do not
 advice.py         what to try first, in the order that costs least
 published.py      Megatron-LM's table and training days

@@ -1,8 +1,8 @@
 """The time of a step by plan: computing, the pipeline's bubble, communication; and what it costs.
 
-The slowest stage sets the pace. Of the communication, the all-reduces of tensor parallelism are waited for; messages
-between stages delay the filling and emptying of the pipeline and, with 1F1B, each turn of its steady state; the
-all-reduce of gradients is hidden behind the last micro-batch's backward pass, as far as that lasts.
+The slowest stage sets the pace. What the pipeline adds, its schedule says, simulated where the plan is small enough
+(:mod:`.bubble`). Of the communication, the all-reduces of tensor parallelism are waited for; the all-reduce of gradients
+is hidden behind the last micro-batch's backward pass, as far as that lasts.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labkit.training.mesh import Mesh
+from labkit.training.planner.bubble import pipeline_time
 from labkit.training.planner.devices import Machine
 from labkit.training.planner.plan import BYTES, TrainingPlan
 from labkit.training.planner.sizes import TransformerSize
@@ -39,6 +40,8 @@ class StepForecast:
         Useful operations a second and device: those of the model, over all devices.
     price : float
         USD of the step, at the machine's price.
+    is_simulated : bool
+        Whether ``bubble_s`` and ``pipeline_s`` are those of the plan's schedule, simulated; see :mod:`.bubble`.
     """
 
     forward_s: float
@@ -52,6 +55,7 @@ class StepForecast:
     step_s: float
     operations_per_device: float
     price: float
+    is_simulated: bool = False
 
     @property
     def bubble_fraction(self) -> float:
@@ -89,21 +93,19 @@ def step_forecast(size: TransformerSize, plan: TrainingPlan, machine: Machine) -
     mesh, num = plan.mesh, plan.num_microbatches
     rate = machine.device.rate(plan.precision) * mesh.tp
     stages = [_stage_times(size, plan, stage, rate) for stage in range(mesh.pp)]
-    forward, backward, weight = max(stages, key=sum)
     tensor_forward, tensor_backward = _tensor_s(size, plan, machine)
-    compute = num * (forward + backward + weight)
+    compute = num * sum(max(stages, key=sum))
     tensor = num * (tensor_forward + tensor_backward)
-    forward, backward = forward + tensor_forward, backward + tensor_backward
+    stages = [(f + tensor_forward, b + tensor_backward, w) for f, b, w in stages]
+    forward, backward, weight = max(stages, key=sum)
     message = _message_s(size, plan, machine) if mesh.pp > 1 else 0.0
-    bubble = (mesh.pp - 1) * _idle_s(plan, forward, backward, weight)
-    turns = num if plan.schedule in ("1f1b", "zb-h1") else 0
-    pipeline = (2 * (mesh.pp * plan.num_chunks - 1) + turns) * message if mesh.pp > 1 else 0.0
+    waits = pipeline_time(plan, stages, message)
     data = max(0.0, _data_s(size, plan, machine) - (backward + weight))
-    step = compute + tensor + bubble + pipeline + data
+    step = compute + tensor + waits.bubble_s + waits.message_s + data
     useful = size.step_operations(plan.batch_size, checkpointing=plan.checkpointing == "full")
     return StepForecast(
-        forward, backward, weight, compute, tensor, pipeline, data, bubble, step,
-        useful / step / mesh.size, machine.price_per_hour * step / SECONDS_PER_HOUR,
+        forward, backward, weight, compute, tensor, waits.message_s, data, waits.bubble_s, step,
+        useful / step / mesh.size, machine.price_per_hour * step / SECONDS_PER_HOUR, waits.is_simulated,
     )
 
 
@@ -122,15 +124,6 @@ def _stage_times(size: TransformerSize, plan: TrainingPlan, stage: int, rate: fl
         logits = size.logit_operations(b)
         forward, backward, weight = forward + logits, backward + logits, weight + logits
     return forward / rate, backward / rate, weight / rate
-
-
-def _idle_s(plan: TrainingPlan, forward: float, backward: float, weight: float) -> float:
-    """What a stage idles for each stage beside it, while the pipeline fills and empties."""
-    if plan.schedule == "zb-h1":
-        return max(0.0, forward + backward - weight)
-    if plan.schedule == "zb-h2":
-        return max(0.0, forward + backward - 2 * weight)
-    return (forward + backward + weight) / plan.num_chunks
 
 
 def _tensor_s(size: TransformerSize, plan: TrainingPlan, machine: Machine) -> tuple[float, float]:
