@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +22,8 @@ from labkit.errors import NotAvailableError
 DEADLINE_S = 60
 LOOK_S = 0.2
 END_S = 3.0  # for a launcher that was told to end
+# A rank notes its process before it becomes Python: launchers name the process that a signal has ended, not its rank.
+NOTE_RANK = 'echo "${PMI_RANK-${OMPI_COMM_WORLD_RANK-}}" > "$0/$$"; exec "$@"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +73,39 @@ def run_mpi(
     NotAvailableError
         It failed, or did not end before the deadline; its whole process group is ended then.
     """
-    command = [find_mpiexec(), "-n", str(num_ranks), sys.executable, "-m", "mpi4py", *arguments]  # a rank that fails ends all
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )
-    try:
-        output, errors = _communicate(process, deadline_s, look)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise NotAvailableError(
-            f"{num_ranks} MPI ranks did not answer within {deadline_s:g} s; labkit doctor looks for the cause."
-        ) from None
-    except BaseException:  # the Stop button
-        _end(process)
-        raise
-    if process.returncode:
-        lines = [line for line in (errors or output).strip().splitlines() if not line.startswith("Abort(")]
-        last = lines[-1:] or ["no message"]
-        raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {last[0]}")
-    return output
+    with tempfile.TemporaryDirectory(prefix="labkit-ranks-") as notes:
+        program = [sys.executable, "-m", "mpi4py", *arguments]  # a rank that fails ends all
+        process = subprocess.Popen(
+            [find_mpiexec(), "-n", str(num_ranks), "sh", "-c", NOTE_RANK, notes, *program], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )
+        try:
+            output, errors = _communicate(process, deadline_s, look)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise NotAvailableError(
+                f"{num_ranks} MPI ranks did not answer within {deadline_s:g} s; labkit doctor looks for the cause."
+            ) from None
+        except BaseException:  # the Stop button
+            _end(process)
+            raise
+        if process.returncode:
+            lines = [line for line in (errors or output).strip().splitlines() if not line.startswith("Abort(")]
+            words = _killed(f"{output}\n{errors}", Path(notes)) or (lines[-1] if lines else "no message")
+            raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {words}")
+        return output
+
+
+def _killed(output: str, notes: Path) -> str:
+    """Which rank a signal has ended, as far as its launcher says; "" if none."""
+    signalled, process = re.search(r"signal (\d+)", output), re.search(r"PID (\d+)", output)
+    if signalled is None or process is None:
+        return ""
+    note = notes / process[1]
+    rank = note.read_text().strip() if note.exists() else ""
+    number = int(signalled[1])
+    name = signal.Signals(number).name if number in set(signal.Signals) else "?"
+    return f"{f'rank {rank}' if rank else f'process {process[1]}'} was ended by signal {number} ({name})"
 
 
 def _communicate(process: subprocess.Popen, deadline_s: float, look: Callable[[], None] | None) -> tuple[str, str]:

@@ -94,6 +94,17 @@ def test_a_program_that_fails_is_told():
         run_mpi(["-c", "raise SystemExit('broken')"], 2)
 
 
+@pytest.mark.mpi
+def test_a_rank_that_is_killed_is_named(tmp_path):
+    program = tmp_path / "killed.py"
+    program.write_text(
+        "from mpi4py import MPI\nimport os\ncomm = MPI.COMM_WORLD\ncomm.Barrier()\n"
+        "if comm.rank == 1:\n    os.kill(os.getpid(), 9)\ncomm.recv(source=1)\n"
+    )
+    with pytest.raises(NotAvailableError, match=r"mpiexec -n 3 failed: rank 1 was ended by signal 9 \(SIGKILL\)"):
+        run_mpi([str(program)], 3)
+
+
 def test_no_mpiexec_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
