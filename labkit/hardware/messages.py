@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -22,8 +21,9 @@ from labkit.errors import NotAvailableError
 DEADLINE_S = 60
 LOOK_S = 0.2
 END_S = 3.0  # for a launcher that was told to end
-# A rank notes its process before it becomes Python: launchers name the process that a signal has ended, not its rank.
-NOTE_RANK = 'echo "${PMI_RANK-${OMPI_COMM_WORLD_RANK-}}" > "$0/$$"; exec "$@"'
+# Runs a rank and notes how it ended. mpiexec ends both together once another rank has died, so the first one leaves the
+# first note; mpiexec itself names the lowest rank instead.
+GUARD = '"$@"; code=$?; echo $code >"$0/${PMI_RANK-${OMPI_COMM_WORLD_RANK-}}"; exit $code'
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def run_mpi(
     with tempfile.TemporaryDirectory(prefix="labkit-ranks-") as notes:
         program = [sys.executable, "-m", "mpi4py", *arguments]  # a rank that fails ends all
         process = subprocess.Popen(
-            [find_mpiexec(), "-n", str(num_ranks), "sh", "-c", NOTE_RANK, notes, *program], stdin=subprocess.DEVNULL,
+            [find_mpiexec(), "-n", str(num_ranks), "sh", "-c", GUARD, notes, *program], stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         )
         try:
@@ -91,21 +91,18 @@ def run_mpi(
             raise
         if process.returncode:
             lines = [line for line in (errors or output).strip().splitlines() if not line.startswith("Abort(")]
-            words = _killed(f"{output}\n{errors}", Path(notes)) or (lines[-1] if lines else "no message")
+            words = _killed(Path(notes)) or (lines[-1] if lines else "no message")
             raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {words}")
         return output
 
 
-def _killed(output: str, notes: Path) -> str:
-    """Which rank a signal has ended, as far as its launcher says; "" if none."""
-    signalled, process = re.search(r"signal (\d+)", output), re.search(r"PID (\d+)", output)
-    if signalled is None or process is None:
-        return ""
-    note = notes / process[1]
-    rank = note.read_text().strip() if note.exists() else ""
-    number = int(signalled[1])
-    name = signal.Signals(number).name if number in set(signal.Signals) else "?"
-    return f"{f'rank {rank}' if rank else f'process {process[1]}'} was ended by signal {number} ({name})"
+def _killed(notes: Path) -> str:
+    """Which rank was ended by a signal first, and which; "" if none was."""
+    for note in sorted(notes.iterdir(), key=lambda note: note.stat().st_mtime_ns):
+        number = int(note.read_text() or 0) - 128
+        if note.name and number in set(signal.Signals):
+            return f"rank {note.name} was ended by signal {number} ({signal.Signals(number).name})"
+    return ""
 
 
 def _communicate(process: subprocess.Popen, deadline_s: float, look: Callable[[], None] | None) -> tuple[str, str]:
