@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,9 @@ from labkit.errors import NotAvailableError
 DEADLINE_S = 60
 LOOK_S = 0.2
 END_S = 3.0  # for a launcher that was told to end
+# Runs a rank and notes how it ended. mpiexec ends both together once another rank has died, so the first one leaves the
+# first note; mpiexec itself names the lowest rank instead.
+GUARD = '"$@"; code=$?; echo $code >"$0/${PMI_RANK-${OMPI_COMM_WORLD_RANK-}}"; exit $code'
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,26 +73,36 @@ def run_mpi(
     NotAvailableError
         It failed, or did not end before the deadline; its whole process group is ended then.
     """
-    command = [find_mpiexec(), "-n", str(num_ranks), sys.executable, "-m", "mpi4py", *arguments]  # a rank that fails ends all
-    process = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        start_new_session=True,
-    )
-    try:
-        output, errors = _communicate(process, deadline_s, look)
-    except subprocess.TimeoutExpired:
-        _end(process)
-        raise NotAvailableError(
-            f"{num_ranks} MPI ranks did not answer within {deadline_s:g} s; labkit doctor looks for the cause."
-        ) from None
-    except BaseException:  # the Stop button
-        _end(process)
-        raise
-    if process.returncode:
-        lines = [line for line in (errors or output).strip().splitlines() if not line.startswith("Abort(")]
-        last = lines[-1:] or ["no message"]
-        raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {last[0]}")
-    return output
+    with tempfile.TemporaryDirectory(prefix="labkit-ranks-") as notes:
+        program = [sys.executable, "-m", "mpi4py", *arguments]  # a rank that fails ends all
+        process = subprocess.Popen(
+            [find_mpiexec(), "-n", str(num_ranks), "sh", "-c", GUARD, notes, *program], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )
+        try:
+            output, errors = _communicate(process, deadline_s, look)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            raise NotAvailableError(
+                f"{num_ranks} MPI ranks did not answer within {deadline_s:g} s; labkit doctor looks for the cause."
+            ) from None
+        except BaseException:  # the Stop button
+            _end(process)
+            raise
+        if process.returncode:
+            lines = [line for line in (errors or output).strip().splitlines() if not line.startswith("Abort(")]
+            words = _killed(Path(notes)) or (lines[-1] if lines else "no message")
+            raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {words}")
+        return output
+
+
+def _killed(notes: Path) -> str:
+    """Which rank was ended by a signal first, and which; "" if none was."""
+    for note in sorted(notes.iterdir(), key=lambda note: note.stat().st_mtime_ns):
+        number = int(note.read_text() or 0) - 128
+        if note.name and number in set(signal.Signals):
+            return f"rank {note.name} was ended by signal {number} ({signal.Signals(number).name})"
+    return ""
 
 
 def _communicate(process: subprocess.Popen, deadline_s: float, look: Callable[[], None] | None) -> tuple[str, str]:

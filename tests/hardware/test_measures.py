@@ -94,6 +94,19 @@ def test_a_program_that_fails_is_told():
         run_mpi(["-c", "raise SystemExit('broken')"], 2)
 
 
+@pytest.mark.mpi
+def test_a_rank_that_is_killed_is_named(tmp_path):
+    program = tmp_path / "killed.py"
+    program.write_text(
+        "from mpi4py import MPI\nimport os\ncomm = MPI.COMM_WORLD\ncomm.Barrier()\n"
+        "if comm.rank == 2:\n    os.kill(os.getpid(), 9)\n"
+        "while True:\n    comm.Iprobe(source=2)\n"  # busy, as ranks of a pipeline are
+    )
+    for _ in range(3):  # mpiexec often names rank 0 instead
+        with pytest.raises(NotAvailableError, match=r"mpiexec -n 4 failed: rank 2 was ended by signal 9 \(SIGKILL\)"):
+            run_mpi([str(program)], 4)
+
+
 def test_no_mpiexec_is_one_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))

@@ -49,15 +49,20 @@ def case(label, logits, targets, sizes, **options):
     )
 
 
-def random_case(sizes, n, *, around=0.0, data_seed=0, **options):
-    """Logits around a value, each rank's around one of its own; ``sizes[rank]`` tokens a rank."""
+def random_case(sizes, n, *, around=0.0, rows_apart=0.0, data_seed=0, **options):
+    """Logits around a value, each rank's around one of its own; ``sizes[rank]`` tokens a rank.
+
+    Each row's logits are larger than those of the row before by ``rows_apart``.
+    """
     rng = np.random.default_rng([len(sizes), n, data_seed])
     logits = np.concatenate(
         [around + 40 * rng.standard_normal() + 3 * rng.standard_normal((n, size)) for size in sizes], axis=1
     )
+    logits += rows_apart * np.arange(n)[:, None]
     targets = rng.integers(0, sum(sizes), n)
     shown = f"[{', '.join(map(str, sizes[:8]))}{', ...' if len(sizes) > 8 else ''}]"
     words = f"tokens {shown}, {n} row{'s' * (n > 1)}" + f", around {around:g}" * bool(around)
+    words += f", rows {rows_apart:g} apart" * bool(rows_apart)
     return case(words, logits, targets, sizes, **options)
 
 
@@ -71,7 +76,7 @@ def cases():
     return [
         random_case([5], 3), case("the example", np.array([[1.0, 3.0, 2.0]]), np.array([2]), [2, 1]),
         case("small logits, 4 rows", even, np.array([0, 2, 3, 5]), [3, 3]),
-        random_case([4, 4], 3), random_case([5, 2], 4, unsafe_sends=True), random_case([4, 0], 2, seed=1),
+        random_case([4, 4], 3), random_case([3, 2], 3, rows_apart=1e3), random_case([5, 2], 4, unsafe_sends=True), random_case([4, 0], 2, seed=1),
         random_case([3, 3, 3], 1, around=1e6), random_case([0, 7, 2], 2, unsafe_sends=True),
         random_case([2, 2, 1, 9], 6, around=-1e6), random_case([0, 0, 3, 0], 1, seed=2),
         random_case(uneven(5, 6, 1), 3), random_case(uneven(6, 9, 2), 8, around=1e3),
@@ -125,6 +130,13 @@ def _own_shifts(parts, firsts, targets, rank):
     return np.log(sums) - picked
 
 
+def _one_shift(parts, firsts, targets, rank):
+    """The largest logit of all rows was subtracted from each."""
+    whole = np.concatenate(parts, axis=1)
+    shifted = whole - whole.max()
+    return np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(len(targets)), targets]
+
+
 def _calls(source, name):
     """How often a method is called in the text."""
     return sum(
@@ -149,6 +161,11 @@ exercise = Exercise(
         "comm.Allreduce(own, total, op=MPI.SUM)",
     ),
     slips=(
+        Slip(
+            "One largest logit was subtracted from all rows: in a row far below it all exponentials are 0. Every row has a "
+            "largest logit of its own.",
+            _is(_one_shift),
+        ),
         Slip(
             "NaN or infinity: exp overflows at 710. Subtract the largest logit of the row, over all ranks, before exp.",
             lambda f: f.status is Status.INCORRECT and not np.isfinite(

@@ -113,7 +113,8 @@ class Hybrid(Pipeline):
                 parameter.data = parameter.data.new_empty(0)
         super().attach(groups["pp"], module, optimizer_factory, options, recorder)
         self.group.attach(groups["tp"], recorder)
-        self.own = nn.ParameterList(self.parameters)
+        spare = torch.zeros(1, device=next(model.parameters()).device)  # of a stage that is frozen: nobody uses it
+        self.own = nn.ParameterList(self.parameters or [nn.Parameter(spare)])
         self.over_replicas = make_strategy(OVER_REPLICAS[self.zero_stage])
         self.over_replicas.attach(groups["dp"], self.own, optimizer_factory, options, recorder)
         self.optimizer = self.over_replicas.optimizer
@@ -215,7 +216,7 @@ class Hybrid(Pipeline):
             first = unit.rank * unit.shard_size
             for parameter, (start, stop) in zip(unit.parameters, unit.bounds(), strict=True):
                 part = unit.gradient[max(0, start - first) : max(0, stop - first)]
-                total += weight_of[id(parameter)] * float(torch.linalg.vector_norm(part.float())) ** 2
+                total += weight_of.get(id(parameter), 0.0) * float(torch.linalg.vector_norm(part.float())) ** 2
         return total
 
     # -- books and state -------------------------------------------------------------------------
@@ -255,7 +256,7 @@ class Hybrid(Pipeline):
 
     def load_model_state_dict(self, state: dict) -> None:
         super().load_model_state_dict(state)
-        own = {str(number): parameter.detach().clone() for number, parameter in enumerate(self.parameters)}
+        own = {str(number): parameter.detach().clone() for number, parameter in enumerate(self.own)}
         self.over_replicas.load_model_state_dict(own)
 
 

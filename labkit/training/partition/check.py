@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from operator import index
+from numbers import Integral
 
 from labkit.errors import UsageError
 from labkit.training.partition.chain import Chain, Layer
@@ -32,14 +32,12 @@ def prepared(
     """
     if shared not in SHARED:
         raise UsageError(f"partition: shared is one of {', '.join(SHARED)}, not {shared!r}: pass one of them.")
-    try:
-        num_ranks = index(num_ranks)
-    except TypeError:
-        num_ranks = 0 if not isinstance(num_ranks, float) else num_ranks
-    if num_ranks < 1 or isinstance(num_ranks, float):
+    if isinstance(num_ranks, bool) or not isinstance(num_ranks, Integral) or num_ranks < 1:
         raise UsageError(
             f"partition: the number of ranks is a whole number from 1, not {num_ranks!r}: pass 2, for example."
         )
+    if not chain.layers:
+        raise UsageError("partition: the chain has no layers, so there is nothing to cut: pass one with a layer or more.")
     units = chain.with_shared_together() if shared == "together" and not returns else chain
     if len(units) < (1 if replicates else num_ranks):
         empty = num_ranks - len(units)

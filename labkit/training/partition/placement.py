@@ -20,7 +20,8 @@ from labkit.training.partition.names import listed
 from labkit.training.partition.result import Partition
 from labkit.training.partition.trace import ModelTrace
 
-CONVOLUTIONS_AND_FULLY_CONNECTED = {"Conv*": 0, "BatchNorm*": 0, "Linear": 1}
+# Norms, activations and pooling have no rule: they go where the layer before them is.
+CONVOLUTIONS_AND_FULLY_CONNECTED = {"Conv*": 0, "Linear": 1}
 
 
 def place(trace: ModelTrace, rules: Mapping[str, int], *, device: Device = Device()) -> Partition:

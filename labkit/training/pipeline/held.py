@@ -62,7 +62,7 @@ class Held:
         What backward starts from.
     is_computed : bool
         False while a checkpointed stage has not been computed again.
-    entry : torch.Tensor or None
+    entry : torch.Tensor, tensors in tuples, lists and dicts, or None
     saved : SavedTensors or None
         Where it is watched.
     weights : WeightGradients or None
@@ -73,7 +73,7 @@ class Held:
 
     inputs: list
     outputs: list = field(default_factory=list)
-    entry: torch.Tensor | None = None
+    entry: object = None
     saved: SavedTensors | None = None
     weights: WeightGradients | None = None
     is_computed: bool = False

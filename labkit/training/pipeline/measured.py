@@ -96,7 +96,7 @@ def collect_run(
     from labkit.training.collect import _clock_offset_ns
 
     offset, steps = _clock_offset_ns(comm), []
-    for first, end in zip(firsts, [*firsts[1:], len(recorder.spans)], strict=True):
+    for first, end in zip(firsts, [*firsts[1:], len(recorder.spans)], strict=False):
         steps.append({name: (a + offset, b + offset) for _, name, _, a, b, _ in recorder.spans[first:end]})
     everyone = comm.allgather((steps, [(time + offset, size) for time, size in memory]))
     if not firsts:

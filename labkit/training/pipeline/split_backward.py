@@ -14,7 +14,8 @@ It notes the gradient that comes into each boundary node, and W starts at each o
 weights just below as goals. No product is computed twice. The graph stays until W has used it, with all that it saved.
 
 A stage without an input that wants a gradient, such as the first one with its tokens, has no activation nodes. Its
-*entry*, the result of the first layer with weights, stands in for the input: nobody needs its gradient but W.
+*entry*, the result of the first layer with weights (a recurrent layer gives several tensors), stands in for the input:
+nobody needs its gradient but W.
 
 A weight that several boundary nodes have below them (a layer used twice within one stage) would be counted again by
 those above. Its gradient is computed in a backward pass of its own: right, and not split.
@@ -29,6 +30,8 @@ from collections.abc import Sequence
 
 import torch
 from torch.autograd.graph import GradientEdge, Node
+
+from labkit.training.partition.flow import tensors_in
 
 Gradients = list[torch.Tensor | None]
 
@@ -69,8 +72,7 @@ def backward(outputs: Sequence[torch.Tensor], gradients: Sequence, inputs: Seque
 
 
 def backward_input(
-    outputs: Sequence[torch.Tensor], gradients: Sequence, inputs: Sequence[torch.Tensor],
-    entry: torch.Tensor | None = None,
+    outputs: Sequence[torch.Tensor], gradients: Sequence, inputs: Sequence[torch.Tensor], entry=None,
 ) -> tuple[Gradients, WeightGradients]:
     """B: the gradients of the inputs, and what is left to do.
 
@@ -78,8 +80,8 @@ def backward_input(
     ----------
     outputs, gradients, inputs
         As for :func:`backward`.
-    entry : torch.Tensor, optional
-        Stands in for the inputs where none wants a gradient.
+    entry : optional
+        A tensor, or tensors in tuples, lists and dicts; they stand in for the inputs where none wants a gradient.
 
     Returns
     -------
@@ -98,8 +100,8 @@ def backward_input(
     """
     roots = _roots(outputs, gradients)
     goals = [value for value in inputs if value.requires_grad]
-    if not goals and entry is not None and entry.requires_grad:
-        goals = [entry]
+    if not goals:
+        goals = list({id(value): value for value in tensors_in(entry) if value.requires_grad}.values())
     later = WeightGradients(roots)
     if not roots or not goals:
         later.from_roots()

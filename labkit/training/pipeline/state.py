@@ -58,6 +58,8 @@ def whole_optimizer(strategy) -> dict:
 
 def load_optimizer(strategy, state: dict) -> None:
     """Take the state of this rank's parameters out of a whole one."""
+    if not strategy.trained_names:  # a frozen stage: its optimizer has nothing to remember
+        return
     place = {name: number for number, name in enumerate(strategy.all_trained_names)}
     whole, mine = state["optimizer"], {}
     for number, name in enumerate(strategy.trained_names):

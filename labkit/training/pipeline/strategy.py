@@ -276,8 +276,9 @@ class Pipeline(StrategyBase):
         }
 
     def details(self) -> PipelineRun:
-        """The last step, action by action, on all ranks. Collective."""
-        return collect_run(self.comm, self.plan, self.recorder, self.first_spans, self.executor.memory)
+        """The last step, action by action, on all ranks; None if the run had no step to do. Collective."""
+        firsts = self.first_spans if self.recorder.steps else []
+        return collect_run(self.comm, self.plan, self.recorder, firsts, self.executor.memory)
 
     def model_state_dict(self) -> dict:
         return whole_model(self)

@@ -97,6 +97,33 @@ def test_a_checkpoint_of_any_mesh_goes_on_on_any_other():
     assert losses == pytest.approx(whole.losses[:2], rel=1e-5)
 
 
+@pytest.mark.parametrize("zero_stage", [0, 1])
+def test_a_stage_may_be_frozen(zero_stage):
+    """Its ranks have nothing to train, to remember or to add up, and take part all the same; checkpoints too."""
+    _, data, options = cases.CASES["mlp"]
+    options = options.replace(momentum=0.9)
+
+    def make():
+        model = cases.mlp()
+        model.layers[0].requires_grad_(False)
+        return model
+
+    whole = train_serial(make(), data, options)
+    settings = {"strategy": "hybrid", "mesh": Mesh(2, 2, 1), "zero_stage": zero_stage, "progress": False}
+    settings["partition"] = [["layers.0"], ["layers.1", "layers.2", "layers.3"]]
+
+    def program(comm):
+        with Trainer(comm, make(), data, options.replace(num_steps=2), **settings) as trainer:
+            report, state = trainer.run(), trainer.state_dict()
+        with Trainer(comm, make(), data, options, **settings) as trainer:
+            trainer.load_state_dict(state)
+            return report.losses, trainer.run().losses[-3:], report.gradient_norms
+
+    losses, later, norms = simulate(4, program).results[0]
+    assert losses == pytest.approx(whole.losses[:2], rel=1e-5) and later == pytest.approx(whole.losses[2:], rel=1e-5)
+    assert norms == pytest.approx(whole.gradient_norms[:2], rel=1e-5)
+
+
 def test_afterwards_every_rank_has_the_trained_model():
     make, data, options = cases.CASES["reviews"]
     serial = make()

@@ -237,6 +237,10 @@ def test_placement():
     found = place(trace, CONVOLUTIONS_AND_FULLY_CONNECTED)
     assert found.ranks == (0, 1) and found.stages[1] == ("classify",)
     plain = trace_model(*CASES["sequential"], num_repeats=0)
+    assert place(plain, CONVOLUTIONS_AND_FULLY_CONNECTED).stages == (("0", "1", "2.0", "2.1", "3"), ("4",))  # no norms
+    mixed = nn.Sequential(nn.Conv2d(1, 2, 3), nn.Flatten(), nn.Linear(72, 8), nn.BatchNorm1d(8), nn.Linear(8, 2))
+    mixed = trace_model(mixed, torch.rand(3, 1, 8, 8), num_repeats=0)
+    assert place(mixed, CONVOLUTIONS_AND_FULLY_CONNECTED).stages == (("0", "1"), ("2", "3", "4"))  # the norm stays there
     assert place(plain, {"Conv*": 0, "Linear": 1}).stages == (("0", "1", "2.0", "2.1", "3"), ("4",))
     back = place(plain, {"2": 1, "Conv2d": 0, "4": 0})
     assert (back.layers, back.ranks, back.num_ranks) == ((("0", "1"), ("2.0", "2.1", "3"), ("4",)), (0, 1, 0), 2)

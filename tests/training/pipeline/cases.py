@@ -30,6 +30,21 @@ class Skip(nn.Module):
         return self.last(values + kept)
 
 
+class Recurrent(nn.Module):
+    """The first layer gives several tensors: all of them stand in for the input, which wants no gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = nn.LSTM(8, 12, batch_first=True), nn.GRU(12, 6, batch_first=True)
+        self.middle, self.last = nn.Linear(12, 6), nn.Linear(6, 10)
+        initialise(self, 0)
+
+    def forward(self, inputs):
+        values, (_, cell) = self.first(inputs.view(-1, 8, 8))
+        values, _ = self.second(values)
+        return self.last(values[:, -1] + torch.tanh(self.middle(cell[0])))
+
+
 def dropout():
     sizes = ((64, 16), (16, 16), (16, 16), (16, 10))
     layers = [nn.Flatten()]
@@ -44,5 +59,5 @@ classifier = functools.partial(make_model, "transformer", REVIEWS, width=16, num
 language = functools.partial(make_model, "transformer", CHARACTERS, width=16, num_blocks=3)
 MODELS = {
     "mlp": (mlp, DIGITS), "cnn": (cnn, DIGITS), "classifier": (classifier, REVIEWS), "language": (language, CHARACTERS),
-    "dropout": (dropout, DIGITS), "skip": (Skip, DIGITS),
+    "dropout": (dropout, DIGITS), "skip": (Skip, DIGITS), "recurrent": (Recurrent, DIGITS),
 }

@@ -231,6 +231,15 @@ def test_training_goes_on_after_a_failure():
     assert found[0] == found[1] == found[2]
 
 
+def test_a_run_without_a_step_has_nothing_to_show():
+    def program(comm):
+        with Trainer(comm, cases.mlp(), cases.DIGITS, cases.OPTIONS, strategy="pipeline", progress=False) as trainer:
+            return trainer.run(), trainer.run()  # the second time all steps are done already
+
+    first, second = simulate_ranks(2, program).results[0]
+    assert first.details is not None and second.details is None and len(first.losses) == cases.OPTIONS.num_steps
+
+
 def test_checkpoints_have_no_ranks_in_them(tmp_path):
     whole = train_serial(cases.language(), cases.CHARACTERS, cases.OPTIONS)
     run = lambda comm, steps: train_pipeline(  # noqa: E731
