@@ -26,6 +26,7 @@ PARTS = [
     ["tests/mpi", "tests/grading"],
     ["tests/openmp", "tests/setup"],
     ["tests/exercises"],
+    ["tests/serving"],
     ["tests/widgets", "tests/magics", "tests/notebooks"],
 ]
 AT_ONCE = 3
