@@ -20,6 +20,7 @@ from labkit.serving.dedicated.settings import ServerSettings
 from labkit.serving.package.classifier import SHOWN_DIGITS, RequestError, load_package, parse_request
 
 LARGE_BODY_BYTES = 1 << 16  # parsed in a thread: it would hold up all others
+DISCARDED_BYTES = 1 << 26  # of a body that is refused
 LOG = logging.getLogger("labkit.serving")
 CLOSE = {"connection": "close"}
 BODY = {
@@ -156,10 +157,10 @@ class State:
 
     async def discard(self, receive) -> None:
         """Read on for a while, and keep nothing: a client that is still sending would never see the answer."""
-        most, num_bytes = 16 * self.settings.max_body_bytes, 0
+        num_bytes = 0
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.settings.body_timeout_s):
-                while num_bytes < most:
+                while num_bytes < DISCARDED_BYTES:
                     message = await receive()
                     num_bytes += len(message.get("body", b""))
                     if not message.get("more_body"):
