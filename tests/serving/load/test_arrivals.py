@@ -46,7 +46,7 @@ def test_poisson_gaps_are_exponential_and_independent():
 
 
 def test_poisson_makes_queues_as_long_as_theory_says():
-    """Mean waiting of M/D/1 by Lindley's recursion against rho / (2 mu (1 - rho)); evenly spaced arrivals never wait."""
+    """Mean waiting of M/D/1 against rho / (2 mu (1 - rho)); evenly spaced arrivals never wait."""
     service_s, rate = 0.01, 70
     means = {}
     for name, times in {"poisson": poisson(rate, 20000, seed=2), "constant": constant(rate, 2000)}.items():

@@ -68,7 +68,7 @@ def test_rates():
     [
         (0.0001, 0.01, {}, ""), (0.0015, 0.001, {}, ""),  # a time slice
         (0.005, 1.0, {}, ""),  # late, but little beside the answers
-        (0.005, 0.01, {}, "5 ms late"), (0.0, 0.01, {"cpu_s": 9.5}, "95% of the time"), (0.0, 0.01, {"num_waited": 3}, "3 requests"),
+        (0.005, 0.01, {}, "5 ms late (the median is 5 ms)"), (0.0, 0.01, {"cpu_s": 9.5}, "95% of the time"), (0.0, 0.01, {"num_waited": 3}, "3 requests"),
     ],
 )
 def test_who_was_the_bottleneck(late, latency, options, words):
