@@ -116,7 +116,7 @@ def bursty(
         return poisson(rate, duration_s, seed)
     if duration_s / (burst_s * burstiness) > MOST_ARRIVALS:
         raise UsageError(
-            f"bursty: at most {MOST_ARRIVALS:,} bursts a run, and bursts of {burst_s:g} s are more in {duration_s:g} s: "
+            f"bursty: at most {MOST_ARRIVALS:,} bursts a run, and those of {burst_s:g} s are more in {duration_s:g} s: "
             f"pass a larger burst_s."
         )
     random = _random("bursty", seed)

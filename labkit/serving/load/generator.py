@@ -144,7 +144,8 @@ def _checked_times(times: Iterable[float]) -> np.ndarray:
         ) from None
     if due.ndim != 1 or len(due) > MOST_REQUESTS:
         raise UsageError(
-            f"run_load: times has one dimension and at most {MOST_REQUESTS:,} numbers, not shape {due.shape}: pass a part."
+            f"run_load: times has one dimension and at most {MOST_REQUESTS:,} numbers, not shape "
+            f"{due.shape}: pass a part."
         )
     if len(due) and not (np.isfinite(due).all() and due.min() >= 0 and due.max() <= LONGEST_S):
         raise UsageError(
