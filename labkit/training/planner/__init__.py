@@ -15,7 +15,22 @@ published.py      Megatron-LM's table and training days
 latent_space.py   the argument for 16 nodes of 8 GPUs, with its assumptions
 ================  =========================================================================================
 
-Nothing here computes with tensors; a plan for 1000 GPUs takes no GPU.
+None of these computes with tensors; a plan for 1000 GPUs takes no GPU. The memory of a module, and our own runs:
+
+====================  =====================================================================================
+file                  what it has
+====================  =====================================================================================
+module_memory.py      ``forecast_memory(module, batch, loss, optimizer)``: the peak by kind, nothing allocated
+live_storages.py      each allocation and release of a computation on fake tensors
+convolution_memory.py what the CPU's convolutions take besides their results
+own_runs.py           ``predict_and_measure(model, data, options, OwnPlan(Mesh(dp=2)))``
+own_plan.py           mesh and schedule of such a run
+own_step.py           the forecast: pure arithmetic with measured costs
+own_costs.py          these costs: computing of one process, messages between ranks
+on_cores.py           a pipeline's simulation on fewer cores than ranks
+pretended.py          a rank without the others
+own_program.py        what the ranks run to measure
+====================  =====================================================================================
 """
 
 import importlib
@@ -23,7 +38,8 @@ import importlib
 _NAMES = {
     "TransformerSize": "sizes", "Device": "devices", "Machine": "devices", "find_device": "devices", "TrainingPlan": "plan",
     "memory_forecast": "memory", "step_forecast": "step", "search": "search", "what_to_try": "advice",
-    "latent_space": "latent_space",
+    "latent_space": "latent_space", "forecast_memory": "module_memory", "predict_and_measure": "own_runs",
+    "OwnPlan": "own_plan",
 }
 __all__ = list(_NAMES)
 
