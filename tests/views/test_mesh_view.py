@@ -45,6 +45,14 @@ def test_the_figure_names_axes_with_their_traffic():
     assert [trace.name for trace in mesh_figure(Mesh(tp=2)).data if trace.name] == ["tensor parallel"]
 
 
+def test_many_nodes_are_one_trace():
+    """A shape for each of them took seconds."""
+    figure = mesh_figure(Mesh(8, 8, 16), 1)
+    assert len(figure.layout.shapes) == 0 and len(figure.data) == 5
+    nodes = figure.data[0]
+    assert len(nodes.x) == 6 * 1024 and nodes.fill == "toself"
+
+
 def test_traffic_by_hand():
     """2 blocks, 3 tokens, width 4, 16 bits; one micro-batch has 2 * 3 * 4 * 2 = 48 bytes of activations."""
     size = TransformerSize(2, 4, 2, 5, 3)

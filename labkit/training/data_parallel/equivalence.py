@@ -118,7 +118,8 @@ def run_strategy(
 
 def check_equivalence(
     comm, make_model: Callable[[], nn.Module], data: DataSet, options: TrainingOptions, strategy: str | Strategy, *,
-    expected: Outcome | None = None, tolerance: float | None = None, against_serial: bool = True, hooks=(), **settings,
+    expected: Outcome | None = None, found: Outcome | None = None, tolerance: float | None = None,
+    against_serial: bool = True, hooks=(), **settings,
 ) -> Equivalence:
     """Compare a strategy with one process. Collective.
 
@@ -132,6 +133,8 @@ def check_equivalence(
     strategy : str or Strategy
     expected : Outcome, optional
         What :func:`run_alone` found; made here without.
+    found : Outcome, optional
+        What :func:`run_strategy` found with this strategy on this rank; made here without.
     tolerance : float, optional
         Of the weights; that of the gradients is 1/16 of it. By default some unit roundoffs of the model's type; see the
         head of this file. A strategy that rounds more on purpose needs a larger one.
@@ -152,7 +155,8 @@ def check_equivalence(
     >>> found.is_right, found.replicas_are_equal
     (True, True)
     """
-    found = run_strategy(comm, make_model, data, options, strategy, hooks=hooks, **settings)
+    if found is None:
+        found = run_strategy(comm, make_model, data, options, strategy, hooks=hooks, **settings)
     if expected is None and against_serial:
         expected = run_alone(make_model, data, options)
     name = strategy if isinstance(strategy, str) else strategy.name

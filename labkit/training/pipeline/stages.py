@@ -20,6 +20,7 @@ from torch import fx, nn
 
 from labkit.errors import UsageError
 from labkit.training.pipeline.layers import even_stages, trace
+from labkit.training.pipeline.stage_names import prefixes, stage_of_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +106,7 @@ def cut(model: nn.Module, stages) -> CutModel:
         names = even_stages(model, stages)
     else:
         names = [tuple(part) for part in getattr(stages, "stages", stages)]
-    stage_of = _stage_of(model, names)
+    stage_of = stage_of_names(model, names)
     was_training = model.training
     try:
         graphs = [_Assigned(model.train(mode), stage_of, len(names)) for mode in (True, False)]
@@ -134,40 +135,6 @@ def cut(model: nn.Module, stages) -> CutModel:
     return CutModel(model, tuple(result), tied)
 
 
-def _stage_of(model: nn.Module, names: Sequence[Sequence[str]]) -> dict[str, int]:
-    """The stage of each name, checked."""
-    if not names:
-        raise UsageError("a model is cut into 1 stage or more, not 0: pass the names of the modules of each stage.")
-    modules, stage_of = dict(model.named_modules()), {}
-    for number, part in enumerate(names):
-        if isinstance(part, str) or not part:
-            raise UsageError(
-                f"stage {number} of {len(names)} is empty: every stage has a module or more. Take fewer stages, or give "
-                f"it some of {', '.join(list(modules)[1:7])}."
-            )
-        for name in part:
-            if name not in modules and name not in dict(model.named_parameters()):
-                raise UsageError(
-                    f"stage {number} has the module {name!r}, which {type(model).__name__} has not: its modules are "
-                    f"{', '.join(list(modules)[1:9])}{', ...' if len(modules) > 9 else ''}."
-                )
-            if stage_of.setdefault(name, number) != number:
-                raise UsageError(f"the module {name!r} lies on the stages {stage_of[name]} and {number}: leave one out.")
-    for name, number in stage_of.items():
-        for prefix in _prefixes(name):
-            if stage_of.get(prefix, number) != number:
-                raise UsageError(
-                    f"{name!r} lies on stage {number}, but {prefix!r}, which it is a part of, on stage {stage_of[prefix]}: "
-                    f"name the parts of {prefix!r} one by one."
-                )
-    return stage_of
-
-
-def _prefixes(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:k]) for k in range(len(parts) - 1, 0, -1)]
-
-
 class _Assigned:
     """A traced model whose nodes have their stages."""
 
@@ -183,13 +150,13 @@ class _Assigned:
         whole = set()
         for name, module in self.model.named_modules():
             inside = {stage for other, stage in self.stage_of.items() if other == name or other.startswith(f"{name}.")}
-            above = any(prefix in self.stage_of for prefix in _prefixes(name))
+            above = any(prefix in self.stage_of for prefix in prefixes(name))
             if name and (above or len(inside) == 1) and not isinstance(module, (nn.ModuleList, nn.ModuleDict)):
                 whole.add(name)
         return whole
 
     def _own_stage(self, target: str) -> int | None:
-        for name in (target, *_prefixes(target)):
+        for name in (target, *prefixes(target)):
             if name in self.stage_of:
                 return self.stage_of[name]
         return next((stage for name, stage in self.stage_of.items() if name.startswith(f"{target}.")), None)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+from labkit.training.agreement import digest_of
+from labkit.training.memory import tensor_bytes
+
 
 def gathered(comm, mine: dict) -> dict:
     """The dictionaries of all ranks in one; tensors on the CPU. Collective."""
@@ -70,3 +73,50 @@ def load_optimizer(strategy, state: dict) -> None:
             }
     groups = [dict(group, params=list(range(len(strategy.trained_names)))) for group in whole["param_groups"]]
     strategy.load_own_optimizer({"state": mine, "param_groups": groups})
+
+
+class StateOnRanks:
+    """The part of a :class:`.strategy.Pipeline` that gives its state whole, and takes it back."""
+
+    def memory(self) -> dict[str, int]:
+        """Bytes of this rank's live tensors; ``buffers`` are the activations at their peak."""
+        tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
+        state = [v for values in self.optimizer.state.values() for v in values.values() if torch.is_tensor(v)]
+        return {
+            "parameters": tensor_bytes([tensors[name] for name in sorted(self.held_names)]),
+            "gradients": tensor_bytes([p.grad for p in self.parameters if p.grad is not None]),
+            "optimizer": tensor_bytes(state), "buffers": self.peak_bytes,
+        }
+
+    def model_state_dict(self) -> dict:
+        return whole_model(self)
+
+    def load_model_state_dict(self, state: dict) -> None:
+        load_model(self, state)
+
+    def state_dict(self) -> dict:
+        return whole_optimizer(self)
+
+    def load_state_dict(self, state: dict) -> None:
+        load_optimizer(self, state)
+
+    def whole_of(self, name: str, value):
+        """A parameter, or something of its shape, as one process has it."""
+        return value
+
+    def part_of(self, name: str, value):
+        """What this rank has of it."""
+        return value
+
+    def own_optimizer(self) -> dict:
+        """The state of the optimizer of this rank's parameters."""
+        return self.optimizer.state_dict()
+
+    def load_own_optimizer(self, state: dict) -> None:
+        """Take it back."""
+        self.optimizer.load_state_dict(state)
+
+    def weights_digest(self) -> str:
+        """Of all parameters and buffers, whole. Collective."""
+        state = self.model_state_dict()
+        return digest_of([state[name] for name, _ in [*self.model.named_parameters(), *self.model.named_buffers()]])

@@ -13,30 +13,25 @@ import numpy as np
 import torch
 from torch import nn
 
-from labkit.errors import UsageError
-from labkit.training.agreement import all_or_none, check_equal, digest_of
-from labkit.training.in_pass import find_in_pass
-from labkit.training.memory import tensor_bytes
-from labkit.training.models.dropout import Dropout
+from labkit.training.agreement import all_or_none, check_equal
 from labkit.training.pipeline.execute import Executor, StepInputs
 from labkit.training.pipeline.forward import StagedModule
-from labkit.training.pipeline.given import plan_of
 from labkit.training.pipeline.measured import PipelineRun, collect_run
 from labkit.training.pipeline.plan import Plan
-from labkit.training.pipeline.sliced import SlicedExecutor, check_sliceable
-from labkit.training.pipeline.stages import cut
-from labkit.training.pipeline.state import gathered, load_model, load_optimizer, whole_model, whole_optimizer
+from labkit.training.pipeline.preparing import Preparing
+from labkit.training.pipeline.sliced import SlicedExecutor
+from labkit.training.pipeline.state import StateOnRanks, gathered
 from labkit.training.pipeline.transport import FIRST_TAG
 from labkit.training.recording import Traffic
 from labkit.training.report import TrainingReport
 from labkit.training.sampling import shard_ends
 from labkit.training.step import take
-from labkit.training.strategies import StrategyBase, trained_parameters
+from labkit.training.strategies import StrategyBase
 
 WATCHED_STEPS = 2  # of which the memory of activations is noted; in the first one layers allocate what they keep
 
 
-class Pipeline(StrategyBase):
+class Pipeline(Preparing, StateOnRanks, StrategyBase):
     """Each rank holds the parameters, gradients and optimizer state of its stages alone.
 
     The batch is not dealt out: all micro-batches, ``options.num_micro_batches`` of them, pass through all stages.
@@ -108,78 +103,6 @@ class Pipeline(StrategyBase):
         self.optimizer = optimizer_factory(self.parameters or [nn.Parameter(torch.zeros(1, device=device))])
         self.unused, self.num_runs, self.peak_bytes, self.is_closed, self.first_spans = (), 0, 0, False, []
         self._watch_use()
-
-    def _make_plan(self, comm, model, options) -> Plan:
-        self._refuse_in_pass(model)
-        trained_parameters(model)
-        plan = plan_of(
-            self.given_plan if self.given_plan is not None else self.schedule, num_ranks=comm.size,
-            num_microbatches=options.num_micro_batches, **self.settings,
-        )
-        if plan.num_slices > 1:
-            check_sliceable(model)
-        if plan.num_slices > 1 and any(isinstance(m, Dropout) and m.share for m in model.modules()):
-            raise UsageError(
-                f"the plan {plan.name!r} takes {plan.num_slices} slices of tokens, and dropout counts the elements of whole "
-                "sequences: use a model with dropout=0, or a plan without slices."
-            )
-        if options.batch_size < plan.num_microbatches:
-            raise UsageError(
-                f"a batch of {options.batch_size} samples cannot be cut into {plan.num_microbatches} micro-batches with "
-                f"a sample or more: use batch_size={plan.num_microbatches} or more, or fewer micro-batches."
-            )
-        return plan
-
-    def _refuse_in_pass(self, model: nn.Module) -> None:
-        if find_in_pass(model) is not None:
-            raise UsageError(
-                "synchronised batch norm is for data parallelism: in a pipeline every micro-batch is whole on one rank. "
-                "Pass the model with its plain batch norm."
-            )
-
-    def _cut_model(self, model: nn.Module):
-        return cut(model, self.plan.num_stages if self.partition is None else self.partition)
-
-    def _cut(self, model: nn.Module):
-        num_stages, found = self.plan.num_stages, self._cut_model(model)
-        if len(found.stages) != num_stages:
-            raise UsageError(
-                f"the partition has {len(found.stages)} stages and the plan {self.plan.name!r} {num_stages}: cut the model "
-                f"into {num_stages} stages, or choose a plan for {len(found.stages)}."
-            )
-        return found
-
-    def _checkpointed(self) -> frozenset[int]:
-        if isinstance(self.checkpointing, bool):
-            return frozenset(range(self.plan.num_stages) if self.checkpointing else ())
-        stages = frozenset(self.checkpointing)
-        wrong = sorted(stage for stage in stages if stage not in range(self.plan.num_stages))
-        if wrong:
-            raise UsageError(
-                f"checkpointing names the stages {wrong}, but there are the stages 0 to {self.plan.num_stages - 1}: "
-                "name some of them, or pass True for all."
-            )
-        return stages
-
-    def _find_owners(self) -> None:
-        """Which parameters and buffers lie here; each has one owner, the rank of the first stage that uses it."""
-        place = self.plan.rank_of_stage
-        owner: dict[str, int] = {}
-        self.held_names: set[str] = set()
-        for stage in self.cut.stages:
-            for name in (*stage.parameters, *stage.buffers):
-                owner.setdefault(name, place[stage.number])
-                if place[stage.number] == self.comm.rank:
-                    self.held_names.add(name)
-        self.owner = owner
-        self.owned = {name for name, rank in owner.items() if rank == self.comm.rank}
-        self.all_trained_names = [name for name, p in self.model.named_parameters() if p.requires_grad]
-        self.trained_names = [name for name in self.all_trained_names if name in self.held_names]
-        self.tied = []  # (parameter, ranks that hold it, in the order of their stages)
-        for name, stages in self.cut.tied.items():
-            ranks = tuple(dict.fromkeys(place[stage] for stage in stages))
-            if len(ranks) > 1 and name in self.all_trained_names:
-                self.tied.append((self.model.get_parameter(name), ranks))
 
     # -- a step ----------------------------------------------------------------------------------
 
@@ -265,53 +188,10 @@ class Pipeline(StrategyBase):
     def traffic(self) -> Traffic:
         return self.executor.transport.traffic
 
-    def memory(self) -> dict[str, int]:
-        """Bytes of this rank's live tensors; ``buffers`` are the activations at their peak."""
-        tensors = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
-        state = [v for values in self.optimizer.state.values() for v in values.values() if torch.is_tensor(v)]
-        return {
-            "parameters": tensor_bytes([tensors[name] for name in sorted(self.held_names)]),
-            "gradients": tensor_bytes([p.grad for p in self.parameters if p.grad is not None]),
-            "optimizer": tensor_bytes(state), "buffers": self.peak_bytes,
-        }
-
     def details(self) -> PipelineRun:
         """The last step, action by action, on all ranks; None if the run had no step to do. Collective."""
         firsts = self.first_spans if self.recorder.steps else []
         return collect_run(self.comm, self.plan, self.recorder, firsts, self.executor.memory)
-
-    def model_state_dict(self) -> dict:
-        return whole_model(self)
-
-    def load_model_state_dict(self, state: dict) -> None:
-        load_model(self, state)
-
-    def state_dict(self) -> dict:
-        return whole_optimizer(self)
-
-    def load_state_dict(self, state: dict) -> None:
-        load_optimizer(self, state)
-
-    def whole_of(self, name: str, value):
-        """A parameter, or something of its shape, as one process has it."""
-        return value
-
-    def part_of(self, name: str, value):
-        """What this rank has of it."""
-        return value
-
-    def own_optimizer(self) -> dict:
-        """The state of the optimizer of this rank's parameters."""
-        return self.optimizer.state_dict()
-
-    def load_own_optimizer(self, state: dict) -> None:
-        """Take it back."""
-        self.optimizer.load_state_dict(state)
-
-    def weights_digest(self) -> str:
-        """Of all parameters and buffers, whole. Collective."""
-        state = self.model_state_dict()
-        return digest_of([state[name] for name, _ in [*self.model.named_parameters(), *self.model.named_buffers()]])
 
     def detach(self) -> None:
         """Give every rank the whole model again. Collective."""
