@@ -1,0 +1,1 @@
+"""Pictures of serving: values in, plotly figures out."""
