@@ -156,10 +156,11 @@ def parse_request(body: bytes | str, num_features: int, max_rows: int = MAX_ROWS
     --------
     >>> parse_request(b'{"rows": [[1, 2.5]]}', 2)
     array([[1. , 2.5]], dtype=float32)
-    >>> parse_request('{"rows": [[1, NaN]]}', 2)
-    Traceback (most recent call last):
-    ...
-    classifier.RequestError: rows[0][1] is nan, but every number must be finite in float32: ...
+    >>> try:
+    ...     parse_request('{"rows": [[1, NaN]]}', 2)
+    ... except RequestError as error:
+    ...     print(error.status, error)
+    422 rows[0][1] is nan, but every number must be finite in float32: send numbers up to 3.4e38 and no NaN.
     """
     try:
         request = json.loads(body)
@@ -242,7 +243,7 @@ def load_package(path: str | Path) -> Classifier:
         raise PackageError(f"there is no model package {path}: write one with labkit.serving.package.save_package.") from None
     except IsADirectoryError:
         raise PackageError(f"{path} is a folder, and a model package is one file: name the file in it.") from None
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError):
         raise PackageError(
             f"{path} is no model package, or it was cut off or damaged: write or copy it again."
         ) from None
@@ -263,8 +264,6 @@ def _read(path: Path) -> Classifier:
             files = {name: archive.read(name) for name in names}
         except (KeyError, TypeError, AttributeError):
             raise PackageError(f"{path}: its {MANIFEST} does not describe its arrays: write the package again.") from None
-        except NotImplementedError as error:
-            raise PackageError(f"{path} cannot be read ({error}): write the package again.") from None
     found = checksum(manifest, files)
     if manifest.get("checksum") != found:
         raise PackageError(
