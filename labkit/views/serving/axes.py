@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from labkit.errors import UsageError
 
+BELOW = {"yref": "container", "y": 0.01, "yanchor": "bottom", "x": 0, "traceorder": "normal"}  # a legend, under all else
+
 
 def seconds_text(seconds: float) -> str:
     """A time in words, from microseconds to seconds.
@@ -30,7 +32,8 @@ def log_seconds_axis(values: Iterable[float]) -> dict:
     factors = (1,) if top - bottom > 3.5 else (1, 3) if top - bottom > 1.2 else (1, 2, 3, 5, 7)
     ticks = [factor * 10.0**power for power in range(math.floor(bottom), math.ceil(top) + 1) for factor in factors]
     ticks = [tick for tick in ticks if bottom <= math.log10(tick) <= top]
-    return {"type": "log", "range": [bottom, top], "tickvals": ticks, "ticktext": [seconds_text(tick) for tick in ticks]}
+    words = [seconds_text(tick) for tick in ticks]
+    return {"type": "log", "range": [bottom, top], "tickvals": ticks, "ticktext": words}
 
 
 def log_axis(values: Iterable[float]) -> dict:

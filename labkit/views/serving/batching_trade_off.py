@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from labkit.errors import UsageError
-from labkit.views.serving.axes import empty_note, log_seconds_axis, seconds_text
+from labkit.views.serving.axes import BELOW, empty_note, log_seconds_axis, seconds_text
 from labkit.views.theme import INK, SERIES, base_layout
 
 SYMBOLS = ("circle", "diamond", "square", "triangle-up", "x", "star")
@@ -57,10 +57,10 @@ def batching_trade_off_layout(points: Iterable[BatchingPoint]) -> list[BatchingL
     points = list(points)
     for point in points:
         if point.max_batch < 1 or not (math.isfinite(point.max_wait_s) and point.max_wait_s >= 0):
-            raise UsageError(f"batching_trade_off: max_batch is at least 1 and max_wait_s at least 0, not as in {point}.")
+            raise UsageError(f"batching_trade_off: max_batch is 1 or more and max_wait_s 0 or more, not as in {point}.")
     waits = sorted({point.max_wait_s for point in points})
     if len(waits) > len(SERIES):
-        raise UsageError(f"batching_trade_off: at most {len(SERIES)} different max_wait_s, not {len(waits)}: draw two pictures.")
+        raise UsageError(f"batching_trade_off: at most {len(SERIES)} different max_wait_s, not {len(waits)}: draw two.")
     return [
         BatchingLine(wait, tuple(sorted((p for p in points if p.max_wait_s == wait), key=lambda p: p.max_batch)))
         for wait in waits
@@ -68,7 +68,7 @@ def batching_trade_off_layout(points: Iterable[BatchingPoint]) -> list[BatchingL
 
 
 def batching_trade_off_figure(points: Iterable[BatchingPoint], *, title: str | None = None) -> go.Figure:
-    """Throughput (left) and latency (right, p50 drawn through, p99 dashed) over ``max_batch``, a colour a ``max_wait_s``.
+    """Throughput (left) and latency (right, p50 a line, p99 dashed) over ``max_batch``, a colour a ``max_wait_s``.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def batching_trade_off_figure(points: Iterable[BatchingPoint], *, title: str | N
         By default how much the best point gains over no batching, if there is such a point.
     """
     lines = batching_trade_off_layout(points)
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.13, subplot_titles=("throughput", "latency"))
+    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.16, subplot_titles=("throughput", "latency"))
     figure.update_layout(base_layout(title or _title(lines), 420))
     for line, colour, symbol in zip(lines, SERIES, SYMBOLS, strict=False):
         group = f"waits {seconds_text(line.max_wait_s) if line.max_wait_s else 'not at all'}"
@@ -86,28 +86,27 @@ def batching_trade_off_figure(points: Iterable[BatchingPoint], *, title: str | N
             "x": [p.max_batch for p in line.points], "mode": "lines+markers", "legendgroup": group, "hoverinfo": "text",
             "hovertext": [_words(p) for p in line.points], "marker": {"size": 8, "symbol": symbol, "color": colour},
         }
-        figure.add_trace(
-            go.Scatter(name=group, y=[p.throughput for p in line.points], line={"color": colour, "width": 2}, **common), 1, 1
-        )
+        figure.add_trace(go.Scatter(
+            name=group, y=[p.throughput for p in line.points], line={"color": colour, "width": 2}, **common,
+        ), 1, 1)
         for values, dash in (([p.p50_s for p in line.points], "solid"), ([p.p99_s for p in line.points], "dash")):
-            figure.add_trace(
-                go.Scatter(
-                    name=group, showlegend=False, y=[v if math.isfinite(v) and v > 0 else None for v in values],
-                    line={"color": colour, "width": 2, "dash": dash}, **common,
-                ), 1, 2,
-            )
+            figure.add_trace(go.Scatter(
+                name=group, showlegend=False, y=[v if math.isfinite(v) and v > 0 else None for v in values],
+                line={"color": colour, "width": 2, "dash": dash}, **common,
+            ), 1, 2)
     sizes = sorted({p.max_batch for line in lines for p in line.points})
     shown = [size for size in sizes if size & (size - 1) == 0] if len(sizes) > 8 else sizes
-    axis = {"type": "log", "tickvals": shown, "ticktext": [str(size) for size in shown], "title": {"text": "max_batch, rows"}}
+    axis = {"type": "log", "tickvals": shown, "ticktext": [str(size) for size in shown]}
     latencies = [value for line in lines for p in line.points for value in (p.p50_s, p.p99_s)]
     most = max((p.throughput for line in lines for p in line.points), default=1.0)
-    figure.update_xaxes(**axis)
+    figure.update_xaxes(title={"text": "max_batch, rows"}, **axis)
     figure.update_yaxes(title={"text": "good answers a second"}, range=[0, 1.1 * most or 1], row=1, col=1)
-    figure.update_yaxes(title={"text": "p50 (line) and p99 (dashed)"}, row=1, col=2, **log_seconds_axis(latencies))
+    right = {"title": {"text": "p50 (line) and p99 (dashed)", "standoff": 14}, **log_seconds_axis(latencies)}
+    figure.update_yaxes(row=1, col=2, **right)
     figure.update_annotations(font={"color": INK, "size": 13})
     if not lines:
         empty_note(figure, "no run to draw")
-    figure.update_layout(margin={"l": 74, "r": 24, "t": 74, "b": 92}, legend={"x": 0, "y": -0.2, "yanchor": "top"})
+    figure.update_layout(margin={"l": 74, "r": 24, "t": 74, "b": 104}, legend=BELOW)
     return figure
 
 
@@ -125,7 +124,8 @@ def _title(lines: list[BatchingLine]) -> str:
 
 def _words(point: BatchingPoint) -> str:
     lines = [
-        f"<b>max_batch {point.max_batch}, max_wait {seconds_text(point.max_wait_s)}</b>", f"{point.throughput:,.4g} a second",
+        f"<b>max_batch {point.max_batch}, max_wait {seconds_text(point.max_wait_s)}</b>",
+        f"{point.throughput:,.4g} a second",
         f"p50 {seconds_text(point.p50_s)}, p99 {seconds_text(point.p99_s)}",
     ]
     if point.mean_batch is not None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import plotly.graph_objects as go
 
 from labkit.errors import UsageError
-from labkit.views.serving.axes import empty_note, seconds_given, seconds_text
+from labkit.views.serving.axes import BELOW, empty_note, seconds_given, seconds_text
 from labkit.views.theme import INK, KIND_COLOURS, SERIES, base_layout, time_unit
 
 PHASES = (  # in the order in which they happen
@@ -44,16 +44,16 @@ def cold_start_waterfall_layout(starts: Mapping[str, object] | Sequence[object])
     Parameters
     ----------
     starts : dict of name to phases, or sequence of records
-        Phases are a dict of seconds by name, or something with such a dict as ``phases_s`` (an ``InvocationRecord``). Of a
-        sequence, warm calls are left out and rows are called by their environment.
+        Phases are a dict of seconds by name, or something with such a dict as ``phases_s`` (an ``InvocationRecord``).
+        Of a sequence, warm calls are left out and rows are called by their environment.
     """
     if not isinstance(starts, Mapping):
         cold = [record for record in starts if record.phases_s]
         starts = {f"environment {record.environment}": record for record in cold}
         if len(starts) < len(cold):
-            raise UsageError("cold_start_waterfall: two cold starts of one environment: pass a dict with a name for each.")
+            raise UsageError("cold_start_waterfall: one environment started twice: pass a dict with names.")
     if len(starts) > MOST_BARS:
-        raise UsageError(f"cold_start_waterfall: at most {MOST_BARS} starts in a picture, not {len(starts)}: pass some of them.")
+        raise UsageError(f"cold_start_waterfall: at most {MOST_BARS} starts a picture, not {len(starts)}: pass some.")
     totals, bars = [], []
     for row, (name, start) in enumerate(starts.items()):
         given = start if isinstance(start, Mapping) else getattr(start, "phases_s", None)
@@ -84,9 +84,10 @@ def cold_start_waterfall_figure(
         By default what takes the longest.
     """
     layout = cold_start_waterfall_layout(starts)
+    warm_s = None if warm_s is None else seconds_given("cold_start_waterfall", "warm_s", warm_s)
     longest = max(layout.totals_s, default=0.0)
     scale, unit = time_unit(1e9 * longest)
-    figure = go.Figure(layout=base_layout(title or _title(layout), 150 + 40 * max(1, len(layout.names))))
+    figure = go.Figure(layout=base_layout(title or _title(layout), 168 + 40 * max(1, len(layout.names))))
     labels = {key: (words, colour) for key, words, colour in PHASES}
     keys = [key for key in labels if any(bar.phase == key for bar in layout.bars)]
     others = sorted({bar.phase for bar in layout.bars} - set(labels))
@@ -97,29 +98,33 @@ def cold_start_waterfall_figure(
         figure.add_trace(go.Bar(
             name=words, orientation="h", y=[bar.row for bar in own], base=[1e9 * bar.start_s / scale for bar in own],
             x=[1e9 * bar.length_s / scale for bar in own], width=0.62, hoverinfo="text",
-            hovertext=[f"<b>{layout.names[b.row]}</b><br>{words}: {seconds_text(b.length_s)}, {b.share:.1%}" for b in own],
+            hovertext=[
+                f"<b>{layout.names[b.row]}</b><br>{words}: {seconds_text(b.length_s)}, {b.share:.1%}" for b in own
+            ],
             marker={"color": colour, "line": {"width": 0}},
         ))
     for row, total in enumerate(layout.totals_s):
-        beside = f" {seconds_text(total)}"
-        if warm_s:
-            beside += f", {total / seconds_given('cold_start_waterfall', 'warm_s', warm_s):,.3g} x warm"
         figure.add_annotation(
-            x=1e9 * total / scale, y=row, xanchor="left", yanchor="middle", showarrow=False, text=beside, font={"color": INK},
+            x=1e9 * total / scale, y=row, xanchor="left", yanchor="middle", showarrow=False, font={"color": INK},
+            text=f" {seconds_text(total)}" + (f", {_times(total / warm_s)} a warm call" if warm_s else ""),
         )
     if not layout.names:
         empty_note(figure, "no cold start among these calls")
-    reach = 1.32 if warm_s else 1.14
+    reach = 1.42 if warm_s else 1.14
     figure.update_layout(
-        barmode="overlay", margin={"l": 20, "r": 24, "t": 70, "b": 48}, legend={"traceorder": "normal"},
+        barmode="overlay", margin={"l": 20, "r": 24, "t": 44, "b": 92}, legend=BELOW,
         xaxis={"title": {"text": f"{unit} since the environment was asked for"},
                "range": [0, reach * 1e9 * longest / scale or 1]},
         yaxis={
-            "tickvals": list(range(len(layout.names))), "ticktext": [f"{name} " for name in layout.names], "automargin": True,
-            "showgrid": False, "range": [max(1, len(layout.names)) - 0.5, -0.5],
+            "tickvals": list(range(len(layout.names))), "ticktext": [f"{name} " for name in layout.names],
+            "automargin": True, "showgrid": False, "range": [max(1, len(layout.names)) - 0.5, -0.5],
         },
     )
     return figure
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.0f} x" if ratio >= 100 else f"{ratio:.2g} x"
 
 
 def _title(layout: Waterfall) -> str:
@@ -128,4 +133,5 @@ def _title(layout: Waterfall) -> str:
     words = {key: text for key, text, _ in PHASES}
     row = max(range(len(layout.names)), key=lambda k: layout.totals_s[k])
     top = max((bar for bar in layout.bars if bar.row == row), key=lambda bar: bar.length_s)
-    return f"Cold starts: the longest takes {seconds_text(layout.totals_s[row])}, {top.share:.0%} of it: {words.get(top.phase, top.phase)}"
+    phase = words.get(top.phase, top.phase)
+    return f"Cold starts: the longest takes {seconds_text(layout.totals_s[row])}, {top.share:.0%} of it: {phase}"

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from labkit.errors import UsageError
-from labkit.views.serving.axes import empty_note
+from labkit.views.serving.axes import BELOW, empty_note
 from labkit.views.theme import ACCENT, INK, KIND_COLOURS, SERIES, base_layout
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ class ConcurrencyLayout:
 
 
 def concurrency_over_time_layout(
-    records: Iterable[InvocationRecord], environments: Sequence[EnvironmentInfo] = (), *, num_windows: int = NUM_WINDOWS,
-    until_s: float | None = None,
+    records: Iterable[InvocationRecord], environments: Sequence[EnvironmentInfo] = (), *,
+    num_windows: int = NUM_WINDOWS, until_s: float | None = None,
 ) -> ConcurrencyLayout:
     """Counts of environments by state and of requests, averaged over each window.
 
@@ -61,7 +61,7 @@ def concurrency_over_time_layout(
     records : iterable of InvocationRecord
         Or anything with ``environment, is_cold, arrived_s, started_s, ended_s, phases_s, outcome``.
     environments : sequence of EnvironmentInfo, optional
-        When environments started and ended. Without them, an environment is taken to live from its cold start to the end.
+        When environments started and ended. Without them, an environment lives from its cold start to the end.
     until_s : float, optional
         The end of the picture, on the clock of the records; by default the last moment that is known.
     """
@@ -73,7 +73,10 @@ def concurrency_over_time_layout(
         return ConcurrencyLayout(np.array([0.0, 1.0]), {key: np.zeros(1) for key, *_ in STATES}, *[np.zeros(1)] * 3, 0)
     zero, end = min(known), max(known) if until_s is None else until_s
     if not np.isfinite(known).all() or end < zero:
-        raise UsageError(f"concurrency_over_time: times are finite and until_s is after the first, {zero:g}, not {end:g}.")
+        raise UsageError(
+            f"concurrency_over_time: times are finite, and until_s is not before the first: pass more than {zero:g}, not "
+            f"{end:g}."
+        )
     edges = np.linspace(0, max(end - zero, 1e-6), num_windows + 1)
     ran = [r for r in records if r.environment is not None]
     busy = _means(edges, zero, [(r.started_s, r.ended_s) for r in ran])
@@ -93,7 +96,9 @@ def concurrency_over_time_layout(
 
 def _cold_starts(records: Iterable[InvocationRecord]) -> list[tuple[float, float]]:
     """Of each cold call: when its environment was started, and when it could take the request."""
-    return [(r.ended_s - sum(r.phases_s.values()) if r.phases_s else r.arrived_s, r.started_s) for r in records if r.is_cold]
+    return [
+        (r.ended_s - sum(r.phases_s.values()) if r.phases_s else r.arrived_s, r.started_s) for r in records if r.is_cold
+    ]
 
 
 def _lives(records, environments, end: float) -> tuple[list, list]:
@@ -140,7 +145,7 @@ def concurrency_over_time_figure(
     Parameters
     ----------
     records, environments, until_s
-        See :func:`concurrency_over_time_layout`: ``function.records`` and ``function.environments`` of a ``LocalLambda``.
+        See :func:`concurrency_over_time_layout`; a ``LocalLambda`` has both.
     """
     layout = concurrency_over_time_layout(records, environments, until_s=until_s)
     num_throttled, num_failed = int(layout.throttled.sum()), int(layout.failed.sum())
@@ -149,35 +154,35 @@ def concurrency_over_time_figure(
         figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.76, 0.24], vertical_spacing=0.06)
     else:
         figure = make_subplots(rows=1, cols=1)
-    figure.update_layout(base_layout(title or _title(layout, num_throttled), 460 if has_bad else 400))
+    figure.update_layout(base_layout(title or _title(layout, num_throttled), 500 if has_bad else 440))
     middle = (layout.edges_s[1:] + layout.edges_s[:-1]) / 2
     for key, words, colour in STATES:
         figure.add_trace(go.Scatter(
             name=words, x=middle, y=layout.environments[key], mode="lines", stackgroup="environments",
-            line={"width": 0, "color": colour, "shape": "hvh"}, fillcolor=colour, hovertemplate=f"%{{y:.2f}} {key}<extra></extra>",
+            line={"width": 0, "color": colour, "shape": "hvh"}, fillcolor=colour,
+            hovertemplate=f"%{{y:.2f}} {key}<extra></extra>",
         ), 1, 1)
     figure.add_trace(go.Scatter(
-        name="requests under way", x=middle, y=layout.under_way, mode="lines", line={"width": 1.6, "color": INK, "shape": "hvh"},
-        hovertemplate="%{y:.2f} requests under way<extra></extra>",
+        name="requests under way", x=middle, y=layout.under_way, mode="lines",
+        line={"width": 1.6, "color": INK, "shape": "hvh"}, hovertemplate="%{y:.2f} requests under way<extra></extra>",
     ), 1, 1)
     for name, counts, colour in (("turned away (429)", layout.throttled, ACCENT), ("failed", layout.failed, SERIES[3])):
         if counts.any():
             edges, sums = _coarser(layout.edges_s, counts)
             figure.add_trace(go.Bar(
-                name=name, x=(edges[1:] + edges[:-1]) / 2, y=sums, width=np.diff(edges), hovertemplate=f"%{{y}} {name}<extra></extra>",
-                marker={"color": colour, "line": {"width": 0}},
+                name=name, x=(edges[1:] + edges[:-1]) / 2, y=sums, width=np.diff(edges),
+                hovertemplate=f"%{{y}} {name}<extra></extra>", marker={"color": colour, "line": {"width": 0}},
             ), 2, 1)
     if has_bad:
-        figure.update_yaxes(title={"text": "requests"}, rangemode="tozero", row=2, col=1)
-    else:
-        figure.update_xaxes(title={"text": "s"})
+        few = {"dtick": 1} if num_throttled + num_failed < 6 else {}
+        figure.update_yaxes(title={"text": "requests"}, rangemode="tozero", row=2, col=1, **few)
     if not (layout.under_way.any() or any(counts.any() for counts in layout.environments.values())):
         empty_note(figure, "no call and no environment yet")
     figure.update_xaxes(range=[0, float(layout.edges_s[-1])])
     figure.update_xaxes(title={"text": "s"}, row=2 if has_bad else 1, col=1)
     figure.update_yaxes(title={"text": "environments, requests"}, rangemode="tozero", row=1, col=1)
     figure.update_layout(
-        barmode="stack", margin={"l": 70, "r": 24, "t": 76, "b": 48}, hovermode="x unified", legend={"traceorder": "normal"}
+        barmode="stack", margin={"l": 70, "r": 24, "t": 44, "b": 116}, hovermode="x unified", legend=BELOW,
     )
     return figure
 
@@ -190,6 +195,6 @@ def _coarser(edges: np.ndarray, counts: np.ndarray, num_bars: int = 60) -> tuple
 
 
 def _title(layout: ConcurrencyLayout, num_throttled: int) -> str:
-    most = max((sum(layout.environments[key][k] for key, *_ in STATES) for k in range(len(layout.under_way))), default=0)
-    words = f"Up to {layout.most_under_way} requests at once, {round(float(most))} environments"
+    most = round(float(sum(layout.environments.values()).max()))
+    words = f"Up to {layout.most_under_way} requests at once, {most} environments"
     return words + (f", {num_throttled} requests turned away" if num_throttled else "")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import plotly.graph_objects as go
 
 from labkit.errors import UsageError
-from labkit.views.serving.axes import empty_note, log_axis, log_seconds_axis, seconds_text
+from labkit.views.serving.axes import BELOW, empty_note, log_axis, log_seconds_axis, seconds_text
 from labkit.views.theme import ACCENT, SERIES, base_layout
 
 if TYPE_CHECKING:
@@ -74,7 +74,8 @@ def latency_over_load_layout(
 ) -> list[ServerCurve]:
     """A curve for each server.
 
-    The knee is where the throughput stops to follow the offered rate (95 %), or more than one request in a hundred fails.
+    The knee is where the throughput stops to follow the offered rate (95 %), or more than one request in a hundred
+    fails.
     """
     if not 1 <= len(percentiles) <= len(DASHES) or not all(0 <= q <= 100 for q in percentiles):
         raise UsageError(f"latency_over_load: 1 to {len(DASHES)} percentiles from 0 to 100, not {list(percentiles)}.")
@@ -84,7 +85,7 @@ def latency_over_load_layout(
     for name, server_runs in runs.items():
         points = [run if isinstance(run, LoadPoint) else LoadPoint.of(run, percentiles) for run in server_runs]
         if any(q not in point.latency_s for point in points for q in percentiles):
-            raise UsageError(f"latency_over_load: a point of {name} has not all of the percentiles {list(percentiles)}.")
+            raise UsageError(f"latency_over_load: a point of {name} lacks some of the percentiles {list(percentiles)}.")
         points = sorted((p for p in points if math.isfinite(p.rate) and p.rate > 0), key=lambda point: point.rate)
         knee = None
         for point in points:
@@ -112,22 +113,23 @@ def latency_over_load_figure(
 
     Notes
     -----
-    Latency is that of good answers. A red ring is a run in which requests failed; the hover says how many. A dotted line
-    is the highest rate that a server kept up with. Open symbols: the generator itself was a bottleneck.
+    Latency is that of good answers. A red ring is a run in which requests failed; the hover says how many. A dotted
+    line is the highest rate that a server kept up with. Open symbols: the generator itself was a bottleneck.
     """
     curves = latency_over_load_layout(runs, percentiles)
-    figure = go.Figure(layout=base_layout(title, 460))
+    figure = go.Figure(layout=base_layout(title, 480))
     values = [point.latency_s[q] for curve in curves for point in curve.points for q in percentiles]
     for curve, colour in zip(curves, SERIES, strict=False):
         for q, dash in zip(percentiles, DASHES, strict=False):
             figure.add_trace(go.Scatter(
                 name=f"{curve.name}, p{q:g}", mode="lines+markers", x=[p.rate for p in curve.points],
                 y=[_drawn(p.latency_s[q]) for p in curve.points], line={"color": colour, "dash": dash, "width": 2},
-                marker={"size": 7, "symbol": ["circle-open" if p.is_generator_limited else "circle" for p in curve.points]},
-                hoverinfo="text", hovertext=[_words(curve.name, p, q) for p in curve.points],
+                hoverinfo="text", hovertext=[_words(curve.name, p, q) for p in curve.points], marker={
+                    "size": 7, "symbol": ["circle-open" if p.is_generator_limited else "circle" for p in curve.points],
+                },
             ))
     highest = max(percentiles)
-    failed = [(c, p) for c in curves for p in c.points if p.error_fraction > 0 and _drawn(p.latency_s[highest]) is not None]
+    failed = [(c, p) for c in curves for p in c.points if p.error_fraction > 0 and _drawn(p.latency_s[highest])]
     if failed:
         figure.add_trace(go.Scatter(
             name="requests failed", mode="markers", x=[p.rate for _, p in failed],
@@ -135,7 +137,6 @@ def latency_over_load_figure(
             hovertext=[_words(c.name, p, highest) for c, p in failed],
             marker={"symbol": "circle-open", "size": 14, "color": ACCENT, "line": {"width": 2.5, "color": ACCENT}},
         ))
-    _mark_knees(figure, curves)
     rates = [point.rate for curve in curves for point in curve.points]
     if limit_s is not None:
         figure.add_hline(y=limit_s, line={"color": ACCENT, "width": 1.5, "dash": "dash"})
@@ -144,27 +145,26 @@ def latency_over_load_figure(
             text=f"limit {seconds_text(limit_s)}", font={"color": ACCENT},
         )
         values = [*values, limit_s]
+    axis = log_seconds_axis(values)
+    _mark_knees(figure, curves, *(10.0**end for end in axis["range"]))
     if not rates:
         empty_note(figure, "no run to draw")
     figure.update_layout(
         xaxis={"title": {"text": "requests a second, offered"}, **log_axis(rates)},
-        yaxis={"title": {"text": "latency of good answers"}, **log_seconds_axis(values)},
-        margin={"l": 78, "r": 30, "t": 44, "b": 120}, legend={"x": 0, "y": -0.2, "yanchor": "top"},
+        yaxis={"title": {"text": "latency of good answers", "standoff": 12}, "automargin": True, **axis},
+        margin={"l": 78, "r": 30, "t": 44, "b": 132}, legend=BELOW,
     )
     return figure
 
 
-def _mark_knees(figure: go.Figure, curves: list[ServerCurve]) -> None:
-    """A dotted line at each knee that lies below the last rate; its words at the top, one row a server."""
-    for row, (curve, colour) in enumerate(zip(curves, SERIES, strict=False)):
-        if curve.knee is None or curve.knee == curve.points[-1].rate:
-            continue
-        figure.add_vline(x=curve.knee, line={"color": colour, "width": 1.5, "dash": "dot"})
-        is_right = curve.knee > math.sqrt(curve.points[0].rate * curve.points[-1].rate)
-        figure.add_annotation(
-            x=math.log10(curve.knee), yref="paper", y=1 - 0.055 * row, yanchor="top", xanchor="right" if is_right else "left",
-            showarrow=False, text=f" {curve.name} keeps up to {curve.knee:,.4g}/s ", font={"color": colour},
-        )
+def _mark_knees(figure: go.Figure, curves: list[ServerCurve], low: float, high: float) -> None:
+    """A dotted line at each knee that lies below the last rate, named in the legend."""
+    for curve, colour in zip(curves, SERIES, strict=False):
+        if curve.knee is not None and curve.knee < curve.points[-1].rate:
+            figure.add_trace(go.Scatter(
+                name=f"{curve.name} keeps up to {curve.knee:,.4g}/s", mode="lines", x=[curve.knee] * 2, y=[low, high],
+                line={"color": colour, "width": 1.5, "dash": "dot"}, hoverinfo="name",
+            ))
 
 
 def _drawn(seconds: float) -> float | None:
@@ -175,7 +175,8 @@ def _words(name: str, point: LoadPoint, q: float) -> str:
     lines = [f"<b>{name}</b>, {point.rate:,.4g} a second offered", f"p{q:g} {seconds_text(point.latency_s[q])}",
              f"{point.throughput:,.4g} good answers a second"]
     if point.error_fraction > 0:
-        lines.append(f"{point.error_fraction:.2%} failed" + "".join(f"<br>  {words}: {n}" for words, n in (point.errors or {}).items()))
+        lines.append(f"{point.error_fraction:.2%} failed")
+        lines += [f"  {words}: {number}" for words, number in (point.errors or {}).items()]
     if point.is_generator_limited:
         lines.append("the generator was a bottleneck")
     return "<br>".join(lines)
