@@ -64,11 +64,10 @@ class DedicatedServer:
     All workers accept from one socket, so a request goes to one that is free, and while a worker is started again after
     it died, connections wait for another. A request that a killed process had taken is lost: its connection ends.
 
-    Examples
-    --------
-    >>> with DedicatedServer("digits-64.labkit-model", max_batch=32, max_wait_s=0.002) as server:  # doctest: +SKIP
-    ...     requests.post(server.url + "/predict", json={"rows": [[0.0] * 64]}).json()["classes"]
-    [4]
+    ::
+
+        with DedicatedServer("digits-64.labkit-model", max_batch=32, max_wait_s=0.002) as server:
+            requests.post(server.url + "/predict", json={"rows": [[0.0] * 64]}).json()["classes"]
     """
 
     def __init__(

@@ -20,7 +20,7 @@ ARRAYS = {
     "outcome": np.uint8,
 }
 FORMAT = "labkit load result 1"
-LATE_S, LATE_SHARE, BUSY_SHARE = 0.002, 0.1, 0.9  # bounds of is_generator_limited
+LATE_S, LATE_SHARE, BUSY_SHARE = 0.002, 0.25, 0.9  # bounds of is_generator_limited
 PERCENTILES = (50, 90, 99, 99.9)
 
 

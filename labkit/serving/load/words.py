@@ -38,7 +38,7 @@ def summary(result: LoadResult) -> str:
             f"their time, {share:.0%} of a core"
         )
     if result.is_generator_limited:
-        lines.append(f"THE GENERATOR WAS A BOTTLENECK: {result.generator_limit}.")
+        lines.append(f"THE GENERATOR LIMITED THIS RUN: {result.generator_limit}.")
     return "\n".join(lines)
 
 

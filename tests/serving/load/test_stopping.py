@@ -135,4 +135,4 @@ def test_it_says_that_it_was_late():
     assert len(result) == result.num_ok == 200 and held
     assert (result.lateness_s > 0.3).sum() >= 25 and result.lateness_s.max() > 0.5
     assert result.latency_s.max() > 0.5 and result.is_generator_limited and "late" in result.generator_limit
-    assert "BOTTLENECK" in result.summary()
+    assert "LIMITED THIS RUN" in result.summary()
