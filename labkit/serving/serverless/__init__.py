@@ -1,9 +1,9 @@
-"""The local Lambda: a function in environments of its own, run by AWS's runtime client against a Runtime API on this machine.
+"""The local Lambda: AWS's own runtime client runs a handler, in processes of its own, against a Runtime API of ours.
 
 ::
 
-    caller -- Invoke API or function URL --> service -- Runtime API --> environment: awslambdaric, lambda_function.handler
-                                                |                        (one process each, one request at a time)
+    caller -- Invoke API or function URL --> service -- Runtime API --> environments: awslambdaric, your handler
+                                                |                       (one process each, one request at a time)
     owner  ------ pipe ------> warden ----------+
 """
 

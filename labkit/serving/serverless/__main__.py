@@ -22,15 +22,23 @@ def settings_from(options: argparse.Namespace) -> FunctionSettings:
             raise UsageError(f"--environment takes NAME=VALUE, not {pair!r}.")
         variables[name] = value
     return FunctionSettings(
-        folder=options.folder, handler=options.handler, memory_mb=options.memory_mb, timeout_s=options.timeout_s,
-        keep_alive_s=options.keep_alive_s, reserved_concurrency=options.reserved, provisioned_concurrency=options.provisioned,
-        environment=variables, name=options.name, init_timeout_s=options.init_timeout_s,
+        folder=options.folder,
+        handler=options.handler,
+        memory_mb=options.memory_mb,
+        timeout_s=options.timeout_s,
+        keep_alive_s=options.keep_alive_s,
+        reserved_concurrency=options.reserved,
+        provisioned_concurrency=options.provisioned,
+        environment=variables,
+        name=options.name,
+        init_timeout_s=options.init_timeout_s,
     )
 
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        prog="python -m labkit.serving.serverless", description="Run a function as AWS Lambda does, on this machine.",
+        prog="python -m labkit.serving.serverless",
+        description="Run a function as AWS Lambda does, on this machine.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     made.add_argument("folder", metavar="FOLDER", help="the function's files")
@@ -41,7 +49,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--keep-alive-s", type=float, default=300.0, metavar="S", help="of an idle environment")
     made.add_argument("--reserved", type=int, default=None, metavar="N", help="reserved concurrency")
     made.add_argument("--provisioned", type=int, default=0, metavar="N", help="provisioned concurrency")
-    made.add_argument("--environment", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated")
+    made.add_argument(
+        "--environment", action="append", default=[], metavar="NAME=VALUE", help="a variable; may be repeated"
+    )
     made.add_argument("--name", default="function", help="of the function")
     made.add_argument("--port", type=int, default=0, help="of the HTTP front; 0: the system's choice")
     return made
@@ -61,7 +71,10 @@ def main(argv: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     try:
-        print(f"{function.url} is the function's URL, {function.endpoint_url} its Invoke API; Ctrl-C stops it.", flush=True)
+        print(
+            f"{function.url} is the function's URL, {function.endpoint_url} its Invoke API; Ctrl-C stops it.",
+            flush=True,
+        )
         start = 0
         while True:
             lines, start = function.new_log_lines(start)

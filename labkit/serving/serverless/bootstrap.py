@@ -1,9 +1,9 @@
 """The first thing that runs in an environment: notes times, then becomes ``python -m awslambdaric HANDLER``.
 
-Run as ``python -P bootstrap.py ORDER`` with JSON: ``marks`` (a file descriptor), ``owner`` (id of the service's process),
-``folder``, ``handler``, ``loaders`` (dotted names of functions that load a model) and ``max_data_bytes``. It imports nothing of
-labkit. The handler's file needs to know nothing of it: an import hook notes when the handler's import begins, and
-puts a stopwatch around the functions that load a model.
+Run as ``python -P bootstrap.py ORDER`` with JSON: ``marks`` (a file descriptor), ``owner`` (id of the service's
+process), ``folder``, ``handler``, ``loaders`` (dotted names of functions that load a model) and ``max_data_bytes``. It
+imports nothing of labkit. The handler's file needs to know nothing of it: an import hook notes when the handler's
+import begins, and puts a stopwatch around the functions that load a model.
 """
 
 import time
@@ -36,7 +36,7 @@ def main(order):
 
 
 def tie_to(owner):
-    """End when the service ends; and be the one to whom orphans of the handler's children go, so that they are found."""
+    """End when the service ends; and adopt the orphans among the handler's processes, so that they are found."""
     libc = ctypes.CDLL(None)
     libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)

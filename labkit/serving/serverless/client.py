@@ -66,5 +66,7 @@ class ServiceClient:
         """The answer to ``GET /labkit/...``, decoded."""
         answer, content = self.request("GET", f"/labkit/{what}", None, {}, ASK_LIMIT_S)
         if answer.status != 200:
-            raise LabkitError(f"the service of the function answered {answer.status}: {content[:500].decode('utf-8', 'replace')}")
+            raise LabkitError(
+                f"the service of the function answered {answer.status}: {content[:500].decode('utf-8', 'replace')}"
+            )
         return json.loads(content)

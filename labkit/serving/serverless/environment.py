@@ -118,7 +118,9 @@ class Environment:
     def _is_current(self, connection, request_id: str) -> bool:
         if self.state == "busy" and self.call is not None and self.call.request_id == request_id:
             return True
-        connection.fail(400, "InvalidRequestID", f"Invalid request ID: {request_id} is not what this environment runs now.")
+        connection.fail(
+            400, "InvalidRequestID", f"Invalid request ID: {request_id} is not what this environment runs now."
+        )
         return False
 
     def init_error(self, connection: RuntimeApiConnection, request: Request) -> None:
@@ -166,7 +168,9 @@ class Environment:
 
     def _init_timed_out(self):
         limit = f"Init timed out after {self.settings.init_timeout_s:.2f} seconds"
-        self.log(f"INIT_REPORT Init Duration: {self.settings.init_timeout_s * 1e3:.2f} ms\tPhase: init\tStatus: timeout")
+        self.log(
+            f"INIT_REPORT Init Duration: {self.settings.init_timeout_s * 1e3:.2f} ms\tPhase: init\tStatus: timeout"
+        )
         self._fail("init timeout", error_body("Sandbox.Timedout", limit, self.call.request_id if self.call else None))
 
     def check_memory(self, with_children: bool) -> None:
@@ -180,7 +184,10 @@ class Environment:
         if held > self.settings.memory_mb * 2**20 and self.state != "ended":
             self.log(f"Memory Size: {self.settings.memory_mb} MB, held: {held / 2**20:.0f} MB: killed")
             request_id = self.call.request_id if self.call else None
-            self._fail("out of memory", error_body("Runtime.OutOfMemory", "Runtime exited with error: signal: killed", request_id))
+            self._fail(
+                "out of memory",
+                error_body("Runtime.OutOfMemory", "Runtime exited with error: signal: killed", request_id),
+            )
 
     # its end
 
@@ -228,7 +235,9 @@ class Environment:
             return
         call.num_attempts += was_starting
         if word in FROM_OUTSIDE and call.num_attempts < 2:
-            self.log(f"RequestId: {call.request_id} the environment was killed from outside; the request is tried on another")
+            self.log(
+                f"RequestId: {call.request_id} the environment was killed from outside; the request is tried on another"
+            )
             self.service.place(call)
         else:
             reason = f"with error: {self.why_ended}" if status else "without providing a reason"
@@ -237,7 +246,15 @@ class Environment:
 
     def info(self) -> EnvironmentInfo:
         return EnvironmentInfo(
-            self.number, self.pid, self.state, self.is_provisioned, self.num_calls, epoch_s(self.phases.spawned_ns),
-            epoch_s(self.ended_ns) if self.ended_ns else None, round(self.max_memory_bytes / 2**20, 1), self.log_stream,
-            self.phases.seconds(), self.why_ended,
+            self.number,
+            self.pid,
+            self.state,
+            self.is_provisioned,
+            self.num_calls,
+            epoch_s(self.phases.spawned_ns),
+            epoch_s(self.ended_ns) if self.ended_ns else None,
+            round(self.max_memory_bytes / 2**20, 1),
+            self.log_stream,
+            self.phases.seconds(),
+            self.why_ended,
         )

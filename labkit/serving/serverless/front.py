@@ -80,7 +80,10 @@ def event_of(request: Request, request_id: str, address: str, host: str) -> dict
             "domainName": host,
             "domainPrefix": host.split(".")[0],
             "http": {
-                "method": request.method, "path": unquote(path), "protocol": f"HTTP/{request.version}", "sourceIp": address,
+                "method": request.method,
+                "path": unquote(path),
+                "protocol": f"HTTP/{request.version}",
+                "sourceIp": address,
                 "userAgent": headers.get("user-agent", ""),
             },
             "requestId": request_id,
@@ -170,11 +173,15 @@ def _headers_of(returned: dict) -> tuple[list[tuple[str, str]], str]:
 def sentence_of(result: Result, settings: FunctionSettings) -> str:
     """What went wrong, for the client: the rule, the values, the next step."""
     if result.outcome == "throttled":
-        return f"all {settings.concurrency_limit} environments that the function may have are busy: try again in a second."
+        return (
+            f"all {settings.concurrency_limit} environments that the function may have are busy: try again in a second."
+        )
     if result.outcome == "draining":
         return "the function is being stopped: send the request to another one."
     if result.outcome == "killed":
-        return "the environment was killed while it ran the request, and so was the one that tried it again: see the logs."
+        return (
+            "the environment was killed while it ran the request, and so was the one that tried it again: see the logs."
+        )
     if result.outcome == "timeout":
         return f"the handler took longer than {settings.timeout_s:g} s and was killed: send less, or raise timeout_s."
     if result.outcome == "init timeout":

@@ -1,7 +1,7 @@
 """HTTP/1.1 on an event loop: what the Runtime API, the function URL and the Invoke API have in common.
 
-httptools (the parser of Node.js) reads, a connection answers one request after the other, and an answer is one write on a
-socket without Nagle's delay: with two writes a warm call takes 40 ms, because the second waits for an acknowledgement
+httptools (the parser of Node.js) reads, a connection answers one request after the other, and an answer is one write on
+a socket without Nagle's delay: with two writes a warm call takes 40 ms, because the second waits for an acknowledgement
 that the other side holds back.
 """
 
@@ -129,7 +129,10 @@ class HttpConnection(asyncio.Protocol):
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade, ValueError):
             if self._refused is None:
-                self._refused = (400, "this is no HTTP/1.1 request that can be read: send a method, a path and headers.")
+                self._refused = (
+                    400,
+                    "this is no HTTP/1.1 request that can be read: send a method, a path and headers.",
+                )
         if self._refused is not None and self.current is None:
             self._refuse()
 
@@ -195,7 +198,9 @@ class HttpConnection(asyncio.Protocol):
         """The connection is closed, from either side."""
 
     def too_large(self, num_bytes: int) -> str:
-        return f"the body has {num_bytes} bytes or more, and at most {self.max_body_bytes} are taken: send less at a time."
+        return (
+            f"the body has {num_bytes} bytes or more, and at most {self.max_body_bytes} are taken: send less at a time."
+        )
 
     def error_body(self, status: int, sentence: str) -> bytes:
         return json.dumps({"error": sentence}).encode()

@@ -43,7 +43,11 @@ class InvokeConnection(HttpConnection):
             self._error(404, "ResourceNotFoundException", f"there is no {request.method} {path}.")
 
     def _invoke(self, request: Request, name: str):
-        if name not in (self.service.settings.name, self.service.settings.arn.replace(":", "%3A"), self.service.settings.arn):
+        if name not in (
+            self.service.settings.name,
+            self.service.settings.arn.replace(":", "%3A"),
+            self.service.settings.arn,
+        ):
             return self._error(404, "ResourceNotFoundException", f"Function not found: {name}")
         if request.method != "POST":
             return self._error(405, "InvalidRequestException", f"{request.method} does not invoke: use POST.")
@@ -51,14 +55,20 @@ class InvokeConnection(HttpConnection):
         if kind == "DryRun":
             return self.answer(204)
         if kind != "RequestResponse":
-            return self._error(400, "InvalidParameterValueException", f"invocation type {kind} is not here: use RequestResponse.")
+            return self._error(
+                400, "InvalidParameterValueException", f"invocation type {kind} is not here: use RequestResponse."
+            )
         event = request.body or b"{}"
         try:
             json.loads(event)
         except ValueError as error:  # also of bytes that are no UTF-8
-            return self._error(400, "InvalidRequestContentException", f"Could not parse request body into json: {error}")
+            return self._error(
+                400, "InvalidRequestContentException", f"Could not parse request body into json: {error}"
+            )
         except RecursionError:
-            return self._error(400, "InvalidRequestContentException", "Could not parse request body into json: too deep")
+            return self._error(
+                400, "InvalidRequestContentException", "Could not parse request body into json: too deep"
+            )
         self.wants_record = request.header(RECORD_HEADER.lower()) is not None
         self.service.submit(Call(event, self._done, request.header("x-amz-client-context")))
 
@@ -69,7 +79,9 @@ class InvokeConnection(HttpConnection):
         if result.outcome == "throttled":
             more = [("Retry-After", "1"), ("x-amzn-ErrorType", "TooManyRequestsException")]
             reserved = self.service.settings.reserved_concurrency is not None
-            reason = "ReservedFunctionConcurrentInvocationLimitExceeded" if reserved else "ConcurrentInvocationLimitExceeded"
+            reason = (
+                "ReservedFunctionConcurrentInvocationLimitExceeded" if reserved else "ConcurrentInvocationLimitExceeded"
+            )
             body = json.dumps({"Reason": reason, "Type": "User", "message": "Rate Exceeded."}).encode()
             return self.answer(429, body, headers + more)
         if result.outcome == "draining":
@@ -88,7 +100,8 @@ class InvokeConnection(HttpConnection):
         return error_body(kind, sentence)
 
     def too_large(self, num_bytes: int) -> str:
-        return f"{num_bytes} byte payload is too large for the RequestResponse invocation type (limit {MAX_REQUEST_BYTES} bytes)"
+        limit = f"(limit {MAX_REQUEST_BYTES} bytes)"
+        return f"{num_bytes} byte payload is too large for the RequestResponse invocation type {limit}"
 
     async def _drain(self):
         await self.service.drain()

@@ -27,8 +27,8 @@ WARDEN = Path(__file__).with_name("warden.py")
 class LocalLambda:
     """A function that runs as AWS Lambda runs it: by AWS's own client, one process an environment.
 
-    Use it in a ``with`` statement, or call :meth:`start` and :meth:`stop`. All methods may be called from any thread. No
-    process outlives the owner, not even one that a handler started, and not even if the owner is killed.
+    Use it in a ``with`` statement, or call :meth:`start` and :meth:`stop`. All methods may be called from any thread.
+    No process outlives the owner, not even one that a handler started, and not even if the owner is killed.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ class LocalLambda:
 
     Notes
     -----
-    Kept as on AWS: placement (idle environment used last first, otherwise a new one), limits and what is answered when they
-    are exceeded, the words of errors and logs, billing (the initialisation counts since August 2025). Other than on AWS: an
-    environment killed from outside costs no request, it is tried once more; an initialisation that takes too long is not
-    tried again; background threads of a handler go on between two calls, where AWS freezes them; processor time is what this
-    machine has.
+    Kept as on AWS: placement (idle environment used last first, otherwise a new one), limits and what is
+    answered when they are exceeded, the words of errors and logs, billing (the initialisation counts since August
+    2025). Other than on AWS: an environment killed from outside costs no request, it is tried once more; an
+    initialisation that takes too long is not tried again; background threads of a handler go on between two calls,
+    where AWS freezes them; processor time is what this machine has.
 
     References
     ----------
@@ -66,7 +66,9 @@ class LocalLambda:
 
     def __init__(self, settings: FunctionSettings, *, port: int = 0, read_limit_s: float = 30.0):
         if not sys.platform.startswith("linux"):
-            raise NotAvailableError("the local Lambda needs Linux, as AWS's runtime client does: use the dedicated server here.")
+            raise NotAvailableError(
+                "the local Lambda needs Linux, as AWS's runtime client does: use the dedicated server here."
+            )
         if importlib.util.find_spec("awslambdaric") is None:
             raise NotAvailableError("AWS's runtime client is not installed: pip install 'labkit[serving]'.")
         self.settings = settings
@@ -99,8 +101,12 @@ class LocalLambda:
         self._errors = tempfile.TemporaryFile()
         command = [sys.executable, "-P", "-m", "labkit.serving.serverless.process"]
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(WARDEN), *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=self._errors, env=variables, start_new_session=True,
+            [sys.executable, "-I", "-S", str(WARDEN), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=variables,
+            start_new_session=True,
         )
         weakref.finalize(self, _let_go, self._process)
         order = {"settings": self.settings.to_dict(), "port": self._port, "read_limit_s": self._read_limit_s}
@@ -194,7 +200,9 @@ class LocalLambda:
         answer, content = self._client.request("POST", path, body, {RECORD_HEADER: "1"}, timeout_s)
         record = answer.getheader(RECORD_HEADER)
         return Invocation(
-            answer.status, content, answer.getheader("X-Amz-Function-Error"),
+            answer.status,
+            content,
+            answer.getheader("X-Amz-Function-Error"),
             InvocationRecord(**json.loads(record)) if record else None,
         )
 
@@ -226,7 +234,7 @@ class LocalLambda:
 
     @property
     def records(self) -> list[InvocationRecord]:
-        """All calls so far that have ended, in the order of their ends; also after :meth:`stop`. The last 200 000 are kept."""
+        """All calls that have ended, in the order of their ends, at most 200 000 behind; also after :meth:`stop`."""
         if not self._is_stopped:
             self._check_running()
             self._update_records()

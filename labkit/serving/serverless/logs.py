@@ -79,7 +79,8 @@ class OutputPipe:
 def report_line(record: InvocationRecord, memory_mb: int, init_ms: float) -> str:
     """The REPORT line of a call."""
     line = (
-        f"REPORT RequestId: {record.request_id}\tDuration: {record.duration_ms:.2f} ms\tBilled Duration: {record.billed_ms} ms\t"
+        f"REPORT RequestId: {record.request_id}\tDuration: {record.duration_ms:.2f} ms\t"
+        f"Billed Duration: {record.billed_ms} ms\t"
         f"Memory Size: {memory_mb} MB\tMax Memory Used: {record.max_memory_mb:.0f} MB\t"
     )
     if init_ms:

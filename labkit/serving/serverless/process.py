@@ -1,9 +1,9 @@
 """The process of the service: ``python -m labkit.serving.serverless.process``, started by the warden.
 
-A process of its own, so that neither a notebook's computations nor the load that it makes hold up the answers: Python lets
-one thread of a process run at a time. Inside it one thread and an event loop (uvloop) serve everything: what happens here
-between a request and its environment is microseconds of bookkeeping, and one thread needs no locks. Environments are
-processes anyway.
+A process of its own, so that neither a notebook's computations nor the load that it makes hold up the answers: Python
+lets one thread of a process run at a time. Inside it one thread and an event loop (uvloop) serve everything: what
+happens here between a request and its environment is microseconds of bookkeeping, and one thread needs no locks.
+Environments are processes anyway.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ async def run(order: dict, owner: int) -> None:
     try:
         sockets = [listen(order["port"]), listen()]
     except OSError as error:
-        return print(json.dumps({"error": f"port {order['port']} of 127.0.0.1 is not to be had: {error.strerror}"}), flush=True)
+        return print(
+            json.dumps({"error": f"port {order['port']} of 127.0.0.1 is not to be had: {error.strerror}"}), flush=True
+        )
     service = FunctionService(settings)
     servers = [
         HttpServer(lambda server: FrontConnection(server, service), read_limit_s=order["read_limit_s"]),

@@ -21,8 +21,10 @@ CLEAN_UP_S = 5.0
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 
 
-def environment_variables(settings: FunctionSettings, api_port: int, log_stream: str, is_provisioned: bool) -> dict[str, str]:
-    """The variables that AWS sets for a function of a managed runtime, and the function's own; nothing of this process."""
+def environment_variables(
+    settings: FunctionSettings, api_port: int, log_stream: str, is_provisioned: bool
+) -> dict[str, str]:
+    """The variables that AWS sets for a managed runtime, and the function's own; nothing of this process."""
     folder = str(settings.folder)
     variables = {
         "AWS_LAMBDA_RUNTIME_API": f"127.0.0.1:{api_port}",
@@ -56,13 +58,22 @@ def spawn(settings: FunctionSettings, variables: dict[str, str], marks: int, out
     It must be called from the service's main thread: Linux ends the process with the thread that started it.
     """
     order = {
-        "marks": marks, "owner": os.getpid(), "folder": str(settings.folder), "handler": settings.handler,
+        "marks": marks,
+        "owner": os.getpid(),
+        "folder": str(settings.folder),
+        "handler": settings.handler,
         "loaders": settings.model_loaders,
         "max_data_bytes": HARD_LIMIT_FACTOR * settings.memory_mb * 2**20 + HARD_LIMIT_EXTRA_BYTES,
     }
     return subprocess.Popen(
-        [sys.executable, "-P", "-s", str(BOOTSTRAP), json.dumps(order)], cwd=settings.folder, env=variables,
-        stdin=subprocess.DEVNULL, stdout=output, stderr=output, pass_fds=(marks,), start_new_session=True,
+        [sys.executable, "-P", "-s", str(BOOTSTRAP), json.dumps(order)],
+        cwd=settings.folder,
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        pass_fds=(marks,),
+        start_new_session=True,
     )
 
 
@@ -121,9 +132,15 @@ def descendants(pid: int) -> list[int]:
 def signal_words(number: int) -> str:
     """A signal as AWS's messages name it."""
     names = {
-        signal.SIGKILL: "killed", signal.SIGSEGV: "segmentation fault", signal.SIGABRT: "aborted", signal.SIGBUS: "bus error",
-        signal.SIGTERM: "terminated", signal.SIGFPE: "floating point exception", signal.SIGILL: "illegal instruction",
-        signal.SIGINT: "interrupt", signal.SIGHUP: "hangup",
+        signal.SIGKILL: "killed",
+        signal.SIGSEGV: "segmentation fault",
+        signal.SIGABRT: "aborted",
+        signal.SIGBUS: "bus error",
+        signal.SIGTERM: "terminated",
+        signal.SIGFPE: "floating point exception",
+        signal.SIGILL: "illegal instruction",
+        signal.SIGINT: "interrupt",
+        signal.SIGHUP: "hangup",
     }
     return names.get(number) or signal.Signals(number).name
 
@@ -131,8 +148,8 @@ def signal_words(number: int) -> str:
 class Orphans:
     """Ends what a dead environment leaves behind.
 
-    An environment adopts all its orphans while it lives, whatever session they moved to. When it dies, they become children
-    of the service: whatever child the service did not start itself is such an orphan.
+    An environment adopts all its orphans while it lives, whatever session they moved to. When it dies, they become
+    children of the service: whatever child the service did not start itself is such an orphan.
     """
 
     def __init__(self, own: set[int]):

@@ -6,12 +6,6 @@ import json
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 
-# What a call can end with; see docs of InvocationRecord.
-OUTCOMES = (
-    "ok", "error", "timeout", "exit", "out of memory", "killed", "init error", "init timeout", "response too large",
-    "throttled", "draining",
-)
-
 
 @dataclass(frozen=True, slots=True)
 class InvocationRecord:
@@ -25,11 +19,13 @@ class InvocationRecord:
     is_cold : bool
         It had to wait for an environment to start.
     arrived_s, started_s, ended_s : float
-        The request was complete; an environment got it; the answer was there. Without an environment all three are equal.
+        The request was complete; an environment got it; the answer was there. Without an environment all three are
+        equal.
     phases_s : dict of str to float
-        Of a cold start: ``process`` (a Python process with AWS's client in it), ``imports`` (the handler's file and what it
-        imports, without the model), ``model`` (calls of ``model_loaders``), ``first_call`` (the first call, without a model
-        that it loads). Empty for a warm call. They add up to the time from the start of the process to the first answer.
+        Of a cold start: ``process`` (a Python process with AWS's client in it), ``imports`` (the handler's file and
+        what it imports, without the model), ``model`` (calls of ``model_loaders``), ``first_call`` (the first call,
+        without a model that it loads). Empty for a warm call. They add up to the time from the start of the process to
+        the first answer.
     init_ms : float
         The first three of them; 0 for a warm call.
     duration_ms : float
@@ -39,9 +35,9 @@ class InvocationRecord:
     max_memory_mb : float
         The most that the environment has held so far.
     outcome : str
-        ``ok``, ``error`` (the handler raised), ``timeout``, ``exit`` (the process ended itself), ``out of memory``, ``killed``
-        (from outside, twice), ``init error``, ``init timeout``, ``response too large``, ``throttled`` (429) or ``draining``
-        (503).
+        ``ok``, ``error`` (the handler raised), ``timeout``, ``exit`` (the process ended itself), ``out of memory``,
+        ``killed`` (from outside, twice), ``init error``, ``init timeout``, ``response too large``, ``throttled`` (429)
+        or ``draining`` (503).
     num_attempts : int
         2 if the first environment was killed from outside; 0 if none got it.
     """

@@ -1,7 +1,7 @@
 """The Lambda Runtime API, version 2018-06-01: how an environment gets its requests and gives its answers.
 
-Every environment has a server of its own on a port of its own, as every microVM of AWS has: none can answer for another.
-https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
+Every environment has a server of its own on a port of its own, as every microVM of AWS has: none can answer for
+another. https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 """
 
 from __future__ import annotations
@@ -62,9 +62,8 @@ class RuntimeApiConnection(HttpConnection):
         self.answer(status, json.dumps({"errorMessage": sentence, "errorType": kind}).encode())
 
     def too_large(self, num_bytes: int) -> str:
-        sentence = (
-            f"Response payload size ({num_bytes} bytes) exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
-        )
+        limit = f"maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
+        sentence = f"Response payload size ({num_bytes} bytes) exceeded {limit}"
         self.environment.response_too_large(sentence)
         return sentence
 

@@ -1,8 +1,8 @@
 """Which environment runs which request: AWS's rules of placement, concurrency and keep-alive.
 
 A request goes to the environment that was used last among the idle ones, provisioned ones first; if there is none, to a
-new one, for which it waits. So as many environments live as requests ran at the same time, and those that are needed least
-are idle longest and end first.
+new one, for which it waits. So as many environments live as requests ran at the same time, and those that are needed
+least are idle longest and end first.
 """
 
 from __future__ import annotations
@@ -110,7 +110,9 @@ class FunctionService:
             request_id=call.request_id,
             environment=environment.number if environment is not None else None,
             is_cold=call.is_cold,
-            arrived_s=epoch_s(call.arrived_ns), started_s=epoch_s(started_ns), ended_s=epoch_s(ended_ns),
+            arrived_s=epoch_s(call.arrived_ns),
+            started_s=epoch_s(started_ns),
+            ended_s=epoch_s(ended_ns),
             phases_s=phases_s,
             init_ms=init_ns / 1e6,
             duration_ms=duration_ns / 1e6,

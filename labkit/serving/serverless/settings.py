@@ -93,8 +93,8 @@ class FunctionSettings:
         _whole("provisioned_concurrency", self.provisioned_concurrency, 0, 1000, "every environment is a process")
         if self.provisioned_concurrency > self.concurrency_limit:
             raise UsageError(
-                f"provisioned_concurrency is {self.provisioned_concurrency}, more than the {self.concurrency_limit} requests"
-                " that may run at a time: raise reserved_concurrency, or provision less."
+                f"provisioned_concurrency is {self.provisioned_concurrency}, more than the {self.concurrency_limit} "
+                "requests that may run at a time: raise reserved_concurrency, or provision less."
             )
         variables = dict(self.environment)
         _check_variables(variables)
@@ -138,5 +138,6 @@ def _check_variables(variables: dict) -> None:
     num_bytes = sum(len(key.encode()) + len(value.encode()) for key, value in variables.items())
     if num_bytes > MAX_ENVIRONMENT_BYTES:
         raise UsageError(
-            f"environment has {num_bytes} bytes, and AWS Lambda allows {MAX_ENVIRONMENT_BYTES}: put large values into a file."
+            f"environment has {num_bytes} bytes, and AWS Lambda allows {MAX_ENVIRONMENT_BYTES}: put large values into "
+            "a file."
         )

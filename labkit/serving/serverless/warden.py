@@ -1,8 +1,8 @@
 """The process between the owner and the service: when either ends, however that comes, no process is left.
 
-Run as ``python -I -S warden.py COMMAND...``; standard input is a pipe from the owner, which the service reads. It imports
-nothing of labkit. On Linux it adopts every orphan below it, whatever session or group it moved to, so that after the end of the
-service what is left are its own children, and those it kills.
+Run as ``python -I -S warden.py COMMAND...``; standard input is a pipe from the owner, which the service reads. It
+imports nothing of labkit. On Linux it adopts every orphan below it, whatever session or group it moved to, so that
+after the end of the service what is left are its own children, and those it kills.
 """
 
 import ctypes

@@ -34,14 +34,14 @@ def handler(event, context):
             return names["result"]
     return {"event": event, "calls": CALLS, "pid": os.getpid(), "id": context.aws_request_id}
 '''
-CLASSIFIER = '''
+CLASSIFIER = """
 import time
 
 
 def load_package(seconds):
     time.sleep(seconds)
     return "model"
-'''
+"""
 
 
 def write_function(folder: Path, handler: str = HANDLER) -> Path:
@@ -111,7 +111,9 @@ class Together:
 class Tools:
     """What tests use, without importing this file."""
 
-    write_function, wait_until, is_running, gone, post = map(staticmethod, (write_function, wait_until, is_running, gone, post))
+    write_function, wait_until, is_running, gone, post = map(
+        staticmethod, (write_function, wait_until, is_running, gone, post)
+    )
     Together = Together
     HANDLER = HANDLER
 

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 
 import pytest
@@ -21,7 +20,9 @@ def test_a_cold_call_then_warm_ones(tools, folder):
         assert [answer.payload["id"] for answer in answers] == [answer.record.request_id for answer in answers]
         assert [answer.record for answer in answers] == function.records
         (environment,) = function.environments
-        assert environment.pid == answers[0].payload["pid"] and environment.num_calls == 3 and environment.state == "idle"
+        assert (
+            environment.pid == answers[0].payload["pid"] and environment.num_calls == 3 and environment.state == "idle"
+        )
     cold, *warm = (answer.record for answer in answers)
     assert cold.is_cold and not any(record.is_cold for record in warm)
     assert {(record.outcome, record.num_attempts, record.environment) for record in function.records} == {("ok", 1, 1)}
@@ -36,7 +37,9 @@ def test_a_cold_call_then_warm_ones(tools, folder):
     assert all(seconds > 0 for seconds in cold.phases_s.values())
     assert cold.phases_s["model"] >= 0.05  # as long as it sleeps
     assert sum(cold.phases_s.values()) == pytest.approx(cold.ended_s - environment.started_s, abs=0.005)
-    assert cold.init_ms == pytest.approx(1e3 * sum(cold.phases_s[name] for name in ("process", "imports", "model")), abs=0.01)
+    assert cold.init_ms == pytest.approx(
+        1e3 * sum(cold.phases_s[name] for name in ("process", "imports", "model")), abs=0.01
+    )
 
 
 def test_a_model_loaded_in_the_first_call_is_model_too(tools, tmp_path):
@@ -50,11 +53,15 @@ def test_a_model_loaded_in_the_first_call_is_model_too(tools, tmp_path):
 
 
 def test_variables_and_context_are_those_of_aws(function, folder):
-    asked = function.invoke({"do": """
+    asked = function.invoke(
+        {
+            "do": """
 result = {"variables": dict(os.environ), "path": sys.path[0], "folder": os.getcwd(), "argv": sys.argv[1:], "context": {
     "name": context.function_name, "memory": context.memory_limit_in_mb, "arn": context.invoked_function_arn,
     "group": context.log_group_name, "stream": context.log_stream_name, "left": context.get_remaining_time_in_millis()}}
-"""}).payload
+"""
+        }
+    ).payload
     variables, context = asked["variables"], asked["context"]
     assert variables["COLOUR"] == "blue"
     assert re.fullmatch(r"127\.0\.0\.1:\d+", variables["AWS_LAMBDA_RUNTIME_API"])
@@ -71,7 +78,9 @@ result = {"variables": dict(os.environ), "path": sys.path[0], "folder": os.getcw
     assert 50_000 < context["left"] <= 60_001
 
 
-@pytest.mark.parametrize("event", [None, True, 0, -1.5e300, "text \u00e9 \U0001f600", [], {}, {"a": [{"b": None}]}, "x" * 100_000])
+@pytest.mark.parametrize(
+    "event", [None, True, 0, -1.5e300, "text \u00e9 \U0001f600", [], {}, {"a": [{"b": None}]}, "x" * 100_000]
+)
 def test_events_arrive_as_they_are(function, event):
     assert function.invoke(event).payload["event"] == event
 
@@ -99,7 +108,8 @@ def test_an_exception_is_an_answer_and_the_environment_goes_on(function):
 @pytest.mark.parametrize(
     ("do", "reason"),
     [
-        ("os._exit(7)", "with error: exit status 7"), ("sys.exit(0)", "without providing a reason"),
+        ("os._exit(7)", "with error: exit status 7"),
+        ("sys.exit(0)", "without providing a reason"),
         ("import signal; os.kill(os.getpid(), signal.SIGSEGV)", "with error: signal: segmentation fault"),
     ],
 )
@@ -114,7 +124,7 @@ def test_a_process_that_ends_itself(tools, function, do, reason):
 
 
 def test_sizes(tools, function):
-    largest = function.invoke({"x": "y" * (MAX_REQUEST_BYTES - len('{"x": ""}')), })
+    largest = function.invoke({"x": "y" * (MAX_REQUEST_BYTES - len('{"x": ""}'))})
     assert largest.status_code == 200 and len(largest.body) > MAX_REQUEST_BYTES
     larger = function.invoke({"x": "y" * (MAX_REQUEST_BYTES - len('{"x": ""}') + 1)})
     assert larger.status_code == 413 and larger.record is None
@@ -130,7 +140,9 @@ def test_sizes(tools, function):
 
 def test_the_invoke_api_refuses_what_aws_refuses(tools, function):
     def at(path, body=b"{}", **headers):
-        status, _, content = tools.post(function.endpoint_url, body, {k.replace("_", "-"): v for k, v in headers.items()}, path=path)
+        status, _, content = tools.post(
+            function.endpoint_url, body, {k.replace("_", "-"): v for k, v in headers.items()}, path=path
+        )
         return status, json.loads(content)["errorType"] if content else None
 
     invoke = "/2015-03-31/functions/test/invocations"
@@ -147,7 +159,9 @@ def test_the_invoke_api_refuses_what_aws_refuses(tools, function):
 
 def test_logs_have_the_lines_of_lambda(tools, tmp_path, folder):
     with tools.start(folder) as function:
-        record = function.invoke({"do": "print('hello'); print('two\\nlines', file=sys.stderr); print('no end', end='')"}).record
+        record = function.invoke(
+            {"do": "print('hello'); print('two\\nlines', file=sys.stderr); print('no end', end='')"}
+        ).record
         failed = function.invoke({"do": "raise ValueError('bad')"}).record
     text = "\n".join(function.logs(1))  # also after the end
     start, end = f"START RequestId: {record.request_id} Version: $LATEST\n", f"\nEND RequestId: {record.request_id}\n"
@@ -155,11 +169,15 @@ def test_logs_have_the_lines_of_lambda(tools, tmp_path, folder):
     assert text.index("imported") < text.index(start) < text.index("hello\ntwo\nlines") < text.index(end)
     report = next(line for line in function.logs() if line.startswith(f"REPORT RequestId: {record.request_id}"))
     assert re.fullmatch(
-        rf"REPORT RequestId: {record.request_id}\tDuration: {record.duration_ms:.2f} ms\tBilled Duration: {record.billed_ms} ms\t"
-        rf"Memory Size: 512 MB\tMax Memory Used: \d+ MB\tInit Duration: {record.init_ms:.2f} ms\t", report,
+        rf"REPORT RequestId: {record.request_id}\tDuration: {record.duration_ms:.2f} ms\t"
+        rf"Billed Duration: {record.billed_ms} ms\t"
+        rf"Memory Size: 512 MB\tMax Memory Used: \d+ MB\tInit Duration: {record.init_ms:.2f} ms\t",
+        report,
     )
     assert "no end" in text and "[ERROR] ValueError: bad\nTraceback" in text
-    assert "Init Duration" not in next(line for line in function.logs() if line.startswith(f"REPORT RequestId: {failed.request_id}"))
+    assert "Init Duration" not in next(
+        line for line in function.logs() if line.startswith(f"REPORT RequestId: {failed.request_id}")
+    )
     assert function.logs(2) == []
 
 

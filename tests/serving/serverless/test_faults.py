@@ -17,7 +17,11 @@ def test_a_killed_environment_costs_no_request(tools, folder, tmp_path):
     """Killed in mid-request: tried once more on another environment; killed again: said clearly."""
     with tools.start(folder) as function:
         first = tmp_path / "first"
-        do = f"if not os.path.exists({str(first)!r}):\n    open({str(first)!r}, 'w').write(str([os.getpid(), spawn(0)]))\n    time.sleep(600)"
+        do = f"""
+if not os.path.exists({str(first)!r}):
+    open({str(first)!r}, 'w').write(str([os.getpid(), spawn(0)]))
+    time.sleep(600)
+"""
         with tools.Together(lambda: function.invoke({"do": do})) as together:
             tools.wait_until(lambda: first.exists() and first.read_text().endswith("]"), "the first attempt")
             pid, child = json.loads(first.read_text())
@@ -119,13 +123,20 @@ time.sleep(600)
 @pytest.mark.parametrize("whom", ["owner", "service", "warden", "all three"])
 def test_nobody_is_left_whoever_is_killed(tools, folder, whom):
     variables = dict(os.environ, PYTHONPATH=str(ROOT))
-    owner = subprocess.Popen([sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, env=variables, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(folder)], stdout=subprocess.PIPE, env=variables, text=True
+    )
     try:
         environment, service, child, warden = map(int, owner.stdout.readline().split())
         # the child of a handler lives only as long as somebody is there to look after it
         known = [environment, service, warden] + ([] if whom == "all three" else [child])
         assert all(map(tools.is_running, known))
-        chosen = {"owner": [owner.pid], "service": [service], "warden": [warden], "all three": [owner.pid, warden, service]}[whom]
+        chosen = {
+            "owner": [owner.pid],
+            "service": [service],
+            "warden": [warden],
+            "all three": [owner.pid, warden, service],
+        }[whom]
         for pid in chosen:
             os.kill(pid, signal.SIGKILL)
         tools.gone(*known)
@@ -141,7 +152,9 @@ def test_an_owner_that_just_ends(tools, folder):
     """Without stop(): an ordinary end, by an exception in a notebook or a script."""
     program = OWNER.replace("time.sleep(600)\n", "raise SystemExit\n")
     variables = dict(os.environ, PYTHONPATH=str(ROOT))
-    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, env=variables, text=True, timeout=90)
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(folder)], capture_output=True, env=variables, text=True, timeout=90
+    )
     assert done.returncode == 0, done.stderr
     tools.gone(*map(int, done.stdout.split()))
 
@@ -162,26 +175,51 @@ result = [ask(base + 'invocation/other/response'), ask(base + 'invocation/other/
     with tools.start(folder) as function:
         answer = function.invoke({"do": do})
         assert answer.payload == [
-            [400, "InvalidRequestID"], [400, "InvalidRequestID"], [403, "InvalidStateTransition"], [404, "NotFound"],
-            [404, "NotFound"], [405, "MethodNotAllowed"],
+            [400, "InvalidRequestID"],
+            [400, "InvalidRequestID"],
+            [403, "InvalidStateTransition"],
+            [404, "NotFound"],
+            [404, "NotFound"],
+            [405, "MethodNotAllowed"],
         ]
         # a handler that answers before it returns: the first answer counts, the second is refused and ends the client
-        early = function.invoke({"do": do.split("result")[0] + "ask(base + 'invocation/' + context.aws_request_id + '/response', body=b'7')"})
+        early = function.invoke(
+            {
+                "do": do.split("result")[0]
+                + "ask(base + 'invocation/' + context.aws_request_id + '/response', body=b'7')"
+            }
+        )
         assert early.payload == 7 and early.record.outcome == "ok"
         assert function.invoke({}).record.outcome == "ok"
 
 
 def test_output_without_end_holds_up_nothing(tools, folder):
     with tools.start(folder) as function:
-        loud = function.invoke({"do": "print('x' * 3_000_000); [print('line', k) for k in range(20_000)]\nresult = 'done'"})
+        loud = function.invoke(
+            {"do": "print('x' * 3_000_000); [print('line', k) for k in range(20_000)]\nresult = 'done'"}
+        )
         assert loud.payload == "done"
         lines = function.logs(1)
         assert lines.count("line 19999") == 1 and max(map(len, lines)) <= 2 * 262_144
-        assert function.invoke({"do": "print('\\udcff', file=sys.stderr) if 0 else os.write(2, b'\\xff\\n')\nresult = 1"}).payload == 1
+        assert (
+            function.invoke(
+                {"do": "print('\\udcff', file=sys.stderr) if 0 else os.write(2, b'\\xff\\n')\nresult = 1"}
+            ).payload
+            == 1
+        )
 
 
 def test_the_command_line(tools, folder):
-    command = [sys.executable, "-m", "labkit.serving.serverless", str(folder), "--timeout-s", "60", "--environment", "COLOUR=red"]
+    command = [
+        sys.executable,
+        "-m",
+        "labkit.serving.serverless",
+        str(folder),
+        "--timeout-s",
+        "60",
+        "--environment",
+        "COLOUR=red",
+    ]
     variables = dict(os.environ, PYTHONPATH=str(ROOT))
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=variables, text=True) as process:
         try:

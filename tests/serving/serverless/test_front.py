@@ -52,9 +52,12 @@ def test_the_event_is_that_of_a_function_url(tools, function):
 @pytest.mark.parametrize(
     ("body", "kind", "encoded"),
     [
-        (b"\x00\xff\x80", "application/octet-stream", True), (b"text", "application/octet-stream", True),
-        (b"\xff\xfe", "application/json", True), (b"not json", "application/json", False),
-        (b"a=b", "application/x-www-form-urlencoded", False), (b"{}", "application/vnd.x+json; charset=utf-8", False),
+        (b"\x00\xff\x80", "application/octet-stream", True),
+        (b"text", "application/octet-stream", True),
+        (b"\xff\xfe", "application/json", True),
+        (b"not json", "application/json", False),
+        (b"a=b", "application/x-www-form-urlencoded", False),
+        (b"{}", "application/vnd.x+json; charset=utf-8", False),
     ],
 )
 def test_bodies(tools, function, body, kind, encoded):
@@ -70,7 +73,11 @@ def test_methods_without_a_body(tools, function):
 
 
 ANSWERS = [
-    ({"statusCode": 201, "headers": {"Content-Type": "text/plain", "X-A": "b", "X-N": 3}, "body": "née"}, 201, "née".encode()),
+    (
+        {"statusCode": 201, "headers": {"Content-Type": "text/plain", "X-A": "b", "X-N": 3}, "body": "née"},
+        201,
+        "née".encode(),
+    ),
     ({"statusCode": "404", "body": "no"}, 404, b"no"),
     ({"statusCode": 200, "isBase64Encoded": True, "body": base64.b64encode(b"\x00\xff").decode()}, 200, b"\x00\xff"),
     ({"statusCode": 204}, 204, b""),
@@ -120,17 +127,30 @@ def test_answers(tools, repeater, returned, status, content):
 
 
 def test_cookies_and_headers_of_the_handler(repeater):
-    wish = {"statusCode": 200, "headers": {"Content-Length": "999", "Connection": "close"}, "cookies": ["a=1", "b=2"], "body": "ok"}
+    wish = {
+        "statusCode": 200,
+        "headers": {"Content-Length": "999", "Connection": "close"},
+        "cookies": ["a=1", "b=2"],
+        "body": "ok",
+    }
     body = json.dumps(wish).encode()
     with connect(repeater) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Type: text/x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        connection.sendall(
+            b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Type: text/x\r\nContent-Length: %d\r\n\r\n" % len(body)
+            + body
+        )
         answer = read_all(connection)
-    assert answer.count(b"Set-Cookie: ") == 2 and b"999" not in answer and answer.endswith(b"Content-Length: 2\r\nConnection: close\r\n\r\nok")
+    assert (
+        answer.count(b"Set-Cookie: ") == 2
+        and b"999" not in answer
+        and answer.endswith(b"Content-Length: 2\r\nConnection: close\r\n\r\nok")
+    )
 
 
 def test_failures_are_sentences(tools, repeater):
     for do, status, words in (
-        ("raise ValueError('bad rows')", 502, "ValueError: bad rows"), ("os._exit(3)", 502, "exit status 3"),
+        ("raise ValueError('bad rows')", 502, "ValueError: bad rows"),
+        ("os._exit(3)", 502, "exit status 3"),
         ("os.kill(os.getpid(), 9)", 502, "was killed while it ran"),
     ):
         got = tools.post(repeater.url, json.dumps({"do": do}).encode())
@@ -158,13 +178,23 @@ def test_a_body_that_is_too_large(tools, repeater):
     size = MAX_REQUEST_BYTES // 4 * 3 - 4096  # in base64 the event is as large as AWS allows
     assert tools.post(repeater.url, large[:size], octets)[2] == str(size).encode()
     with connect(repeater) as connection:
-        connection.sendall(b"POST / HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\nContent-Type: text/x\r\n\r\n")
+        connection.sendall(
+            b"POST / HTTP/1.1\r\nContent-Length: 4\r\nExpect: 100-continue\r\nContent-Type: text/x\r\n\r\n"
+        )
         assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
         connection.sendall(b"null")
         assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("sent", [b"nonsense\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: -4\r\n\r\n", b"\x16\x03\x01\x02"])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: -4\r\n\r\n",
+        b"\x16\x03\x01\x02",
+    ],
+)
 def test_what_is_no_http(function, sent):
     num_records = len(function.records)
     with connect(function) as connection:
@@ -187,7 +217,9 @@ def test_headers_without_end(function):
 
 def test_requests_one_after_the_other_on_one_connection(repeater):
     """Sent without waiting, in pieces that do not fit them: answered in their order."""
-    sent = b"".join(b"POST / HTTP/1.1\r\nContent-Type: text/x\r\nContent-Length: %d\r\n\r\n%d" % (len(str(n)), n) for n in range(30))
+    sent = b"".join(
+        b"POST / HTTP/1.1\r\nContent-Type: text/x\r\nContent-Length: %d\r\n\r\n%d" % (len(str(n)), n) for n in range(30)
+    )
     with connect(repeater) as connection:
         for start in range(0, len(sent), 37):
             connection.sendall(sent[start : start + 37])

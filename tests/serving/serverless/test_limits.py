@@ -10,13 +10,17 @@ def test_a_call_that_takes_too_long_is_killed_with_its_children(tools, folder, t
     with tools.start(folder, timeout_s=1.5) as function:
         function.invoke({})
         pids = tmp_path / "pids"
-        late = function.invoke({"do": f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{spawn(0)}}'); time.sleep(600)"})
+        late = function.invoke(
+            {"do": f"open({str(pids)!r}, 'w').write(f'{{os.getpid()}} {{spawn(0)}}'); time.sleep(600)"}
+        )
         assert (late.status_code, late.function_error, late.record.outcome) == (200, "Unhandled", "timeout")
         message = f"RequestId: {late.record.request_id} Error: Task timed out after 1.50 seconds"
         assert late.payload == {"errorType": "Sandbox.Timedout", "errorMessage": message}
         assert late.record.duration_ms >= 1500
         tools.gone(*map(int, pids.read_text().split()))
-        assert any(line.endswith(f"{late.record.request_id} Task timed out after 1.50 seconds") for line in function.logs(1))
+        assert any(
+            line.endswith(f"{late.record.request_id} Task timed out after 1.50 seconds") for line in function.logs(1)
+        )
         again = function.invoke({"do": "result = context.get_remaining_time_in_millis()"})
         assert again.record.is_cold and 0 < again.payload <= 1501
 
@@ -112,7 +116,11 @@ def test_provisioned_environments_are_started_ahead_and_replaced(tools, folder, 
             for _, _, end in calls:
                 end()
         records = [answer.record for answer in together.results]
-        assert sorted(record.is_cold for record in records) == [False, False, True]  # the third one is more than provisioned
+        assert sorted(record.is_cold for record in records) == [
+            False,
+            False,
+            True,
+        ]  # the third one is more than provisioned
         assert all(record.phases_s == {} and record.init_ms == 0 for record in records if not record.is_cold)
         kind = function.invoke({"do": "result = os.environ['AWS_LAMBDA_INITIALIZATION_TYPE']"})
         assert kind.payload == "provisioned-concurrency" and kind.record.environment in (1, 2)
@@ -121,12 +129,22 @@ def test_provisioned_environments_are_started_ahead_and_replaced(tools, folder, 
         def states():
             return [(i.number, i.state) for i in function.environments if i.is_provisioned and i.state != "ended"]
 
-        tools.wait_until(lambda: [state for _, state in states()] == ["idle", "idle"] and states()[0][0] == 2, "a replacement")
+        tools.wait_until(
+            lambda: [state for _, state in states()] == ["idle", "idle"] and states()[0][0] == 2, "a replacement"
+        )
 
 
 BAD = {
-    "syntax": ("def handler(event, context:\n    pass", "Runtime.UserCodeSyntaxError", "Syntax error in module 'lambda_function'"),
-    "name": ("def other(event, context): pass", "Runtime.HandlerNotFound", "Handler 'handler' missing on module 'lambda_function'"),
+    "syntax": (
+        "def handler(event, context:\n    pass",
+        "Runtime.UserCodeSyntaxError",
+        "Syntax error in module 'lambda_function'",
+    ),
+    "name": (
+        "def other(event, context): pass",
+        "Runtime.HandlerNotFound",
+        "Handler 'handler' missing on module 'lambda_function'",
+    ),
     "import": ("import no_such_module", "Runtime.ImportModuleError", "No module named 'no_such_module'"),
     "raises": ("raise ValueError('no model')", "ValueError", "no model"),
     "exits": ("import os; os._exit(5)", "Runtime.ExitError", "Runtime exited with error: exit status 5"),
