@@ -20,13 +20,15 @@ def run(rate, num, latency_s, num_failed):
     due = np.arange(num) / rate
     status = np.where(np.arange(num) < num_failed, 429, 200).astype(np.int16)
     return LoadResult(
-        "http://127.0.0.1:1", "open", due, due, due, due + latency_s, status, np.zeros(num, np.uint8), 30.0, num / rate, 0.1, num,
+        "http://127.0.0.1:1", "open", due, due, due, due + latency_s, status, np.zeros(num, np.uint8), 30.0, num / rate,
+        0.1, num,
     )
 
 
 def test_points_of_runs_and_their_knee():
     latencies = np.linspace(0.001, 0.1, 100)
-    curves = latency_over_load_layout({"dedicated": [run(200, 100, latencies, 20), run(50, 100, latencies, 0)], "other": []})
+    dedicated = [run(200, 100, latencies, 20), run(50, 100, latencies, 0)]
+    curves = latency_over_load_layout({"dedicated": dedicated, "other": []})
     assert [curve.name for curve in curves] == ["dedicated", "other"] and curves[1].knee is None
     slow, fast = curves[0].points
     assert slow.rate == pytest.approx(50) and fast.rate == pytest.approx(200) and curves[0].knee == pytest.approx(50)
@@ -49,7 +51,9 @@ def test_knee(points, knee):
 
 def test_latency_figure_marks_errors_knee_and_limit():
     runs = {
-        "dedicated": [point(10), point(100, 50, errors=0.3, p99=3.0), point(200, 50, p50=math.nan, p99=math.nan, errors=1)],
+        "dedicated": [
+            point(10), point(100, 50, errors=0.3, p99=3.0), point(200, 50, p50=math.nan, p99=math.nan, errors=1),
+        ],
         "serverless": [point(10), point(100, is_generator_limited=True)],
     }
     figure = latency_over_load_figure(runs, limit_s=0.2)
@@ -77,8 +81,8 @@ class Record:
 
 def test_phases_follow_each_other():
     starts = {
-        "NumPy": {"first_call": 0.1, "imports": 0.2, "process": 0.05, "model": 0.15}, "torch": Record(2, process=0.05, imports=2.0),
-        "other": {"download": 0.5, "process": 0.0},
+        "NumPy": {"first_call": 0.1, "imports": 0.2, "process": 0.05, "model": 0.15},
+        "torch": Record(2, process=0.05, imports=2.0), "other": {"download": 0.5, "process": 0.0},
     }
     layout = cold_start_waterfall_layout(starts)
     assert layout.names == ("NumPy", "torch", "other") and layout.totals_s == pytest.approx((0.5, 2.05, 0.5))
@@ -108,7 +112,8 @@ def test_records_of_warm_calls_are_left_out():
 
 
 def test_batching_lines():
-    points = [BatchingPoint(b, w, 100.0 * b, 0.001 * b + w, 0.002 * b + w, 0.9 * b) for b in (8, 1, 2) for w in (0.002, 0.0)]
+    limits = [(b, w) for b in (8, 1, 2) for w in (0.002, 0.0)]
+    points = [BatchingPoint(b, w, 100.0 * b, 0.001 * b + w, 0.002 * b + w, 0.9 * b) for b, w in limits]
     lines = batching_trade_off_layout(points)
     assert [line.max_wait_s for line in lines] == [0.0, 0.002]
     assert [[p.max_batch for p in line.points] for line in lines] == [[1, 2, 8]] * 2

@@ -115,7 +115,10 @@ def bursty(
     if burstiness == 1:
         return poisson(rate, duration_s, seed)
     if duration_s / (burst_s * burstiness) > MOST_ARRIVALS:
-        raise UsageError(f"bursty: at most {MOST_ARRIVALS:,} bursts a run, not one of {burst_s:g} s in {duration_s:g} s.")
+        raise UsageError(
+            f"bursty: at most {MOST_ARRIVALS:,} bursts a run, and those of {burst_s:g} s are more in {duration_s:g} s: "
+            f"pass a larger burst_s."
+        )
     random = _random("bursty", seed)
     starts, stops = _bursts(random, duration_s, burst_s, burst_s * (burstiness - 1))
     # Arrivals of the time within bursts, laid end to end, are a Poisson process.
@@ -173,9 +176,11 @@ def diurnal(
     period_s = number("diurnal", "period_s", period_s, above=0)
     swing = number("diurnal", "swing", swing, least=0, most=1)
     peak = period_s / 2 if peak_at_s is None else number("diurnal", "peak_at_s", peak_at_s)
-    return inhomogeneous(
-        lambda times: rate * (1 + swing * np.cos(2 * np.pi * (times - peak) / period_s)), rate * (1 + swing), duration_s, seed
-    )
+
+    def rate_at(times: np.ndarray) -> np.ndarray:
+        return rate * (1 + swing * np.cos(2 * np.pi * (times - peak) / period_s))
+
+    return inhomogeneous(rate_at, rate * (1 + swing), duration_s, seed)
 
 
 def inhomogeneous(
@@ -245,7 +250,8 @@ def from_counts(counts: Sequence[int], window_s: float, seed: int = 0) -> np.nda
     [2, 0, 3]
     """
     window_s = number("from_counts", "window_s", window_s, above=0)
-    numbers = np.array([count("from_counts", f"counts[{k}]", c, most=MOST_ARRIVALS) for k, c in enumerate(counts)], np.int64)
+    checked = [count("from_counts", f"counts[{k}]", value, most=MOST_ARRIVALS) for k, value in enumerate(counts)]
+    numbers = np.array(checked, np.int64)
     if numbers.sum() > MOST_ARRIVALS:
         raise UsageError(f"from_counts: at most {MOST_ARRIVALS:,} arrivals, not {numbers.sum():,}: pass fewer windows.")
     random = _random("from_counts", seed)

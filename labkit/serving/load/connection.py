@@ -54,7 +54,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         at = time.monotonic()
-        is_http = self.request is not None  # else these are words that nobody asked for, such as 408 of an idle connection
+        is_http = self.request is not None  # else nobody asked for these words, such as 408 of an idle connection
         if is_http:
             try:
                 self._parser.feed_data(data)

@@ -139,9 +139,14 @@ def _checked_times(times: Iterable[float]) -> np.ndarray:
     try:
         due = np.array(times if isinstance(times, (np.ndarray, list, tuple)) else list(times), np.float64)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"run_load: times is an array of seconds ({error}): see labkit.serving.load.arrivals.") from None
+        raise UsageError(
+            f"run_load: times is an array of seconds ({error}): labkit.serving.load.arrivals makes some."
+        ) from None
     if due.ndim != 1 or len(due) > MOST_REQUESTS:
-        raise UsageError(f"run_load: times has one dimension and at most {MOST_REQUESTS:,} numbers, not shape {due.shape}.")
+        raise UsageError(
+            f"run_load: times has one dimension and at most {MOST_REQUESTS:,} numbers, not shape "
+            f"{due.shape}: pass a part."
+        )
     if len(due) and not (np.isfinite(due).all() and due.min() >= 0 and due.max() <= LONGEST_S):
         raise UsageError(
             f"run_load: times are seconds from the start of the run, 0 to {LONGEST_S:g}, but go from {due.min():g} to "
@@ -151,10 +156,11 @@ def _checked_times(times: Iterable[float]) -> np.ndarray:
 
 
 def _job(target, requests: list[bytes], function: str, timeout_s: object, num_connections: object) -> dict:
+    if num_connections is not None:
+        num_connections = count(function, "num_connections", num_connections, least=1)
     return {
-        "address": target.address, "port": target.port, "requests": requests,
+        "address": target.address, "port": target.port, "requests": requests, "num_connections": num_connections,
         "timeout_s": number(function, "timeout_s", timeout_s, above=0, most=3600),
-        "num_connections": None if num_connections is None else count(function, "num_connections", num_connections, least=1),
     }
 
 

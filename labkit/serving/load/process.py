@@ -35,7 +35,7 @@ def run_job(job: dict, progress: Callable[[dict], object] | None) -> dict:
     }
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "labkit.serving.load.sender", str(os.getpid())], stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, env=environment,  # no Ctrl-C of a terminal
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, start_new_session=True,  # no terminal's Ctrl-C
     )
     words: queue.Queue = queue.Queue()
     complaints: list[bytes] = []
@@ -102,7 +102,8 @@ def _end_in_words(process: subprocess.Popen, listener: threading.Thread, complai
     if status is not None and status < 0:
         how = f"was ended by {signal.Signals(-status).name}"
     last = (b"".join(complaints).decode(errors="replace").strip().splitlines() or [""])[-1]
-    return f"The process that sends the requests {how}{': ' + last if last else ''}. Nothing was measured: run it again."
+    how += f": {last}" if last else ""
+    return f"The process that sends the requests {how}. Nothing was measured: run it again."
 
 
 def _end(process: subprocess.Popen, threads: list[threading.Thread]) -> None:

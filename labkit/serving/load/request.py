@@ -36,7 +36,9 @@ def target_of(function: str, url: str) -> Target:
         parts = urllib.parse.urlsplit(url)
         host, port = parts.hostname, parts.port or 80
     except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"{function}: {url!r} is no URL ({error}): pass one such as http://127.0.0.1:8000/predict.") from None
+        raise UsageError(
+            f"{function}: {url!r} is no URL ({error}): pass one such as http://127.0.0.1:8000/predict."
+        ) from None
     if parts.scheme != "http" or not host:
         raise UsageError(
             f"{function}: url is an http URL with a host, not {url!r} (TLS is not spoken): pass one such as "

@@ -14,6 +14,7 @@ import numpy as np
 from labkit.errors import UsageError
 from labkit.serving.load.checks import number
 from labkit.serving.load.outcome import Outcome
+from labkit.serving.load.words import seconds, summary
 
 ARRAYS = {
     "scheduled_s": np.float64, "started_s": np.float64, "sent_s": np.float64, "done_s": np.float64, "status": np.int16,
@@ -178,12 +179,12 @@ class LoadResult:
         if not len(self):
             return ""
         late, usual = (float(np.quantile(self.lateness_s, q, method="higher")) for q in (0.99, 0.5))
-        slowest = self.percentile(99, failures="left out")
+        slowest = self.percentile(99, failures="left out") if self.num_ok else self.timeout_s
         if self.cpu_s > BUSY_SHARE * self.elapsed_s:
             return f"its process computed {self.cpu_s / self.elapsed_s:.0%} of the time: send fewer requests a second"
-        if late > LATE_S and (math.isnan(slowest) or late > LATE_SHARE * slowest):
+        if late > max(LATE_S, LATE_SHARE * slowest):
             return (
-                f"1 % of its requests started more than {1e3 * late:.3g} ms late (half of them {1e3 * usual:.2g} ms): send "
+                f"1 % of its requests started more than {seconds(late)} late (the median is {seconds(usual)}): send "
                 f"fewer a second, or leave it a core"
             )
         if self.num_waited:
@@ -200,14 +201,13 @@ class LoadResult:
 
         A request that failed counts until its time limit, or until the end of the run if that is earlier.
         """
-        ends = np.where(np.isnan(self.done_s), np.minimum(self.scheduled_s + self.timeout_s, self.elapsed_s), self.done_s)
+        given_up = np.minimum(self.scheduled_s + self.timeout_s, self.elapsed_s)
+        ends = np.where(np.isnan(self.done_s), given_up, self.done_s)
         at_s = np.asarray(at_s, float)
         return np.searchsorted(np.sort(self.scheduled_s), at_s, "right") - np.searchsorted(np.sort(ends), at_s, "right")
 
     def summary(self) -> str:
         """The run in a few lines."""
-        from labkit.serving.load.words import summary
-
         return summary(self)
 
     def save(self, path: str | Path) -> Path:
@@ -238,4 +238,6 @@ class LoadResult:
             about["first_answers"] = {int(status): text for status, text in about["first_answers"].items()}
             return cls(**about, **arrays)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
-            raise UsageError(f"LoadResult.load: {path} is no result of a run ({error}): pass a file that save() wrote.") from None
+            raise UsageError(
+                f"LoadResult.load: {path} is no result of a run ({error}): pass a file that save() wrote."
+            ) from None

@@ -55,7 +55,8 @@ class _Run:
         job = self.job
         self.loop, self.over = asyncio.get_running_loop(), asyncio.Event()
         self.client = Client(
-            self.loop, job["address"], job["port"], job["requests"], job["timeout_s"], job["num_connections"], self.finished
+            self.loop, job["address"], job["port"], job["requests"], job["timeout_s"], job["num_connections"],
+            self.finished,
         )
         self.loop.add_reader(0, self.owner_spoke)
         self.expiry, self.sending = Timer(self.loop, self.expire), Timer(self.loop, self.send_due)
@@ -144,9 +145,8 @@ class _Run:
         import numpy as np
 
         client, zero = self.client, self.clock_starts
-        seconds = {
-            f"{name}_s": np.array(getattr(client, name), np.float64) - zero for name in ("scheduled", "started", "sent", "done")
-        }
+        names = ("scheduled", "started", "sent", "done")
+        seconds = {f"{name}_s": np.array(getattr(client, name), np.float64) - zero for name in names}
         return seconds | {
             "status": np.array(client.status, np.int16), "outcome": np.array(client.outcome, np.uint8),
             "elapsed_s": elapsed, "cpu_s": cpu, "num_connections": client.num_opened,

@@ -56,7 +56,7 @@ def read_times(path: str | Path, *, column: str | None = None, start_at_zero: bo
     path = Path(path)
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            rows = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
+            rows = [(line, row) for line, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
     except OSError as error:
         raise UsageError(f"read_times: {path} cannot be read: {error.strerror or error}: check its name.") from None
     except (UnicodeDecodeError, csv.Error) as error:

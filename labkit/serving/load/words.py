@@ -14,8 +14,8 @@ PERCENTILES = (50, 90, 99, 99.9)
 def summary(result: LoadResult) -> str:
     """See :meth:`labkit.serving.load.result.LoadResult.summary`."""
     lines = [
-        f"{result.url}, {result.kind} loop: {len(result)} requests in {result.elapsed_s:.2f} s, {result.num_ok} answered "
-        f"well, {result.throughput:.4g} a second"
+        f"{result.url}, {result.kind} loop: {len(result)} requests in {result.elapsed_s:.2f} s, {result.num_ok} "
+        f"answered well, {result.throughput:.4g} a second"
     ]
     if result.kind == "open" and not math.isnan(result.offered_rate):
         lines[0] += f" of {result.offered_rate:.4g} offered"
@@ -24,7 +24,8 @@ def summary(result: LoadResult) -> str:
         lines.append(f"stopped before its end: {left} requests were not sent" if left else "stopped before its end")
     if result.num_ok:
         values = [f"p{q:g} {seconds(result.percentile(q, failures='left out'))}" for q in PERCENTILES]
-        lines.append(f"latency of good answers: {', '.join(values)}, most {seconds(result.percentile(100, failures='left out'))}")
+        values.append(f"most {seconds(result.percentile(100, failures='left out'))}")
+        lines.append(f"latency of good answers: {', '.join(values)}")
     if result.errors:
         parts = ", ".join(f"{words} {count}" for words, count in result.errors.items())
         lines.append(f"failed: {result.error_fraction:.2%} of the requests: {parts}")
@@ -34,8 +35,8 @@ def summary(result: LoadResult) -> str:
         late = sorted(result.lateness_s)[math.ceil(0.99 * len(result)) - 1]
         share = result.cpu_s / result.elapsed_s if result.elapsed_s > 0 else 0.0
         lines.append(
-            f"the generator: {result.num_connections} connections, 99 % of its requests started within {seconds(late)} of "
-            f"their time, {share:.0%} of a core"
+            f"the generator: {result.num_connections} connections, 99 % of its requests started within {seconds(late)} "
+            f"of their time, {share:.0%} of a core"
         )
     if result.is_generator_limited:
         lines.append(f"THE GENERATOR LIMITED THIS RUN: {result.generator_limit}.")

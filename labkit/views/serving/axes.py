@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from labkit.errors import UsageError
 
-BELOW = {"yref": "container", "y": 0.01, "yanchor": "bottom", "x": 0, "traceorder": "normal"}  # a legend, under all else
+BELOW = {"yref": "container", "y": 0.01, "yanchor": "bottom", "x": 0, "traceorder": "normal"}  # a legend under all
 
 
 def seconds_text(seconds: float) -> str:

@@ -74,8 +74,8 @@ def concurrency_over_time_layout(
     zero, end = min(known), max(known) if until_s is None else until_s
     if not np.isfinite(known).all() or end < zero:
         raise UsageError(
-            f"concurrency_over_time: times are finite, and until_s is not before the first: pass more than {zero:g}, not "
-            f"{end:g}."
+            f"concurrency_over_time: times are finite, and until_s is not before the first: pass more than "
+            f"{zero:g}, not {end:g}."
         )
     edges = np.linspace(0, max(end - zero, 1e-6), num_windows + 1)
     ran = [r for r in records if r.environment is not None]

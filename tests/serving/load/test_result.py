@@ -15,7 +15,8 @@ def made(scheduled, latency, status, outcome, **options):
     defaults = {"timeout_s": 30.0, "elapsed_s": 10.0, "cpu_s": 1.0, "num_planned": len(scheduled)}
     return LoadResult(
         "http://127.0.0.1:1/", "open", scheduled, scheduled + options.pop("late", 0), scheduled + 1e-4,
-        scheduled + np.array(latency, float), np.array(status, np.int16), np.array(outcome, np.uint8), **defaults | options,
+        scheduled + np.array(latency, float), np.array(status, np.int16), np.array(outcome, np.uint8),
+        **defaults | options,
     )
 
 
@@ -32,7 +33,8 @@ def test_percentiles_are_of_all_requests_that_ended(seed):
     run = random_run(seed)
     ended = [
         value if 200 <= status < 300 else math.inf
-        for value, status, outcome in zip(run.latency_s, run.status, run.outcome, strict=True) if outcome != Outcome.UNDER_WAY
+        for value, status, outcome in zip(run.latency_s, run.status, run.outcome, strict=True)
+        if outcome != Outcome.UNDER_WAY
     ]
     good = [value for value in ended if value < math.inf]
     for q in (0, 1, 25, 50, 90, 99, 99.9, 100):
@@ -68,7 +70,8 @@ def test_rates():
     [
         (0.0001, 0.01, {}, ""), (0.0015, 0.001, {}, ""),  # a time slice
         (0.005, 1.0, {}, ""),  # late, but little beside the answers
-        (0.005, 0.01, {}, "5 ms late"), (0.0, 0.01, {"cpu_s": 9.5}, "95% of the time"), (0.0, 0.01, {"num_waited": 3}, "3 requests"),
+        (0.005, 0.01, {}, "5 ms late (the median is 5 ms)"), (0.0, 0.01, {"cpu_s": 9.5}, "95% of the time"),
+        (0.0, 0.01, {"num_waited": 3}, "3 requests"),
     ],
 )
 def test_who_was_the_bottleneck(late, latency, options, words):

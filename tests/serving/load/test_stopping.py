@@ -83,8 +83,8 @@ def test_its_input_alone_ends_it():
     """As on systems without a signal for it."""
     reading, writing = os.pipe()
     process = subprocess.Popen(
-        [sys.executable, "-m", "labkit.serving.load.sender", str(os.getpid())], stdin=reading, stdout=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        [sys.executable, "-m", "labkit.serving.load.sender", str(os.getpid())], stdin=reading,
+        stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
     )
     os.close(reading)
     os.close(writing)
