@@ -30,6 +30,7 @@ from labkit.openmp.schedule import chunks
 from labkit.openmp.simulate import simulate_schedule
 from labkit.openmp.simulated_team.constructs import barrier, static_block, thread_num
 from labkit.openmp.simulated_team.team import SimulatedTeam
+from labkit.serving.cost.serverless_cost import serverless_cost
 from labkit.softmax.ladder import find_version, softmax
 from labkit.softmax.online import merge
 from labkit.softmax.options import masked_softmax
@@ -269,6 +270,29 @@ def heads_fit(num_heads, num_ranks):
         return False
 
 
+def cold_percent():
+    """Of gaps between a million arrivals, those that are longer than the keep-alive."""
+    arrivals = np.sort(np.random.default_rng(12).uniform(0, 1e7, 10**6))  # min
+    return 100 * np.mean(np.diff(arrivals) > 15)
+
+
+def waited_for_a_second():
+    """Requests of a plan, answered one after the other in 1 ms each after a pause."""
+    free, count = 10.0, 0
+    for due in np.arange(1000) / 10:
+        free = max(free, due) + 0.001
+        count += free - due > 1
+    return count
+
+
+def pages_with_a_cold_start():
+    """Percent, by the number of warm requests that a page has had so far."""
+    still_warm = 1.0
+    for _ in range(40):
+        still_warm -= 0.03 * still_warm
+    return 100 * (1 - still_warm)
+
+
 BIG = 64 * 10**4
 ORACLES = {
     ("00_start_here", "roofline"): roofline,
@@ -307,6 +331,10 @@ ORACLES = {
     ("11_fault_tolerance", "hours-between-failures"): hours_to_the_first_failure,
     ("11_fault_tolerance", "young-minutes"): best_minutes,
     ("11_fault_tolerance", "steps-again"): steps_done_twice,
+    ("12_serving", "a-month-of-lambda"): lambda: float(serverless_cost(2_000_000, 0.25, 2048).total),
+    ("12_serving", "cold-after-a-pause"): cold_percent,
+    ("12_serving", "waited-for-a-second"): waited_for_a_second,
+    ("12_serving", "forty-requests"): pages_with_a_cold_start,
     ("06_data_parallel", "weighted-mean"): lambda: np.mean([2, 2, 2, 6]),
     ("06_data_parallel", "ring-megabytes"): lambda: sum(simulated_ring_bytes(8, 25 * 10**3)) / 8 / 1e3,
     ("06_data_parallel", "rate-in-warm-up"): lambda: learning_rate_at(

@@ -10,7 +10,7 @@ import pytest
 
 from labkit.cli import main
 from labkit.grading import progress
-from labkit.grading.course import LESSONS
+from labkit.grading.course import LESSONS, Lesson
 from labkit.grading.course_progress import course_progress, progress_text
 from labkit.grading.outcomes import Status, Verdict
 from labkit.grading.progress import (
@@ -205,15 +205,17 @@ def test_the_course_counts_what_there_is(monkeypatch, tmp_path):
     record_exercise(verdict(4, Status.PASSED, "point_to_point/a"))
     record_exercise(verdict(1, Status.INCORRECT, "point_to_point/b"))
     record_exercise(verdict(4, Status.PASSED, "point_to_point/of last year"))
+    still_to_come = Lesson("99_to_come", "To come", "Later")
+    monkeypatch.setattr("labkit.grading.course_progress.LESSONS", (*LESSONS, still_to_come))
     lessons = {one.lesson.number: one for one in course_progress()}
     four = lessons["04"]
     assert (four.quiz_points, four.max_quiz_points) == (2.5, load_quiz(LESSON).max_points)
     assert four.num_cards_known == 1 and four.num_cards > 10
     assert (four.num_exercises_passed, four.num_exercises, four.exercise_points) == (1, 2, 5)
     assert (lessons["05"].num_exercises_passed, lessons["05"].num_exercises) == (0, 1)
-    assert len(lessons) == 13 and not lessons["12"].lesson.exists and lessons["12"].max_quiz_points == 0
+    assert len(lessons) == 14 and not lessons["99"].lesson.exists and lessons["99"].max_quiz_points == 0
     text = progress_text(tuple(lessons.values()))
-    num_to_come = sum(not lesson.exists for lesson in LESSONS)
+    num_to_come = 1 + sum(not lesson.exists for lesson in LESSONS)
     assert "2.5 of 9" in text and "1 of 2" in text and text.count("to come") == num_to_come
 
 

@@ -1,0 +1,19 @@
+"""A mean gap, also of nobody.
+
+status: crashed
+feedback: no arrivals at all
+"""
+
+import math
+
+
+def cold_start_probability(arrivals_ms, warm_ms, cold_ms, keep_alive_ms, observed_ms):
+    idle_from, cold = [], []
+    for arrival in arrivals_ms:
+        idle_from = [moment for moment in idle_from if arrival - moment <= keep_alive_ms]
+        idle = [moment for moment in idle_from if moment <= arrival]
+        cold.append(not idle)
+        if idle:
+            idle_from.remove(max(idle))
+        idle_from.append(arrival + (warm_ms if idle else cold_ms))
+    return cold, math.exp(-keep_alive_ms / (observed_ms / len(arrivals_ms)))

@@ -1,0 +1,12 @@
+"""From the plan to sending.
+
+status: incorrect
+feedback: how late requests were sent
+"""
+
+import numpy as np
+
+
+def open_loop_percentiles(scheduled_s, sent_s, done_s, permille):
+    latency_s = np.sort(sent_s - scheduled_s)
+    return [float(latency_s[-(-p * len(latency_s) // 1000) - 1]) for p in permille]

@@ -1,0 +1,15 @@
+"""The nearest rank, taken literally.
+
+status: incorrect
+feedback: nearest whole number
+"""
+
+import math
+
+import numpy as np
+
+
+def open_loop_percentiles(scheduled_s, sent_s, done_s, permille):
+    latency_s = np.sort(np.where(np.isnan(done_s), math.inf, done_s - scheduled_s))
+
+    return [float(latency_s[max(round(p * len(latency_s) / 1000) - 1, 0)]) for p in permille]
