@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -10,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from labkit.errors import NotAvailableError
 DEADLINE_S = 60
 LOOK_S = 0.2
 END_S = 3.0  # for a launcher that was told to end
+# Becomes mpiexec, and ends it once the other end of a pipe is closed: that is so when the process that waits for the
+# ranks is killed, and ranks that wait for each other would stay for ever. The watcher is no child of mpiexec's.
+LIFELINE = '( (read _; kill -TERM -$$) <"/dev/fd/$0" >/dev/null 2>&1 & ); exec "$@"'
 # Runs a rank and notes how it ended. mpiexec ends both together once another rank has died, so the first one leaves the
 # first note; mpiexec itself names the lowest rank instead.
 GUARD = '"$@"; code=$?; echo $code >"$0/${PMI_RANK-${OMPI_COMM_WORLD_RANK-}}"; exit $code'
@@ -73,11 +77,12 @@ def run_mpi(
     NotAvailableError
         It failed, or did not end before the deadline; its whole process group is ended then.
     """
-    with tempfile.TemporaryDirectory(prefix="labkit-ranks-") as notes:
+    with tempfile.TemporaryDirectory(prefix="labkit-ranks-") as notes, _lifeline() as line:
         program = [sys.executable, "-m", "mpi4py", *arguments]  # a rank that fails ends all
+        launcher = [find_mpiexec(), "-n", str(num_ranks), "sh", "-c", GUARD, notes, *program]
         process = subprocess.Popen(
-            [find_mpiexec(), "-n", str(num_ranks), "sh", "-c", GUARD, notes, *program], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+            ["sh", "-c", LIFELINE, str(line), *launcher], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True, pass_fds=[line],
         )
         try:
             output, errors = _communicate(process, deadline_s, look)
@@ -94,6 +99,17 @@ def run_mpi(
             words = _killed(Path(notes)) or (lines[-1] if lines else "no message")
             raise NotAvailableError(f"mpiexec -n {num_ranks} failed: {words}")
         return output
+
+
+@contextlib.contextmanager
+def _lifeline() -> Iterator[int]:
+    """The end of a pipe to watch; the other one is this process's alone, and closed at the end."""
+    watched, own = os.pipe()
+    try:
+        yield watched
+    finally:
+        os.close(watched)
+        os.close(own)
 
 
 def _killed(notes: Path) -> str:

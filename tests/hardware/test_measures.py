@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import time
 
 import numpy as np
@@ -84,6 +86,26 @@ def test_a_program_that_hangs_is_ended(tmp_path):
     pids = [int(line) for line in note.read_text().split()]
     assert len(pids) == 2
     while any(os.path.exists(f"/proc/{pid}") for pid in pids):
+        assert time.monotonic() < deadline, "ranks were left behind"
+        time.sleep(0.1)
+
+
+@pytest.mark.mpi
+def test_ranks_end_with_the_process_that_waits_for_them(tmp_path):
+    note, program = tmp_path / "pids", tmp_path / "wait.py"
+    program.write_text(
+        f"from mpi4py import MPI\nimport os\nopen({str(note)!r}, 'a').write(f'{{os.getpid()}}\\n')\n"
+        "MPI.COMM_WORLD.recv(source=1 - MPI.COMM_WORLD.rank)\n"
+    )
+    call = f"from labkit.hardware.messages import run_mpi; run_mpi([{str(program)!r}], 2)"
+    owner = subprocess.Popen([sys.executable, "-c", call], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not note.exists() or len(note.read_text().split()) < 2:
+        assert time.monotonic() < deadline and owner.poll() is None
+        time.sleep(0.05)
+    owner.kill()
+    owner.wait()
+    while any(os.path.exists(f"/proc/{pid}") for pid in note.read_text().split()):
         assert time.monotonic() < deadline, "ranks were left behind"
         time.sleep(0.1)
 
