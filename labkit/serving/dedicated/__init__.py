@@ -4,6 +4,7 @@
 file                what it has
 ==================  =================================================================================================
 batch_queue.py      which requests make a batch, and when it starts: no clock, no threads
+batch_statistics.py how many batches, of which sizes, after which waiting
 batcher.py          ``DynamicBatcher``: the same at work in asyncio, the model in a thread beside it
 settings.py         what a server is told, and the rules of it
 counters.py         what is counted, shared by all workers; the text of /metrics

@@ -1,7 +1,7 @@
 """Which requests make a batch, and when it starts: decisions without a clock, a thread or an event loop.
 
-A batch is ready when it is full, or when its first request has waited ``max_wait_s``. Requests stay whole and in the order
-in which they came: a batch ends before the first one that does not fit into it.
+A batch is ready when it is full, or when its first request has waited ``max_wait_s``. Requests stay whole and in the
+order in which they came: a batch ends before the first one that does not fit into it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A process that ends when its owner does, even if the owner is killed.
 
-The owner holds the writing end of a pipe that nobody writes to. When the owner is gone, however it went, the system closes
-that end, and a thread of the child that reads gets the end of the file. On Linux the system also kills the child at once, if the thread that
-started it ends: a child that holds the interpreter's lock and reads nothing ends too.
+The owner holds the writing end of a pipe that nobody writes to. When the owner is gone, however it went, the system
+closes that end, and a thread of the child that reads gets the end of the file. On Linux the system also kills the child
+at once, if the thread that started it ends: a child that holds the interpreter's lock and reads nothing ends too.
 """
 
 from __future__ import annotations

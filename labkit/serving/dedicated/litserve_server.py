@@ -4,8 +4,8 @@ References
 ----------
 LitServe, Lightning AI: https://github.com/Lightning-AI/LitServe
 
-Requests and answers are those of :mod:`.app`, with these differences of the library: a body that is no JSON gets 500, nothing
-limits the size of a body or the length of the queue, and a batch counts requests, not rows.
+Requests and answers are those of :mod:`.app`, with these differences of the library: a body that is no JSON gets 500,
+nothing limits the size of a body or the length of the queue, and a batch counts requests, not rows.
 """
 
 from __future__ import annotations

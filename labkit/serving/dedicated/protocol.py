@@ -1,7 +1,7 @@
 """HTTP as uvicorn speaks it, and a time limit for clients that are slow to send.
 
-uvicorn waits without a limit for the first byte of a connection, for the end of the headers, and for the rest of a body that
-was refused. Here a connection ends when a request has not come whole within a time, or its headers are too large.
+uvicorn waits without a limit for the first byte of a connection, for the end of the headers, and for the rest of a body
+that was refused. Here a connection ends when a request has not come whole within a time, or its headers are too large.
 """
 
 from __future__ import annotations

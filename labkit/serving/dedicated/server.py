@@ -140,6 +140,9 @@ class DedicatedServer:
     def stop(self, timeout_s: float = 30.0) -> int:
         """Take no more requests, answer all that were taken, and end the processes. A second call does nothing.
 
+        For ``drain_s`` new requests get 503. Then the port is closed; a connection that came at this very moment, and that no
+        worker has accepted yet, is reset by the system: nothing of it was read.
+
         Returns
         -------
         int

@@ -254,7 +254,7 @@ def test_a_stop_under_load_answers_all_that_was_accepted(package, faults):
     rows = {seed: marked(SLOW, seed=seed, num_rows=1 + seed % 3) for seed in range(24)}
     expected = {seed: model.predict(rows[seed])[0].tolist() for seed in rows}
     server = DedicatedServer(package, num_workers=2, max_batch=4, max_queue=64, progress=None)
-    outcomes, cut_off = [], []
+    outcomes = []
 
     def client(seed):
         body = request(json.dumps({"rows": rows[seed]}).encode())
@@ -268,8 +268,7 @@ def test_a_stop_under_load_answers_all_that_was_accepted(package, faults):
                     try:
                         connection.sendall(body)
                         status, headers, reply = read_answer(connection)
-                    except ConnectionError as error:  # it came when the port was being closed, and was not accepted
-                        cut_off.append(error)
+                    except ConnectionError:  # it came when the port was being closed, and no worker had accepted it
                         break
                     outcomes.append((status, status == 503 or reply["classes"] == expected[seed], len(rows[seed])))
                     if headers.get("connection") == "close":
@@ -289,7 +288,6 @@ def test_a_stop_under_load_answers_all_that_was_accepted(package, faults):
     assert set(statuses) <= {200, 503} and all(right for _, right, _ in outcomes)
     assert metrics["answers"][200] == statuses.count(200)  # answered = received
     assert metrics["rows"] == sum(num_rows for status, _, num_rows in outcomes if status == 200)  # computed = received
-    assert len(cut_off) <= 24
     assert metrics["answers"].get(503, 0) == statuses.count(503) and metrics["queue_rows"] == 0
     assert not any(map(is_alive, pids)) and server.stop() == 0 and "stopped" in repr(server)
     with pytest.raises(ConnectionRefusedError):
