@@ -47,6 +47,7 @@ class FunctionService:
         self.own_processes: set[int] = set()
         self.orphans = Orphans(self.own_processes)
         self.num_in_flight = self._num_started = self._num_failed_starts = 0
+        self._paused_until = 0.0  # after a provisioned environment that did not start
         self.is_draining = False
         self._drained = asyncio.Event()
         self._watch = asyncio.ensure_future(self._watch_memory())
@@ -151,8 +152,12 @@ class FunctionService:
         self.loop.call_soon(self._start_next)
 
     def _start_next(self):
-        if self.waiting and self.num_starting < MAX_STARTING:
+        if self.num_starting >= MAX_STARTING:
+            return
+        if self.waiting:
             self._start_for(self.waiting.popleft())
+        else:
+            self.keep_provisioned()
 
     def is_idle(self, environment: Environment) -> None:
         if environment.is_provisioned:
@@ -170,7 +175,8 @@ class FunctionService:
         if environment.is_provisioned and not self.is_draining:
             self._num_failed_starts += environment.num_calls == 0
             pause_s = min(2.0 ** (self._num_failed_starts - 1), LONGEST_PAUSE_S) if self._num_failed_starts else 0
-            self.loop.call_later(pause_s, self.keep_provisioned)
+            self._paused_until = self.loop.time() + pause_s
+            self.loop.call_later(pause_s + 0.001, self.keep_provisioned)
 
     def has_ended(self, environment: Environment) -> None:
         """Its process is gone."""
@@ -181,9 +187,12 @@ class FunctionService:
     # what goes on without requests
 
     def keep_provisioned(self) -> None:
-        """Start what is missing of the provisioned environments."""
+        """Start what is missing of the provisioned environments, as many at a time as may start."""
+        if self.is_draining or self.loop.time() < self._paused_until:
+            return
         alive = sum(each.is_provisioned and each.state != "ended" for each in self.environments.values())
-        for _ in range(0 if self.is_draining else self.settings.provisioned_concurrency - alive):
+        missing = self.settings.provisioned_concurrency - alive
+        for _ in range(min(missing, MAX_STARTING - self.num_starting)):
             try:
                 self._start_environment(is_provisioned=True)
             except OSError:

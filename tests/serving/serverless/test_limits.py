@@ -196,6 +196,13 @@ def test_a_start_that_takes_too_long(tools, tmp_path):
         tools.gone(*(info.pid for info in function.environments))
 
 
+def test_many_provisioned_environments_start_in_turns(tools, folder):
+    from labkit.serving.serverless.service import MAX_STARTING
+
+    with tools.start(folder, provisioned_concurrency=2 * MAX_STARTING + 1) as function:
+        assert [info.state for info in function.environments] == ["idle"] * (2 * MAX_STARTING + 1)
+
+
 def test_a_provisioned_start_that_fails_ends_the_waiting(tools, tmp_path):
     folder = tools.write_function(tmp_path / "bad", "raise ValueError('no model')")
     with tools.start(folder, provisioned_concurrency=1) as function:
