@@ -17,7 +17,7 @@ from labkit.serving.cost.serverless import Function, simulate_serverless
 from labkit.serving.cost.times import Times
 from labkit.serving.load.arrivals import bursty, poisson
 from labkit.views.serving.cost_over_requests import cost_over_requests_figure
-from labkit.views.theme import SERIES, base_layout, time_text
+from labkit.views.theme import SERIES, base_layout
 from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.replace import replace_figure
 
@@ -176,7 +176,8 @@ class TrafficSlider(widgets.VBox):
             f" <b>{run.refused_fraction:.1%} are refused</b>: an account has {run.function.concurrency:,} environments at first."
             if run.num_refused else ""
         )
-        length = time_text(1e9 * run.period_s) if run.period_s < 3600 else f"{run.period_s / 3600:,.1f} h"
+        size, name = _unit(run.period_s)
+        length = f"{run.period_s / size:,.3g} {name}" if run.period_s < 1000 * size else f"{run.period_s / size:,.0f} {name}"
         return (
             f"Cold: <b>{cold:.3%}</b> of the requests, simulated (formula without bursts: {formula:.3%}); such a one waits "
             f"{self.cold_start.value:.3g} s more. At work at once: {load:,.3g} on average, at most <b>{run.most_busy:,}</b> in the "
@@ -189,9 +190,14 @@ class TrafficSlider(widgets.VBox):
         replace_figure(self.concurrency_figure, concurrency)
 
 
+def _unit(seconds: float) -> tuple[float, str]:
+    """Seconds in the unit that suits, and its name."""
+    return (3600.0, "h") if seconds > 7200 else (60.0, "min") if seconds > 120 else (1.0, "s")
+
+
 def _concurrency_figure(run: ServerlessRun) -> go.Figure:
     """Environments that live, and those at work, over the simulated stretch."""
-    unit, name = (3600.0, "h") if run.period_s > 7200 else (60.0, "min") if run.period_s > 120 else (1.0, "s")
+    unit, name = _unit(run.period_s)
     figure = go.Figure(layout=base_layout("Environments in a simulated stretch of this traffic", 280))
     at = run.bins_s / unit
     series = (("alive", run.environments, SERIES[5], 1.5), ("at work, at most", run.peak_busy, SERIES[1], 1),

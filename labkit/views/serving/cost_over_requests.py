@@ -121,7 +121,7 @@ def cost_over_requests_figure(
     drawn = np.concatenate([layout.serverless_usd[~np.isnan(layout.serverless_usd)], layout.dedicated_usd])
     drawn = drawn[drawn > 0]
     top = max(float(drawn.max(initial=1.0)), 1.0) * 2
-    bottom = max(CENT, min(float(layout.dedicated_usd.min()) / 100, top / 1e4)) if layout.dedicated_usd.min() > 0 else CENT
+    bottom = max(CENT / 2, min([float(layout.dedicated_usd.min()) / 100, top / 1e4, *(usd / 2 for _, usd in here)]))
     figure.update_layout(
         xaxis={"title": {"text": "requests a month"}, "type": "log", "range": [math.log10(v) for v in span], "dtick": 1,
                "tickformat": "~s"},
