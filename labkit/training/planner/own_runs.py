@@ -183,7 +183,9 @@ def check_run(model, data, options, plan: OwnPlan) -> None:
 
     mesh = plan.mesh
     if mesh.size > MOST_RANKS:
-        raise UsageError(f"{mesh} has {mesh.size} ranks, and at most {MOST_RANKS} are started on one machine: take fewer.")
+        raise UsageError(
+            f"{mesh} has {mesh.size} ranks, and at most {MOST_RANKS} are started on one machine: take fewer."
+        )
     if options.batch_size < mesh.dp * options.num_micro_batches:
         raise UsageError(
             f"a batch of {options.batch_size} samples for dp {mesh.dp} x {options.num_micro_batches} micro-batches: each needs "
