@@ -107,6 +107,8 @@ def test_collectives_cost_what_was_measured_and_cores_are_shared():
     plan, tensor = OwnPlan(Mesh(tp=2)).plan(1), NetworkCosts({"tp allreduce": [(100, 0.002)]})
     step = predict_step(plan, Mesh(tp=2), inside, tensor, 2)
     assert (step.compute_s, step.communication_s) == pytest.approx((0.03, 6 * 0.002))
+    step = predict_step(plan, Mesh(tp=2), inside, tensor, 1)  # messages were measured on that one core
+    assert (step.compute_s, step.communication_s) == pytest.approx((0.06, 6 * 0.002))
 
 
 def test_gradients_of_a_stage_are_its_share():
