@@ -31,7 +31,7 @@ def convolution_bytes(func, args) -> int:
     0
     """
     if func is FORWARD:
-        inputs, weight = args[0], args[1]
+        inputs = args[0]
         if not _is_ours(inputs):
             return 0
         result = _result_bytes(args)

@@ -242,7 +242,9 @@ def _checkpointed(module: nn.Module, names: Sequence[str] | bool) -> tuple[str, 
     if names is True:
         lists = [(name, m) for name, m in module.named_modules() if isinstance(m, (nn.ModuleList, nn.Sequential))]
         if not lists:
-            raise UsageError(f"{type(module).__name__} has no list of layers: name the submodules, such as ('block_1', 'block_2').")
+            raise UsageError(
+                f"{type(module).__name__} has no list of layers: name the submodules, such as ('block_1', 'block_2')."
+            )
         name, layers = max(lists, key=lambda item: len(item[1]))
         return tuple(f"{name}.{k}" if name else str(k) for k in range(len(layers)))
     names = () if names is False else (names,) if isinstance(names, str) else tuple(names)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -67,9 +67,6 @@ class ComputeCosts:
             if not getattr(self, name):
                 object.__setattr__(self, name, ((),) * num)
 
-    def to_dict(self) -> dict:
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class NetworkCosts:
@@ -111,11 +108,6 @@ class NetworkCosts:
         if num_bytes >= sizes[-1]:
             return float(times[-1] * num_bytes / sizes[-1])
         return float(np.exp(np.interp(np.log(num_bytes), np.log(sizes), np.log(times))))
-
-    def to_dict(self) -> dict:
-        return {"times": {key: [list(row) for row in rows] for key, rows in self.times.items()},
-                "waiting_share": self.waiting_share, "ended_share": self.ended_share,
-                "late_s": self.late_s}
 
 
 def _frozen(values):

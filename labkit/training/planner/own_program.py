@@ -2,7 +2,8 @@
 
 FILE is a pickle of model, data, options and plan. In turns, so that a drift of the machine's speed meets both: some
 processes compute what one rank of the run computes, as many as there are cores; then the run itself, on all ranks. In
-between messages and collectives of the mesh are measured.
+between messages and collectives of the mesh are measured. Of each, the median of the quickest turn counts: others who use
+the machine for a while make whole turns slower.
 """
 
 import copy
@@ -17,7 +18,7 @@ import numpy as np
 
 WATCHED = 3  # steps at the beginning: layers allocate, and a pipeline watches its memory
 SIZES = (64, 1024, 8192, 65536, 2**19, 2**22, 2**24)
-CALLS, ROUNDS = 4, 5
+MOST_ROUNDS = 20  # of a measurement of messages
 
 
 def make_trainer(comm, case, mesh, plan):
@@ -151,7 +152,7 @@ def seconds_of(action, rounds=9):
 
 
 def middle(steps) -> dict:
-    """Medians of times over steps or turns; of everything else what the last one says."""
+    """Medians of times over steps; of everything else what the last one says."""
     found = dict(steps[-1])
     for key in steps[-1]:
         if key.endswith("_s"):
@@ -173,15 +174,15 @@ def measure_network(world, case, most_bytes) -> dict:
     """A :class:`.own_costs.NetworkCosts` as a dict; the slowest group counts."""
     mesh = case["plan"].mesh
     groups = {axis: comm for axis, comm in mesh.communicators(world).items() if mesh.shape[axis] > 1}
-    times = {}
+    times, rounds = {}, min(MOST_ROUNDS, 5 * case["num_turns"] + 3)
     for axis, comm in {**groups, "world": world}.items():
         largest = max(most_bytes.get(axis, 0), 1024)
         sizes = [n for n in SIZES if n < 4 * largest]
-        times[f"{axis} allgather"] = [(n, timed(world, lambda n=n: gather(comm, n))) for n in sizes[:3]]
+        times[f"{axis} allgather"] = [(n, timed(world, rounds, lambda n=n: gather(comm, n))) for n in sizes[:3]]
         between = (lambda: None) if axis == "tp" else use_memory  # inside a layer all is in the caches
-        times[f"{axis} allreduce"] = [(n, timed(world, *reduction(comm, n, between))) for n in sizes]
+        times[f"{axis} allreduce"] = [(n, timed(world, rounds, *reduction(comm, n, between))) for n in sizes]
         if axis == "pp":
-            times["pp message"] = messages(world, comm, sizes)
+            times["pp message"] = messages(world, comm, sizes, rounds)
     for axis, size in mesh.shape.items():
         if size == 1:  # a group of one has nothing to say
             times |= {f"{axis} {kind}": [(64, 0.0), (2**24, 0.0)] for kind in ("allgather", "allreduce")}
@@ -190,7 +191,7 @@ def measure_network(world, case, most_bytes) -> dict:
         times[f"{axis} broadcast"] = times[f"{axis} reduce_scatter"] = times[key]
     shares = (0.0, 0.0, 0.0)
     if world.size > case["num_cores"] > 1:
-        shares = waiting_shares(world, case["num_cores"])
+        shares = waiting_shares(world, case["num_cores"], rounds // 4)
     return {"times": times, "waiting_share": shares[0], "ended_share": shares[1], "late_s": shares[2]}
 
 
@@ -216,23 +217,22 @@ def reduction(comm, num_bytes, between=lambda: None):
     return lambda: comm.Allreduce(MPI.IN_PLACE, vector), prepare
 
 
-def timed(world, action, prepare=lambda: None):
+def timed(world, rounds, action, prepare=lambda: None):
     """The median of the slowest rank's times, after all have met."""
     from mpi4py import MPI
 
     found = []
-    for _ in range(ROUNDS):
-        for _ in range(CALLS):
-            prepare()
-            world.Barrier()
-            started = time.perf_counter()
-            action()
-            seconds = time.perf_counter() - started
-            found.append(world.allreduce(seconds, MPI.MAX))
-    return statistics.median(found[CALLS:])
+    for _ in range(rounds):
+        prepare()
+        world.Barrier()
+        started = time.perf_counter()
+        action()
+        seconds = time.perf_counter() - started
+        found.append(world.allreduce(seconds, MPI.MAX))
+    return statistics.median(found[2:])
 
 
-def messages(world, comm, sizes):
+def messages(world, comm, sizes, rounds):
     """Half of a tensor's way to the next stage and back, with the executor's own messages."""
     import torch
 
@@ -242,7 +242,7 @@ def messages(world, comm, sizes):
     peer, rows = comm.rank ^ 1, []
     for num_bytes in sizes:
         tensor, found = torch.zeros(num_bytes // 4), []
-        for _ in range(4 * ROUNDS):
+        for _ in range(rounds):
             world.Barrier()
             started = time.perf_counter()
             if peer < comm.size:
@@ -254,7 +254,7 @@ def messages(world, comm, sizes):
             transport.close_step()
             found.append(time.perf_counter() - started)
         empty = []
-        for _ in range(2 * ROUNDS):
+        for _ in range(rounds):
             world.Barrier()
             started = time.perf_counter()
             transport.close_step()
@@ -265,7 +265,7 @@ def messages(world, comm, sizes):
     return [(n, max(of_rank[k][1] for of_rank in everyone)) for k, n in enumerate(sizes)]
 
 
-def waiting_shares(world, num_cores):
+def waiting_shares(world, num_cores, rounds):
     """What the ranks that wait take away: by how much the others, one a core, get slower. And how much later than by
     even shares the last rank comes to a meeting, when all compute as much before."""
     import torch
@@ -285,7 +285,7 @@ def waiting_shares(world, num_cores):
         return started
 
     together = []
-    for _ in range(5):
+    for _ in range(rounds):
         world.Barrier()
         started = compute()
         world.Barrier()
@@ -397,8 +397,8 @@ def main() -> None:
             meet(world)
         gc.collect()
     if world.rank == 0:
-        ranks = [[row for turn in steps for row in turn[rank]] for rank in range(world.size)] if steps else []
-        print(json.dumps({"compute": middle(alone), "network": network, "steps": ranks}), flush=True)
+        quiet = min(alone, key=lambda turn: sum(sum(turn[k]) for k in ("forward_s", "backward_s", "weight_s")))
+        print(json.dumps({"compute": quiet, "network": network, "steps": steps}), flush=True)
 
 
 if __name__ == "__main__":

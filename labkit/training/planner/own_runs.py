@@ -86,7 +86,7 @@ def predict_and_measure(
     num_steps : int
         Of each measurement, at least 4: the first three are not counted.
     num_turns : int
-        One process and the ranks are measured in turn, so often; medians count.
+        One process and the ranks are measured in turn, so often; the median of the quickest turn counts.
     num_cores : int, optional
         Those that this process may use, without.
     progress : callable, optional
@@ -123,27 +123,30 @@ def measure_costs(
     return ComputeCosts(**found["compute"]), NetworkCosts(**found["network"])
 
 
-def measured_step(ranks: Sequence[Sequence[Sequence[float]]]) -> tuple[OwnStep, tuple[float, ...]]:
-    """(The median step, with the parts of the rank that computes longest; all steps).
+def measured_step(turns: Sequence[Sequence[Sequence[Sequence[float]]]]) -> tuple[OwnStep, tuple[float, ...]]:
+    """(The median step of the quickest turn, with the parts of the rank that computes longest; all steps).
 
     Parameters
     ----------
-    ranks : sequence
-        By rank and step: seconds of the step, computing, waiting, communication, optimizer and the rest.
+    turns : sequence
+        By turn, rank and step: seconds of the step, computing, waiting, communication, optimizer and the rest.
 
     Examples
     --------
-    >>> step, steps = measured_step([[(1.0, 0.5, 0.2, 0.2, 0.1)], [(1.1, 0.8, 0.1, 0.1, 0.1)]])
+    >>> quick = [[(1.0, 0.5, 0.2, 0.2, 0.1)], [(1.1, 0.8, 0.1, 0.1, 0.1)]]
+    >>> step, steps = measured_step([quick, [[(3.0, 2.0, 0.5, 0.3, 0.2)], [(2.9, 2.0, 0.4, 0.3, 0.2)]]])
     >>> step.step_s, step.compute_s, steps
-    (1.1, 0.8, (1.1,))
+    (1.1, 0.8, (1.1, 3.0))
     """
-    values = np.array(ranks)  # (ranks, steps, parts)
-    steps = values[:, :, 0].max(axis=0)
+    turns = np.array(turns)  # (turns, ranks, steps, parts)
+    every = turns[..., 0].max(axis=1)  # of each step the slowest rank: (turns, steps)
+    quiet = int(np.argmin(np.median(every, axis=1)))
+    values, steps = turns[quiet], every[quiet]
     rank = int(np.argmax(np.median(values[:, :, 1], axis=1)))
     total, *parts = np.median(values[rank], axis=0)
     step = float(np.median(steps))
     parts = np.array(parts) * (step / max(sum(parts), 1e-12))  # medians of parts are not the parts of a median
-    return OwnStep(*(float(part) for part in parts), step), tuple(steps.tolist())
+    return OwnStep(*(float(part) for part in parts), step), tuple(every.ravel().tolist())
 
 
 def _measure(model, data, options, plan, num_steps, num_turns, num_cores, progress, *, runs: bool) -> tuple[dict, int]:
@@ -180,7 +183,9 @@ def check_run(model, data, options, plan: OwnPlan) -> None:
 
     mesh = plan.mesh
     if mesh.size > MOST_RANKS:
-        raise UsageError(f"{mesh} has {mesh.size} ranks, and at most {MOST_RANKS} are started on one machine: take fewer.")
+        raise UsageError(
+            f"{mesh} has {mesh.size} ranks, and at most {MOST_RANKS} are started on one machine: take fewer."
+        )
     if options.batch_size < mesh.dp * options.num_micro_batches:
         raise UsageError(
             f"a batch of {options.batch_size} samples for dp {mesh.dp} x {options.num_micro_batches} micro-batches: each needs "

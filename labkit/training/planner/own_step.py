@@ -69,7 +69,8 @@ def predict_step(plan: Plan, mesh: Mesh, compute: ComputeCosts, network: Network
     Two replicas with a core each: computing, the sum of gradients, the agreement, the optimizer.
 
     >>> from labkit.training.pipeline.gpipe import gpipe
-    >>> compute = ComputeCosts((0.01,), (0.02,), (0.0,), (0.001,), (0.0,), (0.002,), (4000,), step_calls=[("dp", "allreduce", 4000)])
+    >>> calls = [("dp", "allreduce", 4000)]
+    >>> compute = ComputeCosts((0.01,), (0.02,), (0.0,), (0.001,), (0.0,), (0.002,), (4000,), step_calls=calls)
     >>> network = NetworkCosts({"dp allreduce": [(4000, 0.003)]})
     >>> step = predict_step(gpipe(1, 1), Mesh(dp=2), compute, network, num_cores=2)
     >>> round(step.step_s, 6), {name: round(s, 6) for name, s in step.parts().items()}
