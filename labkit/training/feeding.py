@@ -11,10 +11,12 @@ length: it cannot bring more than the store gives.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from labkit.errors import TrainingError, UsageError
@@ -46,6 +48,8 @@ class SlowStore:
     ):
         if num_channels is not None and num_channels < 1:
             raise UsageError(f"SlowStore: num_channels is 1 or more, or None, not {num_channels}: pass 1, for example.")
+        if not callable(seconds) and not (isinstance(seconds, Real) and 0 <= seconds < math.inf):
+            raise UsageError(f"SlowStore: seconds is a number from 0, or a function, not {seconds!r}: pass 0.03, say.")
         self.read = read
         self.seconds = seconds if callable(seconds) else lambda index: seconds
         self._channels = threading.Semaphore(num_channels) if num_channels else None

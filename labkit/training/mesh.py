@@ -91,8 +91,8 @@ Choose axes whose product is 4, or start 8 ranks.
         if self.size != world_size:
             axes = " * ".join(f"{axis}({size})" for axis, size in self.shape.items())
             raise UsageError(
-                f"mesh does not cover the world: {axes} = {self.size}, but world_size is {world_size}. Choose axes whose "
-                f"product is {world_size}, or start {self.size} ranks."
+                f"mesh does not cover the world: {axes} = {self.size}, but world_size is {world_size}. Choose axes "
+                f"whose product is {world_size}, or start {self.size} ranks."
             )
 
     def coordinates(self, rank: int) -> dict[str, int]:

@@ -84,8 +84,8 @@ class MeshMapWidget(widgets.VBox):
         warning = ""
         if mesh.num_nodes_of("tp", self.ranks_per_node.value) > 1:
             warning = (
-                " <b>Tensor parallelism crosses nodes:</b> it sends most, several times a layer, and everything waits for it. "
-                "Put tp last in the order, and no larger than a node."
+                " <b>Tensor parallelism crosses nodes:</b> it sends most, several times a layer, and everything waits "
+                "for it. Put tp last in the order, and no larger than a node."
             )
         self.sentence.value = (
             f"{mesh.size} ranks. " + ("; ".join(words) + "." if words else "One rank: nobody to talk to.") + warning

@@ -1,4 +1,4 @@
-"""Tensor parallelism by hand: sliders for ranks and sizes; the matrices, who holds what, and the bytes; counted if asked."""
+"""Tensor parallelism by hand: sliders for ranks and sizes; matrices, who holds what, and the bytes; counted if asked."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ class TensorParallelExplorer(widgets.VBox):
         if messages:
             self.sentence.value = (
                 f"A block of width {width}, forward and backward: <b>{len(messages)} calls</b>, each of a tensor of "
-                f"{bytes_text(messages[0].num_bytes)}; every rank sends {bytes_text(sent)} and computes {_operations(work)}: "
-                f"{work / sent:,.0f} operations for a byte."
+                f"{bytes_text(messages[0].num_bytes)}; every rank sends {bytes_text(sent)} and computes "
+                f"{_operations(work)}: {work / sent:,.0f} operations for a byte."
             )
         else:
             self.sentence.value = f"One rank computes {_operations(work)} for a block and sends nothing."
@@ -112,7 +112,9 @@ class TensorParallelExplorer(widgets.VBox):
 
             return num_ranks, scheme, simulate(num_ranks, lambda comm: counted_block(comm, *sizes, scheme)).results
         if num_ranks > MOST_REAL_RANKS:
-            raise ValueError(f"{num_ranks} processes would take long on this machine: choose {MOST_REAL_RANKS} ranks or fewer.")
+            raise ValueError(
+                f"{num_ranks} processes would take long on this machine: choose {MOST_REAL_RANKS} ranks or fewer."
+            )
         from labkit.training.tensor_parallel import traffic
 
         program = Path(traffic.__file__).with_name("counted_block.py")
@@ -133,8 +135,8 @@ class TensorParallelExplorer(widgets.VBox):
         sent = sum(call["sent_bytes"] for call in calls[0])
         verdict = "as the arithmetic says" if is_right else "which is NOT what the arithmetic says"
         return (
-            f"Counted on {num_ranks} rank{'s' * (num_ranks > 1)}, a block of width {width}: {', '.join(ways)}; {sent} bytes sent "
-            f"by rank 0, {verdict}."
+            f"Counted on {num_ranks} rank{'s' * (num_ranks > 1)}, a block of width {width}: {', '.join(ways)}; {sent} "
+            f"bytes sent by rank 0, {verdict}."
         )
 
 

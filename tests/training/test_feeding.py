@@ -186,3 +186,6 @@ def test_refused():
             PrefetchingLoader(**{"fetch": int, "num_batches": 1, **options})
     with pytest.raises(UsageError, match="num_channels"):
         SlowStore(int, 0.1, num_channels=0)
+    for seconds in (-1, float("nan"), "1"):
+        with pytest.raises(UsageError, match="seconds is a number from 0"):
+            SlowStore(int, seconds)

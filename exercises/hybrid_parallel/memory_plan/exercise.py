@@ -64,14 +64,15 @@ exercise = Exercise(
     cases=cases,
     hints=(
         "Begin with the parameters that a device is responsible for: the model's, over the stages and the parts.",
-        "ZeRO divides by dp: the optimizer from stage 1, gradients from stage 2, parameters from stage 3. Replicas have "
-        "the same parameters, so dp divides nothing else.",
-        "The first stage keeps min(num_microbatches, pp) micro-batches at once, each with activation_bytes / (pp * tp).",
+        "ZeRO divides by dp: the optimizer from stage 1, gradients from stage 2, parameters from stage 3. Replicas "
+        "have the same parameters, so dp divides nothing else.",
+        "The first stage keeps min(num_microbatches, pp) micro-batches at once, each with activation_bytes / (pp * "
+        "tp).",
     ),
     slips=(
         Slip(
-            "All micro-batches are kept here: this is GPipe. With 1F1B the first stage runs its first backward pass after "
-            "one forward pass for each stage: min(num_microbatches, pp) are kept.",
+            "All micro-batches are kept here: this is GPipe. With 1F1B the first stage runs its first backward pass "
+            "after one forward pass for each stage: min(num_microbatches, pp) are kept.",
             _gives(kept=lambda num, pp: num),
         ),
         Slip(
@@ -108,7 +109,8 @@ exercise = Exercise(
         ),
         Slip("Activations are spread over tp as well as over pp.", _gives(split=lambda pp, tp: pp)),
         Slip(
-            "Activations are divided by dp here: each replica has micro-batches of its own, and activation_bytes is of one.",
+            "Activations are divided by dp here: each replica has micro-batches of its own, and activation_bytes is "
+            "of one.",
             _gives(replicas=True),
         ),
         Slip(

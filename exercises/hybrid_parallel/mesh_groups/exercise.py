@@ -68,7 +68,8 @@ exercise = Exercise(
     points=3,
     cases=cases,
     hints=(
-        "Write the ranks of a mesh of 2 x 2 x 2 into a table as in the example, and look which digit changes along a row.",
+        "Write the ranks of a mesh of 2 x 2 x 2 into a table as in the example, and look which digit changes along a "
+        "row.",
         "t is the rank modulo tp. What is left, rank // tp, is numbered by d and p, and d runs faster.",
         "d, p, t = rank // tp % dp, rank // (tp * dp), rank % tp\n"
         "number(d, p, t) is (p * dp + d) * tp + t\n"

@@ -175,8 +175,8 @@ exercise = Exercise(
         ),
         Slip("Messages take message_s: it is missing.", _time_of(lambda o, f, b, message: (o, f, b, 0.0))),
         Slip(
-            "A stage goes on while its message is on its way: message_s delays the stage that receives, not the one that "
-            "sends.",
+            "A stage goes on while its message is on its way: message_s delays the stage that receives, not the one "
+            "that sends.",
             _sender_waits,
         ),
         Slip(

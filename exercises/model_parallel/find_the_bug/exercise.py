@@ -9,8 +9,8 @@ from labkit.grading.outcomes import Status
 def compute(weights, inputs, targets, num_microbatches, *, divide=None, share=None, added=None, slope=True):
     """(Loss, gradients by rank), of one process; the options are slips.
 
-    ``divide(rows, n, m)`` is what a micro-batch's loss is divided by; ``share`` says which activations a backward takes;
-    ``added(k, m)`` whether micro-batch k counts for the weights.
+    ``divide(rows, n, m)`` is what a micro-batch's loss is divided by; ``share`` says which activations a backward
+    takes; ``added(k, m)`` whether micro-batch k counts for the weights.
     """
     n, parts = len(inputs), np.array_split(np.arange(len(inputs)), num_microbatches)
     loss, gradients, saved = 0.0, [np.zeros_like(weight) for weight in weights], []
@@ -138,8 +138,8 @@ exercise = Exercise(
     ),
     slips=(
         Slip(
-            "A rank waits for a gradient whose activations it has not sent yet: the activations have to be sent on before "
-            "anything is expected back.",
+            "A rank waits for a gradient whose activations it has not sent yet: the activations have to be sent on "
+            "before anything is expected back.",
             lambda f: f.status is Status.DEADLOCKED,
         ),
         Slip(
@@ -147,8 +147,8 @@ exercise = Exercise(
             _right_gradients,
         ),
         Slip(
-            "The micro-batches count alike, though some have a sample more. Divide by the number of samples of the whole "
-            "batch, instead of by their own and by m.",
+            "The micro-batches count alike, though some have a sample more. Divide by the number of samples of the "
+            "whole batch, instead of by their own and by m.",
             _gives(divide=lambda rows, n, m: rows * m),
         ),
         Slip(
@@ -169,12 +169,13 @@ exercise = Exercise(
         ),
         Slip("The derivative of tanh is missing: dz = dy * (1 - y * y).", _gives(slope=False)),
         Slip(
-            "The last stage is right and the one before is not: what goes to the left is dz times the transpose of the weight.",
+            "The last stage is right and the one before is not: what goes to the left is dz times the transpose of "
+            "the weight.",
             _not_transposed,
         ),
         Slip(
-            "With several micro-batches the gradients are wrong: a backward meets the activations of another micro-batch. "
-            "Each needs the x and y of its own forward.",
+            "With several micro-batches the gradients are wrong: a backward meets the activations of another "
+            "micro-batch. Each needs the x and y of its own forward.",
             _other_activations,
         ),
     ),

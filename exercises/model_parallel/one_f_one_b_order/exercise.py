@@ -130,7 +130,8 @@ exercise = Exercise(
             _gives(_all_forwards_first, _as_gpipe),
         ),
         Slip(
-            "Each backward is that of the newest micro-batch. Micro-batch 0 comes back first, as its forward came first.",
+            "Each backward is that of the newest micro-batch. Micro-batch 0 comes back first, as its forward came "
+            "first.",
             _gives(_newest_first),
         ),
         Slip("The backwards at the end, the cool-down, are missing.", _gives(_no_end)),

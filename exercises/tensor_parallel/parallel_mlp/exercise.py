@@ -139,10 +139,10 @@ exercise = Exercise(
     points_over_budget=4,
     cases=cases,
     hints=(
-        "Which of the five matrices (h, y, of_h, of_x and the gradients of a and b) can a rank compute from what it has? "
-        "Those that are sums over all hidden values need the others.",
-        "h, of_b, of_h and of_a are the rank's own. y and of_x are sums over ranks: one all-reduce each. relu is taken of a "
-        "rank's own hidden values, which are complete: their sum runs over w.",
+        "Which of the five matrices (h, y, of_h, of_x and the gradients of a and b) can a rank compute from what it "
+        "has? Those that are sums over all hidden values need the others.",
+        "h, of_b, of_h and of_a are the rank's own. y and of_x are sums over ranks: one all-reduce each. relu is "
+        "taken of a rank's own hidden values, which are complete: their sum runs over w.",
         "hidden = np.maximum(x @ a, 0)\n"
         "comm.Allreduce(np.ascontiguousarray(hidden @ b), y, op=MPI.SUM)\n"
         "of_hidden = (gradient @ b.T) * (hidden > 0)\n"
@@ -155,8 +155,8 @@ exercise = Exercise(
         ),
         Slip("relu comes between the two products, and not after them: it is taken of hidden values.", _is(Y, _late_relu)),
         Slip(
-            "y is right, and of_x is the rank's own part: every rank has used x, so its gradient is a sum over the ranks. "
-            "This is the all-reduce of the backward pass.",
+            "y is right, and of_x is the rank's own part: every rank has used x, so its gradient is a sum over the "
+            "ranks. This is the all-reduce of the backward pass.",
             _is(OF_X, lambda arguments, rank: solve(*arguments[rank])[1]),
         ),
         Slip(
@@ -165,8 +165,8 @@ exercise = Exercise(
         ),
         Slip("of_a goes through hidden values that are not active: where h is 0, its gradient is 0.", _is(OF_A, _no_mask(OF_A))),
         Slip(
-            "of_x is p times too large: all ranks have the whole gradient already. Add up what comes out of the backward "
-            "pass, not what goes into it.",
+            "of_x is p times too large: all ranks have the whole gradient already. Add up what comes out of the "
+            "backward pass, not what goes into it.",
             _is(OF_X, lambda arguments, rank: len(arguments) * solve(*_whole(arguments))[1]),
         ),
         Slip(
@@ -178,12 +178,13 @@ exercise = Exercise(
             lambda f: f.status is Status.DEADLOCKED,
         ),
         Slip(
-            "Lower-case calls pickle what they send. comm.Allreduce, with a capital A, sends the bytes of the array alone.",
+            "Lower-case calls pickle what they send. comm.Allreduce, with a capital A, sends the bytes of the array "
+            "alone.",
             lambda f: f.status is Status.OVER_BUDGET and _calls(f.source, "allreduce") > 0,
         ),
         Slip(
-            "More was sent than is needed: one all-reduce of y and one of of_x. Hidden values and their gradients stay on "
-            "their rank, that is why the first matrix is divided by columns and the second by rows.",
+            "More was sent than is needed: one all-reduce of y and one of of_x. Hidden values and their gradients "
+            "stay on their rank, that is why the first matrix is divided by columns and the second by rows.",
             lambda f: f.status is Status.OVER_BUDGET,
         ),
     ),

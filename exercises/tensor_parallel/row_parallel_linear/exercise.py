@@ -101,8 +101,8 @@ exercise = Exercise(
     cases=cases,
     hints=(
         "A sum over all inputs is a sum over ranks of sums over their inputs. What belongs to no rank's share?",
-        "Each rank multiplies its columns with its rows: a partial product of the full shape (n, m). One all-reduce adds "
-        "them up. The bias is added afterwards, or by one rank only.",
+        "Each rank multiplies its columns with its rows: a partial product of the full shape (n, m). One all-reduce "
+        "adds them up. The bias is added afterwards, or by one rank only.",
         "total = np.empty((x.shape[0], a.shape[1]))\n"
         "comm.Allreduce(np.ascontiguousarray(x @ a), total, op=MPI.SUM)\n"
         "return total + bias",
@@ -122,8 +122,8 @@ exercise = Exercise(
             _is(lambda arguments, rank: _sum(arguments) / len(arguments) + arguments[rank][2]),
         ),
         Slip(
-            "Rank 0 has the result, and the others have something else: all of them go on with it. Use an all-reduce, not "
-            "a reduce.",
+            "Rank 0 has the result, and the others have something else: all of them go on with it. Use an "
+            "all-reduce, not a reduce.",
             lambda f: f.status is Status.INCORRECT and f.case.num_ranks > 1
             and np.allclose(f.actual(0), f.case.expected[0]["return"], rtol=1e-7)
             and not np.allclose(f.actual(1), f.case.expected[1]["return"], rtol=1e-7),
@@ -133,12 +133,13 @@ exercise = Exercise(
             lambda f: f.status is Status.DEADLOCKED,
         ),
         Slip(
-            "Lower-case calls pickle what they send. comm.Allreduce, with a capital A, sends the bytes of the array alone.",
+            "Lower-case calls pickle what they send. comm.Allreduce, with a capital A, sends the bytes of the array "
+            "alone.",
             lambda f: f.status is Status.OVER_BUDGET and _calls(f.source, "allreduce") > 0,
         ),
         Slip(
-            "More was sent than is needed: the partial products, n m numbers in one all-reduce, are all that has to travel. "
-            "The inputs and the matrix stay where they are.",
+            "More was sent than is needed: the partial products, n m numbers in one all-reduce, are all that has to "
+            "travel. The inputs and the matrix stay where they are.",
             lambda f: f.status is Status.OVER_BUDGET,
         ),
     ),

@@ -151,10 +151,10 @@ exercise = Exercise(
     points_over_budget=4,
     cases=cases,
     hints=(
-        "Write log(sum(exp(row))) with the largest logit subtracted. Which numbers of it can be put together from numbers of "
-        "each rank, and by which operation?",
-        "First the maximum, an all-reduce with MPI.MAX. Then the sum of exponentials and the logit of the target, which one "
-        "rank has and all others take as 0: both are sums, so they travel in one message of 2 n numbers.",
+        "Write log(sum(exp(row))) with the largest logit subtracted. Which numbers of it can be put together from "
+        "numbers of each rank, and by which operation?",
+        "First the maximum, an all-reduce with MPI.MAX. Then the sum of exponentials and the logit of the target, "
+        "which one rank has and all others take as 0: both are sums, so they travel in one message of 2 n numbers.",
         "comm.Allreduce(logits.max(axis=1, initial=-np.inf), maxima, op=MPI.MAX)\n"
         "own[0] = np.exp(logits - maxima[:, None]).sum(axis=1)\n"
         "own[1, here] = logits[here, targets[here] - first] - maxima[here]\n"
@@ -162,8 +162,8 @@ exercise = Exercise(
     ),
     slips=(
         Slip(
-            "One largest logit was subtracted from all rows: in a row far below it all exponentials are 0. Every row has a "
-            "largest logit of its own.",
+            "One largest logit was subtracted from all rows: in a row far below it all exponentials are 0. Every row "
+            "has a largest logit of its own.",
             _is(_one_shift),
         ),
         Slip(
@@ -172,8 +172,8 @@ exercise = Exercise(
                 [np.asarray(f.actual(rank), dtype=float) for rank in range(f.case.num_ranks)]).all(),
         ),
         Slip(
-            "Each rank has subtracted its own maximum, and the sums do not belong to the same one: make the maximum over all "
-            "ranks first, with MPI.MAX.",
+            "Each rank has subtracted its own maximum, and the sums do not belong to the same one: make the maximum "
+            "over all ranks first, with MPI.MAX.",
             _is(_own_shifts),
         ),
         Slip(
@@ -182,8 +182,8 @@ exercise = Exercise(
                 parts[rank], firsts[rank], targets) if parts[rank].shape[1] else np.zeros(len(targets))),
         ),
         Slip(
-            "The sum of exponentials is right, and the target's logit is known to one rank only: the others took 0. Add it "
-            "up over ranks as well.",
+            "The sum of exponentials is right, and the target's logit is known to one rank only: the others took 0. "
+            "Add it up over ranks as well.",
             _is(lambda parts, firsts, targets, rank: _log_sum(parts) - _own_target(parts[rank], firsts[rank], targets)),
         ),
         Slip(
@@ -209,13 +209,14 @@ exercise = Exercise(
             lambda f: f.status is Status.CRASHED and any(not part[0].shape[1] for part in f.case.arguments),
         ),
         Slip(
-            "Lower-case calls pickle what they send. comm.Allreduce, with a capital A, sends the bytes of the array alone.",
+            "Lower-case calls pickle what they send. comm.Allreduce, with a capital A, sends the bytes of the array "
+            "alone.",
             lambda f: f.status is Status.OVER_BUDGET
             and any(_calls(f.source, name) for name in ("allreduce", "allgather", "gather", "bcast")),
         ),
         Slip(
-            "Three all-reduces: the sum of exponentials and the logit of the target are both sums, and can travel in one "
-            "message of 2 n numbers.",
+            "Three all-reduces: the sum of exponentials and the logit of the target are both sums, and can travel in "
+            "one message of 2 n numbers.",
             lambda f: f.status is Status.OVER_BUDGET and _calls(f.source, "Allreduce") > 2,
         ),
         Slip(

@@ -4,6 +4,7 @@
 file              what it has
 ================  =========================================================================================
 strategy.py       ``train(comm, model, data, strategy="hybrid", mesh=Mesh(2, 2, 2))``; ``train_hybrid()``
+state.py          what the ranks hold, put together
 stages.py         a model that is divided already, cut into stages
 bugs.py           known slips, which the comparison with one process must find
 executor.py       a pipeline whose stages talk to each other and, inside a layer, to their other parts

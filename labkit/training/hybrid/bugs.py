@@ -70,6 +70,8 @@ BUGS: dict[str, Bug] = {
     "wrong_group": Bug("gradients are added up in a group of one rank instead of the replicas", WrongGroup, "dp"),
     "same_samples": Bug("all replicas train on the samples of the first", SameSamples, "dp"),
     "tied_forgotten": Bug("the embedding on the last stage gets the last stage's gradient alone", TiedForgotten, "pp"),
-    "rows_forgotten": Bug("with sequence parallelism, norms get the gradient of the rank's own rows alone", RowsForgotten, "tp"),
+    "rows_forgotten": Bug(
+        "with sequence parallelism, norms get the gradient of the rank's own rows alone", RowsForgotten, "tp"
+    ),
 }
 

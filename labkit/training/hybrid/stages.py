@@ -24,8 +24,8 @@ from labkit.training.tensor_parallel.transformer import ParallelLayers, Parallel
 class TransformerStage(nn.Module):
     """Some blocks of a divided transformer; the first stage has the embedding, the last one the logits.
 
-    Called with tokens (N, length) on the first stage, with (values, tokens) on the others; returns what goes on, and the
-    result of the first layer with weights where the input has no gradient.
+    Called with tokens (N, length) on the first stage, with (values, tokens) on the others; returns what goes on, and
+    the result of the first layer with weights where the input has no gradient.
     """
 
     def __init__(self, model: ParallelTransformer, start: int, stop: int):
@@ -105,7 +105,8 @@ def cut_divided(model: nn.Module, names: Sequence[Sequence[str]]) -> CutModel:
     ----------
     model : ParallelTransformer or ParallelLayers
     names : sequence of sequence of str
-        Modules of each stage, in their order: ``"embed"``, ``"blocks.0"``, ..., ``"norm"``, ``"classify"``; or ``"layers.0"``,
+        Modules of each stage, in their order: ``"embed"``, ``"blocks.0"``, ..., ``"norm"``, ``"classify"``; or
+        ``"layers.0"``,
         ... .
 
     Raises
@@ -126,14 +127,14 @@ def cut_divided(model: nn.Module, names: Sequence[Sequence[str]]) -> CutModel:
         own = [int(name.split(".")[1]) for name in part if name.startswith(f"{listed}.")]
         if own != list(range(bounds[-1], bounds[-1] + len(own))) or not own:
             raise UsageError(
-                f"stage {number} of {len(names)} has the {kind}s {own or 'none'}: each stage has a {kind} or more, in the "
-                f"order of the model's {num}. Take fewer stages, or give it {listed}.{bounds[-1]}."
+                f"stage {number} of {len(names)} has the {kind}s {own or 'none'}: each stage has a {kind} or more, in "
+                f"the order of the model's {num}. Take fewer stages, or give it {listed}.{bounds[-1]}."
             )
         bounds.append(bounds[-1] + len(own))
         if make is LayersStage and bounds[-1] % 2 and bounds[-1] != num:
             raise UsageError(
-                f"stage {number} ends between layers.{bounds[-1] - 1} and layers.{bounds[-1]}, which are divided by columns "
-                "and by rows and belong together: cut after an even number of layers, or take fewer stages."
+                f"stage {number} ends between layers.{bounds[-1] - 1} and layers.{bounds[-1]}, which are divided by "
+                "columns and by rows and belong together: cut after an even number of layers, or take fewer stages."
             )
     if bounds[-1] != num:
         raise UsageError(f"the stages have {bounds[-1]} of {num} {kind}s: give the others to one of them.")
@@ -167,8 +168,8 @@ def divided_stages(model: nn.Module, num_stages: int) -> list[tuple[str, ...]]:
     if num_stages > len(units):
         what = "blocks" if is_transformer else "pairs of layers"
         raise UsageError(
-            f"a model of {len(units)} {what} cannot be cut into {num_stages} stages, each with one or more: take at most "
-            f"{len(units)} stages, or a model with more."
+            f"a model of {len(units)} {what} cannot be cut into {num_stages} stages, each with one or more: take at "
+            f"most {len(units)} stages, or a model with more."
         )
     listed = "blocks" if is_transformer else "layers"
     ends = [round(k * len(units) / num_stages) for k in range(num_stages + 1)]

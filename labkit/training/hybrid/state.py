@@ -1,4 +1,4 @@
-"""What ranks of a mesh hold, put together: gradients and their norm, the model, the optimizer's state, memory, traffic."""
+"""What ranks of a mesh hold, put together: gradients and their norm, model, optimizer's state, memory, traffic."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The strategy "hybrid": dp replicas, each a pipeline of pp stages, each stage divided over tp ranks.
 
 Nothing is computed in a new way here. Layers are divided by :mod:`labkit.training.tensor_parallel`, stages run by
-:mod:`labkit.training.pipeline`, and what a rank holds is trained over its replicas by a data-parallel strategy: gradients
-added up in one vector, or ZeRO's first stage, which keeps the optimizer's state in shards.
+:mod:`labkit.training.pipeline`, and what a rank holds is trained over its replicas by a data-parallel strategy:
+gradients added up in one vector, or ZeRO's first stage, which keeps the optimizer's state in shards.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ class Hybrid(StateOnMesh, Pipeline):
     mesh : Mesh
         Its product is the number of ranks.
     schedule, plan, partition, checkpointing, pause_s
-        As for :class:`labkit.training.pipeline.strategy.Pipeline`; the plan is for ``mesh.pp`` ranks, and all replicas and
-        parts run the same.
+        As for :class:`labkit.training.pipeline.strategy.Pipeline`; the plan is for ``mesh.pp`` ranks, and all replicas
+        and parts run the same.
     zero_stage : int
-        0, or 1: the optimizer's state in shards over the replicas. Gradients of every micro-batch would have to be shared
-        out with stage 2, and parameters gathered for each with stage 3: a pipeline takes neither.
+        0, or 1: the optimizer's state in shards over the replicas. Gradients of every micro-batch would have to be
+        shared out with stage 2, and parameters gathered for each with stage 3: a pipeline takes neither.
     sequence_parallel : bool
         See :func:`labkit.training.tensor_parallel.transformer.tensor_parallel`.
 
@@ -62,11 +62,13 @@ class Hybrid(StateOnMesh, Pipeline):
         self, mesh: Mesh, schedule: str = "1f1b", *, zero_stage: int = 0, sequence_parallel: bool = False, **settings
     ):
         if not isinstance(mesh, Mesh):
-            raise UsageError(f"mesh={mesh!r:.60} must be a labkit.training.mesh.Mesh: pass Mesh(dp=2, pp=2), for example.")
+            raise UsageError(
+                f"mesh={mesh!r:.60} must be a labkit.training.mesh.Mesh: pass Mesh(dp=2, pp=2), for example."
+            )
         if zero_stage not in OVER_REPLICAS:
             raise UsageError(
-                f"zero_stage={zero_stage!r}: with a pipeline it is 0 or 1. Stage 2 would share out the gradients of every "
-                "micro-batch, and stage 3 gather parameters for each."
+                f"zero_stage={zero_stage!r}: with a pipeline it is 0 or 1. Stage 2 would share out the gradients of "
+                "every micro-batch, and stage 3 gather parameters for each."
             )
         super().__init__(schedule, executor=self._make_executor, **settings)
         self.mesh, self.zero_stage, self.sequence_parallel = mesh, zero_stage, sequence_parallel
@@ -188,8 +190,10 @@ class Hybrid(StateOnMesh, Pipeline):
         self._end_watch()
         self.over_replicas.step(learning_rate)
 
+
 def train_hybrid(
-    comm, model: nn.Module, data, options: TrainingOptions | None = None, *, mesh: Mesh, plan: Plan | str = "1f1b", **settings
+    comm, model: nn.Module, data, options: TrainingOptions | None = None, *, mesh: Mesh, plan: Plan | str = "1f1b",
+    **settings,
 ) -> TrainingReport:
     """Train on a mesh of ranks. Collective.
 
@@ -198,8 +202,8 @@ def train_hybrid(
     comm : communicator
         Of as many ranks as the mesh.
     model : torch.nn.Module
-        Equal on all ranks; with ``mesh.tp`` above 1 a Transformer or MLP of :mod:`labkit.training.models`. Afterwards every
-        rank has the whole trained model.
+        Equal on all ranks; with ``mesh.tp`` above 1 a Transformer or MLP of :mod:`labkit.training.models`. Afterwards
+        every rank has the whole trained model.
     data : DataSet
     options : TrainingOptions, optional
         ``batch_size`` is the whole batch, ``num_micro_batches`` that of each replica.

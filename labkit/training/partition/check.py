@@ -37,7 +37,7 @@ def prepared(
             f"partition: the number of ranks is a whole number from 1, not {num_ranks!r}: pass 2, for example."
         )
     if not chain.layers:
-        raise UsageError("partition: the chain has no layers, so there is nothing to cut: pass one with a layer or more.")
+        raise UsageError("partition: the chain has no layers, so nothing can be cut: pass one with a layer or more.")
     units = chain.with_shared_together() if shared == "together" and not returns else chain
     if len(units) < (1 if replicates else num_ranks):
         empty = num_ranks - len(units)

@@ -27,15 +27,16 @@ None of these imports torch or MPI. Those that run plans on ranks:
 =================  ===========================================================================================
 file               what it has
 =================  ===========================================================================================
-stages.py          a model cut into stages (layers.py traces it); parameters that stages share
+stages.py          a model cut into stages (layers.py traces it, stage_names.py checks names); parameters they share
 split_backward.py  B and W apart for real modules
 random_streams.py  dropout that does not depend on who computes what when
 held.py            what is kept of a micro-batch between forward and backward, and its bytes
 transport.py       messages that never wait to be sent, and notices of failures
 exchange.py        which value goes where
-execute.py         one rank's part of a plan, with tensors (sliced.py: with slices of tokens)
+execute.py         one rank's part of a plan, with tensors (compute.py: the forward; sliced.py: slices of tokens)
 given.py           a plan, or the name of a schedule
 strategy.py        ``train_pipeline(comm, model, data, options, plan="zb-h1")``; the strategy "pipeline"
+preparing.py       its plan, stages and owners before the first step
 forward.py         evaluation through the stages
 state.py           the model and the optimizer's state put together from all ranks
 measured.py        a run as it was measured, beside its simulation

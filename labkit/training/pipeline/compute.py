@@ -55,8 +55,9 @@ class StepInputs:
 
 
 class Computing:
-    """The part of an :class:`.execute.Executor` that computes. It has ``cut``, ``last``, ``streams``, ``device``, ``given``,
-    ``is_split`` and ``watches_memory``; ``needed_by_w``; and of this step ``parts``, the losses of its micro-batches."""
+    """The part of an :class:`.execute.Executor` that computes. It has ``cut``, ``last``, ``streams``, ``device``,
+    ``given``, ``is_split`` and ``watches_memory``; ``needed_by_w``; and of this step ``parts``, the losses of its
+    micro-batches."""
 
     def _compute(self, action: Action, held: Held, *, is_again: bool = False) -> list:
         """Forward of a stage: what goes to the next one. ``held`` gets what backward starts from."""

@@ -72,7 +72,8 @@ class Exchange:
         self.layouts[key] = layout = Layout.of(values)
         if len(values) > MOST_VALUES:
             raise UsageError(
-                f"{len(values)} values go from stage {action.stage} to the next, at most {MOST_VALUES} can: cut elsewhere."
+                f"{len(values)} values go from stage {action.stage} to the next, at most {MOST_VALUES} can: cut "
+                "elsewhere."
             )
         dest = self.plan.rank_of_stage[action.stage + 1]
         if dest != self.rank:

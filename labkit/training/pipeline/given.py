@@ -37,15 +37,17 @@ def plan_of(plan: Plan | str, *, num_ranks: int, num_microbatches: int = 1, **se
     if not isinstance(plan, Plan):
         raise UsageError(f"a plan is a Plan, its text, or the name of a schedule, not {plan!r:.60}: pass one of these.")
     if settings:
-        raise UsageError(f"{', '.join(settings)} are for a schedule that is named, and a plan was given: leave them out.")
+        raise UsageError(
+            f"{', '.join(settings)} are for a schedule that is named, and a plan was given: leave them out."
+        )
     if plan.num_ranks != num_ranks:
         raise UsageError(
-            f"the plan {plan.name!r} is for {plan.num_ranks} ranks, and there are {num_ranks}: make it for {num_ranks}, "
-            f"or start {plan.num_ranks} ranks."
+            f"the plan {plan.name!r} is for {plan.num_ranks} ranks, and there are {num_ranks}: make it for "
+            f"{num_ranks}, or start {plan.num_ranks} ranks."
         )
     if num_microbatches not in (1, plan.num_microbatches):
         raise UsageError(
-            f"the plan {plan.name!r} has {plan.num_microbatches} micro-batches, and the options say {num_microbatches}: "
-            f"pass num_micro_batches={plan.num_microbatches}, or a plan for {num_microbatches}."
+            f"the plan {plan.name!r} has {plan.num_microbatches} micro-batches, and the options say "
+            f"{num_microbatches}: pass num_micro_batches={plan.num_microbatches}, or a plan for {num_microbatches}."
         )
     return check_plan(plan)

@@ -25,7 +25,8 @@ def even_stages(model: nn.Module, num_stages: int) -> list[tuple[str, ...]]:
     layers = [name for name in _layers_in_order(model) if any(True for _ in model.get_submodule(name).parameters())]
     if not 1 <= num_stages <= len(layers):
         raise UsageError(
-            f"a model of {len(layers)} layers with parameters ({', '.join(layers[:6])}{', ...' if len(layers) > 6 else ''}) "
+            f"a model of {len(layers)} layers with parameters "
+            f"({', '.join(layers[:6])}{', ...' if len(layers) > 6 else ''}) "
             f"cannot be cut into {num_stages} stages, each with a layer or more: take 1 to {len(layers)} stages."
         )
     sizes = [sum(p.numel() for p in model.get_submodule(name).parameters()) for name in layers]
@@ -90,5 +91,7 @@ def trace(model: nn.Module, whole: set[str]) -> fx.Graph:
 
 def _where(error: BaseException) -> str:
     """The last line that is not torch's."""
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename and f.filename != __file__]
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if "/torch/" not in f.filename and f.filename != __file__
+    ]
     return f" (at {frames[-1].filename}:{frames[-1].lineno}: {frames[-1].line})" if frames else ""

@@ -1,7 +1,7 @@
 """A step of a pipeline as it was measured, in the form in which plans are simulated: to be laid over each other.
 
-The times of the stages are means over the micro-batches of that step, so the simulation of the same plan with them says what the schedule
-costs, and what is more was lost to messages, to waiting for a core, and to the executor.
+The times of the stages are means over the micro-batches of that step, so the simulation of the same plan with them says
+what the schedule costs, and what is more was lost to messages, to waiting for a core, and to the executor.
 """
 
 from __future__ import annotations
@@ -77,9 +77,10 @@ class PipelineRun:
         lines = [
             f"{self.plan.name}: {self.plan.num_microbatches} micro-batches through {self.plan.num_stages} stages on "
             f"{self.plan.num_ranks} ranks",
-            f"  step    {self.measured.step_s * 1e3:.3g} ms measured, {self.simulated.step_s * 1e3:.3g} ms simulated with the "
-            f"measured times ({self.overhead:.2f} times)",
-            f"  bubble  {100 * self.measured.bubble_fraction:.1f} % measured, {100 * self.simulated.bubble_fraction:.1f} % "
+            f"  step    {self.measured.step_s * 1e3:.3g} ms measured, {self.simulated.step_s * 1e3:.3g} ms simulated "
+            f"with the measured times ({self.overhead:.2f} times)",
+            f"  bubble  {100 * self.measured.bubble_fraction:.1f} % measured, "
+            f"{100 * self.simulated.bubble_fraction:.1f} % "
             "simulated",
         ]
         peaks = ", ".join(f"{memory.peak / 1e6:.3g} MB" for memory in self.memory)

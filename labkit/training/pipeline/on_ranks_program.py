@@ -28,7 +28,9 @@ def make_case(plan, width: int, samples: int):
     data = DataSet("random values", inputs, 0.1 * inputs.flip(1), inputs[:0], inputs[:0], width)
 
     def make_model():
-        layers = [layer for _ in range(plan.num_stages) for layer in (nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))]
+        layers = []
+        for _ in range(plan.num_stages):
+            layers += [nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width)]
         return initialise(nn.Sequential(*layers), 0)
 
     return make_model, data, [[str(3 * stage), str(3 * stage + 2)] for stage in range(plan.num_stages)]

@@ -16,7 +16,8 @@ from labkit.training.strategies import trained_parameters
 
 class Preparing:
     """The part of a :class:`.strategy.Pipeline` that runs before its first step. It has the settings that it was made with:
-    ``schedule``, ``given_plan``, ``settings``, ``partition``, ``checkpointing``; and ``comm`` and ``model``, once attached."""
+    ``schedule``, ``given_plan``, ``settings``, ``partition``, ``checkpointing``; and ``comm`` and ``model``, once
+    attached."""
 
     def _make_plan(self, comm, model, options) -> Plan:
         self._refuse_in_pass(model)
@@ -29,21 +30,21 @@ class Preparing:
             check_sliceable(model)
         if plan.num_slices > 1 and any(isinstance(m, Dropout) and m.share for m in model.modules()):
             raise UsageError(
-                f"the plan {plan.name!r} takes {plan.num_slices} slices of tokens, and dropout counts the elements of whole "
-                "sequences: use a model with dropout=0, or a plan without slices."
+                f"the plan {plan.name!r} takes {plan.num_slices} slices of tokens, and dropout counts the elements of "
+                "whole sequences: use a model with dropout=0, or a plan without slices."
             )
         if options.batch_size < plan.num_microbatches:
             raise UsageError(
-                f"a batch of {options.batch_size} samples cannot be cut into {plan.num_microbatches} micro-batches with "
-                f"a sample or more: use batch_size={plan.num_microbatches} or more, or fewer micro-batches."
+                f"a batch of {options.batch_size} samples cannot be cut into {plan.num_microbatches} micro-batches "
+                f"with a sample or more: use batch_size={plan.num_microbatches} or more, or fewer micro-batches."
             )
         return plan
 
     def _refuse_in_pass(self, model: nn.Module) -> None:
         if find_in_pass(model) is not None:
             raise UsageError(
-                "synchronised batch norm is for data parallelism: in a pipeline every micro-batch is whole on one rank. "
-                "Pass the model with its plain batch norm."
+                "synchronised batch norm is for data parallelism: in a pipeline every micro-batch is whole on one "
+                "rank. Pass the model with its plain batch norm."
             )
 
     def _cut_model(self, model: nn.Module):
@@ -53,8 +54,8 @@ class Preparing:
         num_stages, found = self.plan.num_stages, self._cut_model(model)
         if len(found.stages) != num_stages:
             raise UsageError(
-                f"the partition has {len(found.stages)} stages and the plan {self.plan.name!r} {num_stages}: cut the model "
-                f"into {num_stages} stages, or choose a plan for {len(found.stages)}."
+                f"the partition has {len(found.stages)} stages and the plan {self.plan.name!r} {num_stages}: cut the "
+                f"model into {num_stages} stages, or choose a plan for {len(found.stages)}."
             )
         return found
 

@@ -33,13 +33,14 @@ def slice_ends(length: int, num_slices: int, lengths=None) -> tuple[int, ...]:
     if lengths is None:
         if length < num_slices:
             raise UsageError(
-                f"{length} tokens cannot be cut into {num_slices} slices of a token or more: take at most {length} slices."
+                f"{length} tokens cannot be cut into {num_slices} slices of a token or more: take at most {length} "
+                "slices."
             )
         lengths = [length // num_slices + (number < length % num_slices) for number in range(num_slices)]
     if len(lengths) != num_slices or min(lengths) < 1 or sum(lengths) != length:
         raise UsageError(
-            f"slice_lengths {tuple(lengths)} must be {num_slices} numbers from 1 that add up to the {length} tokens of a "
-            "sequence: pass such numbers, or leave them out."
+            f"slice_lengths {tuple(lengths)} must be {num_slices} numbers from 1 that add up to the {length} tokens of "
+            "a sequence: pass such numbers, or leave them out."
         )
     ends = [0]
     for size in lengths:
@@ -52,8 +53,9 @@ def check_sliceable(model: torch.nn.Module) -> None:
     layers = [module for module in model.modules() if hasattr(module, "causal")]
     if not layers or not all(layer.causal for layer in layers):
         raise UsageError(
-            f"a plan with slices of tokens needs a causal transformer, whose attention can keep the keys of earlier slices, "
-            f"not a {type(model).__name__}: take make_model('transformer', load_characters()), or a plan without slices."
+            "a plan with slices of tokens needs a causal transformer, whose attention can keep the keys of earlier "
+            f"slices, not a {type(model).__name__}: take make_model('transformer', load_characters()), or a plan "
+            "without slices."
         )
 
 

@@ -23,8 +23,8 @@ def stage_of_names(model: nn.Module, names: Sequence[Sequence[str]]) -> dict[str
     for number, part in enumerate(names):
         if isinstance(part, str) or not part:
             raise UsageError(
-                f"stage {number} of {len(names)} is empty: every stage has a module or more. Take fewer stages, or give "
-                f"it some of {', '.join(list(modules)[1:7])}."
+                f"stage {number} of {len(names)} is empty: every stage has a module or more. Take fewer stages, or "
+                f"give it some of {', '.join(list(modules)[1:7])}."
             )
         for name in part:
             if name not in modules and name not in dict(model.named_parameters()):
@@ -33,13 +33,15 @@ def stage_of_names(model: nn.Module, names: Sequence[Sequence[str]]) -> dict[str
                     f"{', '.join(list(modules)[1:9])}{', ...' if len(modules) > 9 else ''}."
                 )
             if stage_of.setdefault(name, number) != number:
-                raise UsageError(f"the module {name!r} lies on the stages {stage_of[name]} and {number}: leave one out.")
+                raise UsageError(
+                    f"the module {name!r} lies on the stages {stage_of[name]} and {number}: leave one out."
+                )
     for name, number in stage_of.items():
         for prefix in prefixes(name):
             if stage_of.get(prefix, number) != number:
                 raise UsageError(
-                    f"{name!r} lies on stage {number}, but {prefix!r}, which it is a part of, on stage {stage_of[prefix]}: "
-                    f"name the parts of {prefix!r} one by one."
+                    f"{name!r} lies on stage {number}, but {prefix!r}, which it is a part of, on stage "
+                    f"{stage_of[prefix]}: name the parts of {prefix!r} one by one."
                 )
     return stage_of
 

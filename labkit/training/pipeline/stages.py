@@ -22,6 +22,8 @@ from labkit.errors import UsageError
 from labkit.training.pipeline.layers import even_stages, trace
 from labkit.training.pipeline.stage_names import prefixes, stage_of_names
 
+IN_PLACE = (operator.iadd, operator.imul, operator.isub, operator.itruediv)
+
 
 @dataclass(frozen=True, eq=False)
 class Stage:
@@ -128,7 +130,9 @@ def cut(model: nn.Module, stages) -> CutModel:
         own = [name_of[id(p)] for p in train.parameters()]
         buffers = [buffer_of[id(b)] for b in train.buffers() if id(b) in buffer_of]
         result.append(
-            Stage(number, part, train, evaluate, inputs, outputs, (*own, *(unused if number == 0 else ())), tuple(buffers))
+            Stage(
+                number, part, train, evaluate, inputs, outputs, (*own, *(unused if number == 0 else ())), tuple(buffers)
+            )
         )
     _check_buffers(result)
     tied = {name_of[key]: tuple(numbers) for key, numbers in users.items() if len(numbers) > 1}
@@ -175,8 +179,8 @@ class _Assigned:
                     own = self._own_stage(node.target)
                     if own is not None and own < stage and node.target not in met:
                         raise UsageError(
-                            f"{node.target!r} lies on stage {own}, but runs after a module of stage {stage}, whose result "
-                            "it uses: list the modules in the order in which they run."
+                            f"{node.target!r} lies on stage {own}, but runs after a module of stage {stage}, whose "
+                            "result it uses: list the modules in the order in which they run."
                         )
                     stage = max(stage, own or 0)
                     met.add(node.target)
@@ -191,8 +195,8 @@ class _Assigned:
             if number not in used:
                 names = [name for name, stage in self.stage_of.items() if stage == number]
                 raise UsageError(
-                    f"stage {number} of {self.num_stages} is empty: the model never calls {', '.join(names)} in its forward. "
-                    "Give the stage a module that it calls, or take fewer stages."
+                    f"stage {number} of {self.num_stages} is empty: the model never calls {', '.join(names)} in its "
+                    "forward. Give the stage a module that it calls, or take fewer stages."
                 )
 
     def _live_before(self, number: int) -> list[fx.Node]:
@@ -253,7 +257,7 @@ class _Assigned:
                     return True
             elif user.op == "call_method" and user.target.endswith("_") and not user.target.endswith("__"):
                 return True
-            elif user.kwargs.get("inplace") or user.target in (operator.iadd, operator.imul, operator.isub, operator.itruediv):
+            elif user.kwargs.get("inplace") or user.target in IN_PLACE:
                 return True
         return False
 

@@ -84,7 +84,8 @@ class Pipeline(Preparing, StateOnRanks, StrategyBase):
         self.plan = all_or_none(comm, lambda: self._make_plan(comm, model, options))
         self.cut = all_or_none(comm, lambda: self._cut(model))
         self.checkpointed = all_or_none(comm, self._checkpointed)
-        words = f"{self.plan.text()} {[stage.modules for stage in self.cut.stages]} {sorted(self.checkpointed)} {self.slice_lengths}"
+        modules = [stage.modules for stage in self.cut.stages]
+        words = f"{self.plan.text()} {modules} {sorted(self.checkpointed)} {self.slice_lengths}"
         check_equal(comm, "the plans or partitions", words, "Pass equal ones on every rank.")
         self._find_owners()
         device = next(model.parameters()).device
@@ -107,7 +108,8 @@ class Pipeline(Preparing, StateOnRanks, StrategyBase):
     # -- a step ----------------------------------------------------------------------------------
 
     def forward_backward(
-        self, data, samples: np.ndarray, batch_size: int, *, step: int, loss, precision, device, dtype, first_sample: int = 0
+        self, data, samples: np.ndarray, batch_size: int, *, step: int, loss, precision, device, dtype,
+        first_sample: int = 0,
     ) -> float:
         """All micro-batches through all stages; this rank's part of the loss. Collective."""
         ends = shard_ends(len(samples), self.plan.num_microbatches)
@@ -161,7 +163,7 @@ class Pipeline(Preparing, StateOnRanks, StrategyBase):
         self.is_closed = False
 
     def gradient_norm(self) -> float:
-        """The norm of the whole gradient: norms of all parameters in the order of the model, as one process takes it."""
+        """The norm of the whole gradient: of the norms of all parameters in the model's order, as one process has it."""
         norms = np.zeros(len(self.all_trained_names))
         for place, name in enumerate(self.all_trained_names):
             if name in self.owned:

@@ -20,8 +20,8 @@ bugs.py           known slips, which the comparison with one process must find
 
 References
 ----------
-M. Shoeybi et al., Megatron-LM, 2019 (arXiv 1909.08053); V. Korthikanti et al., Reducing activation recomputation in large
-transformer models, 2022 (arXiv 2205.05198), for sequence parallelism.
+M. Shoeybi et al., Megatron-LM, 2019 (arXiv 1909.08053); V. Korthikanti et al., Reducing activation recomputation in
+large transformer models, 2022 (arXiv 2205.05198), for sequence parallelism.
 """
 
 from __future__ import annotations

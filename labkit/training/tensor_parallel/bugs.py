@@ -1,8 +1,8 @@
 """A catalogue of known slips of tensor parallelism: what each does, and a strategy that makes it.
 
 Each trains without an error message, and most with falling losses.
-:func:`labkit.training.data_parallel.equivalence.check_equivalence` finds them all, with a model and options that reach them
-(``needs``).
+:func:`labkit.training.data_parallel.equivalence.check_equivalence` finds them all, with a model and options that reach
+them (``needs``).
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from labkit.training.tensor_parallel.shards import Shard, even_ends
 class VocabularyEmbedding(nn.Module):
     """Rows of a table, looked up where they are: every token is on one rank, the others give 0, and the sum is the row.
 
-    The same table may be the last matrix of a language model (*tied*): :meth:`logits`. Then it is divided by columns, and
-    nothing has to be made equal: each rank has one copy of its rows, with the gradient of both uses.
+    The same table may be the last matrix of a language model (*tied*): :meth:`logits`. Then it is divided by columns,
+    and nothing has to be made equal: each rank has one copy of its rows, with the gradient of both uses.
 
     Parameters
     ----------

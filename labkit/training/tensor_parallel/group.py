@@ -195,8 +195,8 @@ class ParallelGroup(InPass):
         if len(other):
             self.is_over = True
             raise TrainingError(
-                f"{name}: rank {self.rank} has {num_bytes} bytes and rank {other[0]} {int(sizes[other[0]])}: the ranks of "
-                "tensor parallelism take the same samples. Give every rank the whole batch."
+                f"{name}: rank {self.rank} has {num_bytes} bytes and rank {other[0]} {int(sizes[other[0]])}: the ranks "
+                "of tensor parallelism take the same samples. Give every rank the whole batch."
             )
 
     def _count(self, kind: str, key: int, is_backward: bool, num_bytes: int) -> None:

@@ -2,9 +2,10 @@
 
 ``Y = X A + b`` with A of (inputs, outputs). Divided by **columns**, A = [A_0 | A_1]: each rank computes its columns of Y
 from all of X, and needs nothing of the others forward; backward, each has a part of the sum that the gradient of X is.
-Divided by **rows**, each rank has some columns of X and the rows of A that belong to them: Y = X_0 A_0 + X_1 A_1 + b, a sum
-over the ranks, to which the bias is added once. A column-parallel product makes just the columns that a row-parallel one
-needs, and a function of elements, such as GELU, may stand between them: one sum forward and one backward for the two.
+Divided by **rows**, each rank has some columns of X and the rows of A that belong to them: Y = X_0 A_0 + X_1 A_1 + b, a
+sum over the ranks, to which the bias is added once. A column-parallel product makes just the columns that a
+row-parallel one needs, and a function of elements, such as GELU, may stand between them: one sum forward and one
+backward for the two.
 
 torch keeps the transpose, (outputs, inputs): a column of A is a row of ``weight``.
 """
@@ -88,8 +89,8 @@ class ColumnLinear(nn.Module):
     """
 
     def __init__(
-        self, num_inputs: int, num_outputs: int, group: ParallelGroup, *, bias: bool = True, name: str = "column linear",
-        seed: int = 0, ends: tuple[int, ...] | None = None, enters: bool = True, gathers: bool = False,
+        self, num_inputs: int, num_outputs: int, group: ParallelGroup, *, bias: bool = True,
+        name: str = "column linear", seed: int = 0, ends: tuple[int, ...] | None = None, enters: bool = True, gathers: bool = False,
     ):
         super().__init__()
         whole = nn.Linear(num_inputs, num_outputs, bias, device="meta")

@@ -35,8 +35,8 @@ def backward(model: nn.Module, loss: torch.Tensor) -> None:
 def finish_gradients(model: nn.Module) -> None:
     """After the last backward pass of a step: add up what each rank has of its own rows only. Collective.
 
-    With sequence parallelism these are the parameters of norms, the biases after sums, and the positions: one all-reduce
-    for all of them. Without it there is nothing to do.
+    With sequence parallelism these are the parameters of norms, the biases after sums, and the positions: one
+    all-reduce for all of them. Without it there is nothing to do.
     """
     group, parameters = group_of(model), find_partial(model)
     if group.size == 1 or not parameters:

@@ -43,8 +43,8 @@ class Shard:
 class Rows:
     """Which rows of the tokens' matrix (N * length, width) each rank has, with sequence parallelism.
 
-    Megatron lays activations out as (length, N, width) and divides the first axis. Here samples come first, and the rows
-    of the flat matrix are divided: as many bytes, any number of rows, and nothing has to be transposed.
+    Megatron lays activations out as (length, N, width) and divides the first axis. Here samples come first, and the
+    rows of the flat matrix are divided: as many bytes, any number of rows, and nothing has to be transposed.
 
     Attributes
     ----------
@@ -105,8 +105,8 @@ def even_ends(what: str, num: int, num_ranks: int) -> tuple[int, ...]:
     """
     if num < num_ranks:
         raise UsageError(
-            f"{what}: {num} cannot be shared out to {num_ranks} ranks: each needs 1 or more. Use {num} ranks or fewer, or "
-            "a wider layer."
+            f"{what}: {num} cannot be shared out to {num_ranks} ranks: each needs 1 or more. Use {num} ranks or fewer, "
+            "or a wider layer."
         )
     return tuple(block_ends(num, num_ranks))
 
@@ -173,8 +173,8 @@ def load_whole(model: nn.Module, group, state: dict[str, torch.Tensor]) -> None:
         shape = shards[name].full_shape(tensor.shape) if name in shards else tuple(tensor.shape)
         if tuple(state[name].shape) != shape:
             raise UsageError(
-                f"the state's {name} has the shape {tuple(state[name].shape)}, the model's {shape}: load the state of a "
-                "model with the same sizes."
+                f"the state's {name} has the shape {tuple(state[name].shape)}, the model's {shape}: load the state of "
+                "a model with the same sizes."
             )
     with torch.no_grad():
         for name, tensor in own.items():

@@ -1,8 +1,8 @@
 """What a transformer's block sends, and what a rank keeps for its backward pass, by scheme: pure arithmetic.
 
-A block has two parts, attention and the two products; each ends with a sum of partial products over the ranks, forward, and
-each begins with values that all ranks use, whose gradient is such a sum, backward. So a block costs two all-reduces forward
-and two backward, of samples x length x width values each.
+A block has two parts, attention and the two products; each ends with a sum of partial products over the ranks, forward,
+and each begins with values that all ranks use, whose gradient is such a sum, backward. So a block costs two all-reduces
+forward and two backward, of samples x length x width values each.
 
 With sequence parallelism a part begins with an all-gather and ends with a reduce-scatter, in both directions. A ring's
 all-reduce of n bytes is just these two, one after the other: n (p - 1) / p bytes each.
@@ -92,9 +92,10 @@ def kept_bytes(
 ) -> float:
     """What a rank keeps of one block for its backward pass, in bytes.
 
-    Per token, in units of the width: 10 of norms' inputs, dropout masks and the blocks' inputs, which tensor parallelism
-    leaves whole on every rank and sequence parallelism divides; 24 of the products and their activation, and 5 heads * length /
-    width of scores, which both divide (Korthikanti et al. 2022, equations 2 and 4, for 16-bit values and masks of a byte).
+    Per token, in units of the width: 10 of norms' inputs, dropout masks and the blocks' inputs, which tensor
+    parallelism leaves whole on every rank and sequence parallelism divides; 24 of the products and their activation,
+    and 5 heads * length / width of scores, which both divide (Korthikanti et al. 2022, equations 2 and 4, for 16-bit
+    values and masks of a byte).
 
     Examples
     --------

@@ -20,8 +20,8 @@ from labkit.training.tensor_parallel.shards import Rows
 class ParallelTransformer(nn.Module):
     """A rank's part of a :class:`labkit.training.models.transformer.Transformer`, with the same names of parameters.
 
-    All ranks give it the same tokens. A classifier's classes come out on every rank. A language model gives, in training,
-    the logits of the rank's own tokens, which :class:`.loss.VocabularyLoss` takes; in ``eval``, or with
+    All ranks give it the same tokens. A classifier's classes come out on every rank. A language model gives, in
+    training, the logits of the rank's own tokens, which :class:`.loss.VocabularyLoss` takes; in ``eval``, or with
     ``gathers_logits``, those of all tokens.
 
     Parameters
@@ -96,7 +96,8 @@ class ParallelLayers(nn.Module):
         super().__init__()
         if group.sequence_parallel:
             raise UsageError(
-                "sequence_parallel divides the tokens between the blocks of a transformer, and an MLP has none: leave it out."
+                "sequence_parallel divides the tokens between the blocks of a transformer, and an MLP has none: leave "
+                "it out."
             )
         self.in_pass = self.group = group
         self.layers = nn.ModuleList()
@@ -130,8 +131,8 @@ def tensor_parallel(
         Of :mod:`labkit.training.models`. It is not changed; one made under ``torch.device("meta")`` takes no memory.
     comm : communicator or ParallelGroup
     sequence_parallel : bool
-        Norms, dropout and what is kept for them are divided by rows of tokens: reduce-scatter and all-gather in the place
-        of each all-reduce, with as many bytes.
+        Norms, dropout and what is kept for them are divided by rows of tokens: reduce-scatter and all-gather in the
+        place of each all-reduce, with as many bytes.
     allreduce : str
         See :class:`.group.ParallelGroup`.
 
@@ -162,8 +163,9 @@ def tensor_parallel(
     kinds = {Transformer: ParallelTransformer, MLP: ParallelLayers}
     if type(model) not in kinds:
         raise UsageError(
-            f"tensor_parallel divides the models {', '.join(kind.__name__ for kind in kinds)} of labkit.training.models, not "
-            f"{type(model).__name__}. Build other models from ColumnLinear, RowLinear and VocabularyEmbedding."
+            f"tensor_parallel divides the models {', '.join(kind.__name__ for kind in kinds)} of "
+            f"labkit.training.models, not {type(model).__name__}. Build other models from ColumnLinear, RowLinear and "
+            "VocabularyEmbedding."
         )
     made = kinds[type(model)](model, group)
     assert [name for name, _ in made.named_parameters()] == [name for name, _ in model.named_parameters()]
