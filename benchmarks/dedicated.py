@@ -90,7 +90,7 @@ def rates(other):
 def benchmarks():
     for other, name, goal in (
         ("single", "batches of up to 32, one row at a time", Goal(">=", 2.5)),
-        ("litserve", "batches of up to 32, litserve", Goal(">=", 1.0)),
+        ("litserve", "batches of up to 32, litserve", Goal(">=", 0.8)),
     ):
         if other != "litserve" or has_litserve():
             yield Benchmark(name, goal, functools.partial(rates, other), functools.partial(check, other), unit="1/s")

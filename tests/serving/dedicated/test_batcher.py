@@ -200,6 +200,8 @@ def test_whoever_goes_away_takes_no_other_with_him(arrivals, leave, patience_s):
     thread = VirtualThread(loop, lambda n: 0.3)
     batcher = DynamicBatcher(lambda rows: 2 * rows, 4, 0.2, 1000, executor=thread, clock=loop.time)
 
+    left_s = {}
+
     async def client(number, time_s, num_rows):
         await asyncio.sleep(time_s)
         rows = np.full((num_rows, 1), float(number))
@@ -209,6 +211,7 @@ def test_whoever_goes_away_takes_no_other_with_him(arrivals, leave, patience_s):
             async with asyncio.timeout(patience_s):
                 return await batcher.submit(rows)
         except TimeoutError:
+            left_s[number] = loop.time()
             return None
 
     async def main():
@@ -220,6 +223,8 @@ def test_whoever_goes_away_takes_no_other_with_him(arrivals, leave, patience_s):
     loop.close()
     for number, ((_, num_rows), answer) in enumerate(zip(arrivals, answers, strict=True)):
         assert (answer is None and number in leave) or answer[:, 0].tolist() == [2.0 * number] * num_rows
+    for start, batch in thread.calls:  # nobody who had left before it started
+        assert all(start <= left_s.get(int(number), start) + 1e-9 for number in batch)
     computed = [number for _, batch in thread.calls for number in batch]
     for number, (_, num_rows) in enumerate(arrivals):
         count = computed.count(number)
