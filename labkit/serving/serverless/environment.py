@@ -26,6 +26,7 @@ from labkit.serving.serverless.runtime_api import RuntimeApiConnection
 # Signals that come from outside: the call is tried once more. Others are of the handler's own making.
 FROM_OUTSIDE = ("killed", "terminated", "hangup", "interrupt")
 
+LONGEST_TURN_S = 5.0  # a start that does nothing but wait must not hold up others for long
 TIMER_S = 0.001  # the event loop's timers may come so much early
 
 
@@ -54,17 +55,30 @@ class Environment:
             self.settings, listener.getsockname()[1], self.log_stream, self.is_provisioned
         )
         self.log(f"INIT_START Runtime Version: {variables['AWS_EXECUTION_ENV']} (labkit)")
-        self.process = processes.spawn(self.settings, variables, self.phases.write_end, self.output.write_end)
+        try:
+            self.process = processes.spawn(self.settings, variables, self.phases.write_end, self.output.write_end)
+        except OSError:
+            self._close_files()
+            raise
+        finally:
+            self.output.close_write_end()
+            self.phases.close_write_end()
         self.pid = self.process.pid
         self.service.own_processes.add(self.pid)
-        self.output.close_write_end()
-        self.phases.close_write_end()
         self._pidfd = os.pidfd_open(self.pid)
         self.loop.add_reader(self._pidfd, self._process_ended)
         self.loop.add_reader(self.output.read_end, self._read_output)
         self._server = HttpServer(lambda server: RuntimeApiConnection(server, self))
         self._serving = asyncio.ensure_future(self._server.serve(listener))
         self._limit = self.loop.call_later(self.settings.init_timeout_s, self._init_timed_out)
+        self._turn: asyncio.TimerHandle | None = self.loop.call_later(LONGEST_TURN_S, self._give_turn)
+
+    def _give_turn(self):
+        """Let others start."""
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+            self.service.gives_turn()
 
     def log(self, text: str) -> None:
         self.service.book.add(self.number, text)
@@ -100,6 +114,7 @@ class Environment:
             self.phases.ready()
             self._limit.cancel()
             self.state = "idle"
+            self._give_turn()
             if self.call is None:
                 self.service.is_idle(self)
         if self.call is not None:
@@ -194,6 +209,7 @@ class Environment:
     def kill(self, why: str) -> None:
         """End the process and all that it started."""
         if self.state != "ended":
+            self._give_turn()
             self.state, self.why_ended = "ended", why
             self.ended_ns = time.monotonic_ns()
             if self._limit is not None:
@@ -215,12 +231,15 @@ class Environment:
         if self.state != "ended":
             self._died(status)
         self.loop.remove_reader(self.output.read_end)
-        self.output.close()
-        self.phases.close()
         self._serving.cancel()
         self._server.close()
-        self._listener.close()
+        self._close_files()
         self.service.has_ended(self)
+
+    def _close_files(self):
+        self.output.close()
+        self.phases.close()
+        self._listener.close()
 
     def _died(self, status: int):
         """Nobody here ended it."""

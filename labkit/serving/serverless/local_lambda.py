@@ -45,11 +45,12 @@ class LocalLambda:
 
     Notes
     -----
-    Kept as on AWS: placement (idle environment used last first, otherwise a new one), limits and what is
-    answered when they are exceeded, the words of errors and logs, billing (the initialisation counts since August
-    2025). Other than on AWS: an environment killed from outside costs no request, it is tried once more; an
-    initialisation that takes too long is not tried again; background threads of a handler go on between two calls,
-    where AWS freezes them; processor time is what this machine has.
+    Kept as on AWS: placement (idle environment used last first, otherwise a new one), limits and what is answered
+    when they are exceeded, the words of errors and logs, billing (the initialisation counts since August
+    2025). Other than on AWS: only a few environments start at a time (every start computes, and here they share the
+    processors); an environment killed from outside costs no request, it is tried once more; an initialisation that
+    takes too long is not tried again; background threads of a handler go on between two calls, where AWS freezes them;
+    processor time is what this machine has.
 
     References
     ----------
@@ -144,7 +145,7 @@ class LocalLambda:
         if self._process is None or self._is_stopped:
             return
         if timeout_s is None:
-            timeout_s = 2 * (self.settings.init_timeout_s + self.settings.timeout_s) + 10
+            timeout_s = self._patience_s
         try:
             if timeout_s > 0 and self._process.poll() is None:
                 self._client.request("POST", "/labkit/drain", b"", {}, timeout_s)
@@ -172,6 +173,11 @@ class LocalLambda:
 
     # calls
 
+    @property
+    def _patience_s(self) -> float:
+        """No accepted request can take longer: two attempts, and its turn to start an environment."""
+        return 2 * (self.settings.init_timeout_s + self.settings.timeout_s) + 2 * self.settings.concurrency_limit + 30
+
     def invoke(self, event: object, *, timeout_s: float | None = None) -> Invocation:
         """Call the function and wait for its answer, as ``boto3.client("lambda").invoke`` does.
 
@@ -194,7 +200,7 @@ class LocalLambda:
         """
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         if timeout_s is None:
-            timeout_s = 2 * (self.settings.init_timeout_s + self.settings.timeout_s) + 30
+            timeout_s = self._patience_s
         path = f"/2015-03-31/functions/{self.settings.name}/invocations"
         self._check_running()
         answer, content = self._client.request("POST", path, body, {RECORD_HEADER: "1"}, timeout_s)

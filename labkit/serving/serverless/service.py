@@ -3,11 +3,15 @@
 A request goes to the environment that was used last among the idle ones, provisioned ones first; if there is none, to a
 new one, for which it waits. So as many environments live as requests ran at the same time, and those that are needed
 least are idle longest and end first.
+
+Every start computes, and AWS has a processor for each. Here only a few start at the same time and the others wait their
+turn: all at once, each would take as long as all together, and none would be ready within its time limit.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections import deque
 
@@ -22,6 +26,7 @@ MAX_RECORDS = 200_000
 MAX_ENDED = 10_000
 WATCH_EVERY_S = 0.05  # memory of busy environments
 LONGEST_END_S = 10.0  # a killed process can still wait for a disk
+MAX_STARTING = max(4, 2 * (os.cpu_count() or 1))
 LONGEST_PAUSE_S = 30.0  # between two attempts to start a provisioned environment that does not
 
 
@@ -37,6 +42,8 @@ class FunctionService:
         self.environments: dict[int, Environment] = {}  # that live
         self.ended: deque[EnvironmentInfo] = deque(maxlen=MAX_ENDED)
         self.idle: list[Environment] = []  # used last, last
+        self.waiting: deque[Call] = deque()  # for an environment of their own to be started
+        self.num_starting = 0
         self.own_processes: set[int] = set()
         self.orphans = Orphans(self.own_processes)
         self.num_in_flight = self._num_started = self._num_failed_starts = 0
@@ -64,10 +71,17 @@ class FunctionService:
                 return environment.dispatch(call)
             # Its process has just died; that is noticed in a moment
         call.is_cold = True
+        if self.num_starting < MAX_STARTING:
+            self._start_for(call)
+        else:
+            self.waiting.append(call)
+
+    def _start_for(self, call: Call):
         try:
             environment = self._start_environment()
         except OSError as error:  # no more processes, files or memory
             body = error_body("Runtime.StartError", f"no environment could be started: {error}", call.request_id)
+            self.loop.call_soon(self._start_next)
             return self.finish(call, "exit", body, time.monotonic_ns(), None)
         environment.dispatch(call)
 
@@ -85,6 +99,7 @@ class FunctionService:
         self._num_started += 1
         environment = Environment(self, self._num_started, is_provisioned)
         self.environments[environment.number] = environment
+        self.num_starting += 1
         return environment
 
     def _refuse(self, call: Call, outcome: str, body: bytes):
@@ -129,6 +144,15 @@ class FunctionService:
             environment.log(report_line(record, self.settings.memory_mb, record.init_ms))
 
     # what environments tell
+
+    def gives_turn(self) -> None:
+        """One has started, or failed to, or takes so long that others need not wait for it."""
+        self.num_starting -= 1
+        self.loop.call_soon(self._start_next)
+
+    def _start_next(self):
+        if self.waiting and self.num_starting < MAX_STARTING:
+            self._start_for(self.waiting.popleft())
 
     def is_idle(self, environment: Environment) -> None:
         if environment.is_provisioned:

@@ -67,6 +67,21 @@ def test_one_environment_for_each_request_at_a_time_and_the_last_used_first(tool
             assert all(a.ended_s <= b.started_s for a, b in zip(records, records[1:], strict=False))
 
 
+def test_a_burst_starts_a_few_environments_at_a_time(tools, folder):
+    from labkit.serving.serverless.service import MAX_STARTING
+
+    num = 3 * MAX_STARTING
+    with tools.start(folder) as function:
+        event = {"do": "time.sleep(0.3); result = os.getpid()"}
+        with tools.Together(*[lambda: function.invoke(event)] * num) as together:
+            pass
+        infos = function.environments
+    assert all(answer.record.outcome == "ok" for answer in together.results)
+    starts = [(i.started_s, i.started_s + sum(i.phases_s[p] for p in ("process", "imports", "model"))) for i in infos]
+    at_a_time = [sum(start <= moment < ready - 0.002 for start, ready in starts) for moment, _ in starts]
+    assert 1 < max(at_a_time) <= MAX_STARTING < len(infos)
+
+
 def test_one_call_after_the_other_needs_one_environment(tools, folder):
     with tools.start(folder) as function:
         assert [function.invoke({}).payload["calls"] for _ in range(300)] == list(range(1, 301))
