@@ -1,7 +1,7 @@
 """A classifier as it is served: loaded from a package, asked with JSON, equal behind every server.
 
-This file stands alone: it needs the standard library and NumPy, and nothing of labkit. It is copied beside the handler of
-a serverless function, where labkit is not installed.
+This file stands alone: it needs the standard library and NumPy, and nothing of labkit. It is copied beside the handler
+of a serverless function, where labkit is not installed.
 
 A package is an uncompressed zip file, ``manifest.json`` and one ``.npy`` file for every array. The manifest names the
 arrays; a SHA-256 over the manifest and the arrays finds damage and names the version of the model in every answer.
