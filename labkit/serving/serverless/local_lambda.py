@@ -163,6 +163,7 @@ class LocalLambda:
     def _end(self):
         self._is_stopped = True
         _let_go(self._process)
+        self._process.terminate()  # a forked process of the owner may still hold the pipe
         try:
             self._process.wait(END_LIMIT_S)
         except subprocess.TimeoutExpired:

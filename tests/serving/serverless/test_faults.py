@@ -89,6 +89,21 @@ def test_stop_answers_what_was_accepted(tools, folder, tmp_path):
     assert [records[answer.record.request_id].outcome for answer in together.results] == ["ok"] * 3
 
 
+def test_stop_ends_all_though_another_process_holds_the_pipe(tools, folder):
+    """As a worker does that the owner forked."""
+    with tools.start(folder) as function:
+        pid = function.invoke({}).payload["pid"]
+        held = function._process.stdin.fileno()
+        other = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(600)"], pass_fds=(held,))
+        try:
+            function.stop()
+            assert function._process.returncode == 0  # not -9: it was not killed after a long wait
+            assert not tools.is_running(pid)
+        finally:
+            other.kill()
+            other.wait()
+
+
 def test_stop_waits_no_longer_than_it_is_told(tools, folder, tmp_path):
     function = tools.start(folder).start()
     event, pid, _ = tools.busy_call(function, tmp_path, "spawn(0)")
