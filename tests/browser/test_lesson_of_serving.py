@@ -28,12 +28,12 @@ def test_lesson_12(lab, tmp_path):
     requests = slider.first.locator(".noUi-handle").first
     requests.scroll_into_view_if_needed()
     sentence = slider.first.get_by_text(re.compile("At [0-9,]+ requests a month the"))
-    expect(sentence).to_contain_text("function is cheaper")
+    expect(sentence).to_contain_text("the function is cheaper:")
     page.page.screenshot(path=str(tmp_path / "few.png"))
     requests.focus()
     for _ in range(15):
         page.page.keyboard.press("PageUp")
-    expect(sentence).to_contain_text("instances are cheaper", timeout=PATIENCE_MS)
+    expect(sentence).to_contain_text("the instances are cheaper:", timeout=PATIENCE_MS)
     page.page.screenshot(path=str(tmp_path / "many.png"))
     page.page.mouse.wheel(0, 500)
     page.page.wait_for_timeout(500)

@@ -599,3 +599,34 @@ def test_what_the_orders_of_pipelines_change_and_what_not():
     assert backwards(gpipe) == list(range(12))[::-1] and backwards(turns) == list(range(12))
     without_w = pipeline("zb-h1", 4, 12)
     assert without_w.cost_s < turns.cost_s and max(line.peak for line in memory_over_time(without_w)) == 4
+
+
+def test_twice_the_memory_and_half_the_time_cost_the_same():
+    slow, fast = (serverless_cost(10**8, duration_s, memory_mb) for duration_s, memory_mb in ((0.2, 1024), (0.1, 2048)))
+    assert slow.total == fast.total > 0
+    half, one = (serverless_cost(10**9, t, memory_mb).gb_s for t, memory_mb in ((0.0005, 2048), (0.001, 1024)))
+    assert half == 2 * one  # a millisecond that has begun is billed
+
+
+def test_a_queue_without_an_end_grows_for_as_long_as_more_come_than_can_be_answered():
+    """In order of arrival, 600 answers a second."""
+
+    def last_waits_s(rate, duration_s):
+        free = 0.0
+        for due in np.arange(int(rate * duration_s)) / rate:
+            free = max(free, due) + 1 / 600
+        return free - due
+
+    assert [last_waits_s(500, t) for t in (10, 20)] == pytest.approx([1 / 600] * 2)
+    assert [last_waits_s(1000, t) for t in (10, 20)] == pytest.approx([20 / 3, 40 / 3], rel=0.01)
+
+
+def test_a_request_alone_waits_in_the_batcher_until_the_limit():
+    from labkit.serving.dedicated.batch_queue import BatchQueue, Waiting
+
+    queue = BatchQueue(32, 0.002)
+    queue.add(Waiting(None, 1, 5.0, None))
+    assert queue.ready_s() == pytest.approx(5.002)
+    for _ in range(31):
+        queue.add(Waiting(None, 1, 5.0005, None))
+    assert queue.ready_s() <= 5.0005 and len(queue.take()) == 32
