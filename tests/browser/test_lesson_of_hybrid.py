@@ -10,8 +10,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.mpi, pytest.mark.timeout(900)]
 def test_lesson_10(lab, tmp_path):
     page = run_lesson(lab, "10_hybrid_parallel")
     assert page.page.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0
-    # The map of the mesh; memory, step and plans of the dashboard.
-    expect(page.page.locator(".js-plotly-plot .gtitle")).to_have_count(4)
+    # The forecast of a run; the map of the mesh; memory, step and plans of the dashboard.
+    expect(page.page.locator(".js-plotly-plot .gtitle")).to_have_count(5)
 
     order = page.page.locator(".widget-dropdown", has_text="slowest first").locator("select")
     order.scroll_into_view_if_needed()
