@@ -101,6 +101,8 @@ class BatchEngines(Engines):
         config[launcher.__name__].batch_file_name = str(folder / "job.sh")
         address = self.options.address or address_for(self.scheduler.some_nodes())
         self._cluster = ipyparallel.Cluster(
+            # Its own record of the cluster would be written once more, in a folder made anew, when the controller ends.
+            cluster_file="",
             engines=launcher, profile_dir=str(folder), load_profile=False, config=config, log=quiet_log(),
             delay=0, shutdown_atexit=False, send_engines_connection_env=False,
             controller_args=[

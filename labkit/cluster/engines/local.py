@@ -93,6 +93,7 @@ class LocalEngines(Engines):
         config.EngineLauncher.engine_args = ["--log-level=30"]
         self._cluster = ipyparallel.Cluster(
             engines="mpi",
+            cluster_file="",  # it would be written once more, in a folder made anew, when the controller ends
             profile_dir=self._directory,
             load_profile=False,
             config=config,

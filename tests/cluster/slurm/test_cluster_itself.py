@@ -257,7 +257,9 @@ def test_a_command_over_its_time_is_killed_on_the_host(slurm):
 
 
 def test_daemons_do_not_delay_and_are_cleared(slurm):
-    leave = f"setsid sleep 600 & echo $! > {slurm.scratch}/daemon; echo left"
+    is_apart = "cut -d' ' -f6 /proc/$daemon/stat"  # its session is its own, so the shell's end is none of its business
+    leave = f"setsid sleep 600 & daemon=$!; until [ $({is_apart}) = $daemon ]; do sleep 0.02; done; " \
+        f"echo $daemon > {slurm.scratch}/daemon; echo left"
     assert words(slurm.as_user(A, "n1", "sh", "-c", leave, timeout=20)) == ["left"]
     number = (slurm.scratch / "daemon").read_text().strip()
     assert slurm.as_user(A, "n1", "kill", "-0", number).returncode == 0
