@@ -1,8 +1,9 @@
 """Run by collectives.py under mpiexec: ours and MPI's collectives, in place on both sides, in turn. Prints JSON.
 
-Arguments: the word ``compare`` or ``all``, the number of rounds, and sizes in bytes.
+Arguments: ``compare``, ``all`` or an operation, whose algorithms are measured; the number of rounds, and sizes in bytes.
 """
 
+import functools
 import json
 import sys
 
@@ -59,18 +60,19 @@ def compare(num_bytes, num_rounds):
     return found
 
 
-def measure_all(num_bytes, num_rounds):
-    """Every algorithm that sends messages and has a size."""
+def measure(what, num_bytes, num_rounds):
+    """Every algorithm, or every one of an operation, that sends messages and has a size."""
     x, y = np.zeros(num_bytes // 8), np.zeros(num_bytes // 8)
     names = [
         name for name, algorithm in ALGORITHMS.items()
         if not algorithm.needs_shared_memory and algorithm.operation != "barrier" and name != "allreduce_hierarchical"
+        and what in ("all", algorithm.operation)
     ]
     return timed_in_turn(comm, {name: in_place(comm, name, x, y) for name in names}, [x, y], num_rounds)
 
 
 what, num_rounds, *sizes = sys.argv[1], *map(int, sys.argv[2:])
-measure = compare if what == "compare" else measure_all
-result = {num_bytes: measure(num_bytes, num_rounds) for num_bytes in sizes}
+action = compare if what == "compare" else functools.partial(measure, what)
+result = {num_bytes: action(num_bytes, num_rounds) for num_bytes in sizes}
 if rank == 0:
     print(json.dumps(result))

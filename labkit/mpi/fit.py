@@ -34,12 +34,12 @@ OWN_SUMS = {
 }
 # Copies of n elements that an algorithm makes for itself besides.
 COPIES = {"alltoall_bruck": 3, "allgather_bruck": 1.5, "reduce_scatter_recursive_halving": 0.5}
-FROM_MEMORY = {"allreduce_chunked_ring": 0.5}  # the part of the messages that the caches have not seen before
 # Messages that are started and awaited apart: three calls each, not one.
 NON_BLOCKING = {"allreduce_segmented_ring", "allreduce_all_pairs", "alltoall_linear"}
 # Segments of a block that follow each other take the time of the block, for one is on its way while another is
 # awaited. By the number of ranks: rounds of a segment until the pipeline is full, and blocks one after the other.
-PIPELINED = {"broadcast_chain": lambda p: (p - 2, 1), "allreduce_segmented_ring": lambda p: (0, 2 * (p - 1))}
+PIPELINED = {"broadcast_chain": lambda p: (p - 2, 1), "allreduce_segmented_ring": lambda p: (0, 2 * (p - 1)),
+             "allreduce_chunked_ring": lambda p: (0, 2 * (p - 1))}
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,6 @@ class MachineFit:
             num_segments, num_blocks = PIPELINED[name](num_ranks)
             block_bytes = num_bytes if algorithm.operation == "broadcast" else num_bytes / num_ranks
             time_s = num_segments * self._at(message_s, per_round) + num_blocks * self._at(message_s, block_bytes)
-        if name in FROM_MEMORY and per_round and num_bytes:
-            whole_s = cost.path_bytes * num_ranks / num_bytes * self._at(message_s, num_bytes / num_ranks)
-            time_s += FROM_MEMORY[name] * max(0.0, whole_s - time_s)
         time_s += cost.num_rounds * self.overhead_s * (3 if name in NON_BLOCKING else 1)
         if cost.path_reduced_bytes:
             reduce_s = self.own_reduce_s if name in OWN_SUMS else self.reduce_s

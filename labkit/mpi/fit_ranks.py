@@ -14,6 +14,7 @@ import time
 import numpy as np
 from mpi4py import MPI
 
+from labkit.comm.reduction import reduce_local
 from labkit.mpi.collectives.allreduce_rings import allreduce_ring
 
 SIZES = (64, 1024, 4096, *(8192 * 2**k for k in range(12)))  # bytes, up to 16 MiB
@@ -40,11 +41,11 @@ def actions(comm, num_bytes):
 
     def allreduce():
         comm.Sendrecv(theirs, peer, TAG, room, peer, TAG)
-        np.add(room, mine, out=mine)
+        reduce_local(comm, room, mine, MPI.SUM)
         comm.Sendrecv(mine, peer, TAG, theirs, peer, TAG)
 
     return {
-        "one_way": one_way, "exchange": exchange, "allreduce": allreduce, "own_reduce": lambda: np.add(room, mine, out=room),
+        "one_way": one_way, "exchange": exchange, "allreduce": allreduce, "own_reduce": lambda: reduce_local(comm, room, mine, MPI.SUM, room),
         "copy": lambda: np.copyto(room, mine),
     }
 

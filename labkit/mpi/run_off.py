@@ -36,7 +36,10 @@ _remembered: dict[tuple[str, int, int, int], str] = {}
 def run_off(
     names: Sequence[str], num_ranks: int, num_bytes: int, *, itemsize: int = 8, seconds: float = DEFAULT_SECONDS
 ) -> dict[str, float]:
-    """Median times of algorithms of one operation, in s, from taking turns in place on real ranks.
+    """Times of algorithms of one operation, in s, from taking turns in place on real ranks.
+
+    The mean, over some starts of the ranks, of the medians of each: an algorithm may be quick after one start and
+    a quarter slower after the next, and of such times a median is one or the other.
 
     Parameters
     ----------
@@ -82,12 +85,12 @@ def run_off(
     num_elements = num_elements_for(operations[0], num_ranks, num_bytes, itemsize)
     program = str(Path(__file__).with_name("run_off_ranks.py"))
     arguments = [",".join(names), str(num_elements), DTYPES[itemsize], str(NUM_ROUNDS), str(seconds / NUM_STARTS)]
-    samples: dict[str, list[float]] = {name: [] for name in names}
+    medians: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(NUM_STARTS):
         output = run_mpi([program, *arguments], num_ranks, deadline_s=60 + 10 * seconds)
         for name, row in json.loads(output.splitlines()[-1]).items():
-            samples[name] += row
-    return {name: statistics.median(row) for name, row in samples.items()}
+            medians[name].append(statistics.median(row))
+    return {name: statistics.mean(row) for name, row in medians.items()}
 
 
 def fastest(

@@ -15,14 +15,14 @@ from labkit.comm.reduction import reduce_local
 from labkit.mpi.arguments import check_count
 from labkit.mpi.collectives.allgather import allgather_blocks_ring
 from labkit.mpi.collectives.arguments import block_ends, own_copy
-from labkit.mpi.collectives.messages import wait_received
+from labkit.mpi.collectives.messages import exchange, wait_received
 from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_ring
 from labkit.mpi.collectives.scratch import scratch
 from labkit.mpi.requests import wait_all
 
 TAG = 8
 SEGMENT_BYTES = 65536
-CHUNK_BYTES = 1 << 22
+CHUNK_BYTES = 1 << 19  # with what it is added to, in the second-level cache of most cores
 
 
 def allreduce_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
@@ -37,11 +37,6 @@ def allreduce_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
     is computed once and then copied; but the order of the operands differs from block to block.
     """
     data = own_copy(comm, "allreduce_ring", sendbuf, recvbuf, op, must_commute=True)
-    _two_laps(comm, data, op)
-
-
-def _two_laps(comm, data, op) -> None:
-    """The ring itself, in place."""
     ends = block_ends(data.size, comm.size)
     mine = (comm.rank + 1) % comm.size  # the block that is complete here after the first lap
     reduce_scatter_blocks_ring(comm, data, ends, op, mine, data[ends[mine] : ends[mine + 1]])
@@ -49,7 +44,7 @@ def _two_laps(comm, data, op) -> None:
 
 
 def allreduce_chunked_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, chunk_bytes: int = CHUNK_BYTES) -> None:
-    """The ring once for every chunk of the vector: what the first lap brings is in the cache for the second.
+    """The ring with blocks in chunks: each is combined when it has come, while the cache still holds it.
 
     For vectors that do not fit into the cache. Parameters, errors and result as :func:`allreduce_ring`.
 
@@ -60,14 +55,24 @@ def allreduce_chunked_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, chunk_bytes: i
 
     Notes
     -----
-    2 (p - 1) C rounds with C chunks, 2 n (p - 1) / p bytes, n (p - 1) / p combined.
+    (p - 1) (C + 1) rounds with C chunks a block, 2 n (p - 1) / p bytes, n (p - 1) / p combined.
     """
     call = "allreduce_chunked_ring"
     chunk_bytes = check_count(comm, call, "chunk_bytes", chunk_bytes, 1)
     data = own_copy(comm, call, sendbuf, recvbuf, op, must_commute=True)
+    size = comm.size
+    ends = block_ends(data.size, size)
     length = max(1, chunk_bytes // data.itemsize)
-    for start in range(0, max(data.size, 1), length):
-        _two_laps(comm, data[start : start + length], op)
+    right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
+    room = scratch(min(length, ends[1]), data.dtype)  # the first block is the longest
+    for step in range(size - 1):
+        out = _segments(data, ends, (comm.rank - step) % size, length)
+        into = _segments(data, ends, (comm.rank - step - 1) % size, length)
+        for leaving, mine in zip(out, into, strict=True):
+            arriving = room[: mine.size]
+            exchange(comm, leaving, right, arriving, left, TAG)
+            reduce_local(comm, arriving, mine, op)
+    allgather_blocks_ring(comm, data, ends, right)
 
 
 def allreduce_segmented_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, segment_bytes: int = SEGMENT_BYTES) -> None:
@@ -112,6 +117,5 @@ def allreduce_segmented_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, segment_byte
 
 def _segments(data, ends, block: int, length: int) -> list[np.ndarray]:
     """A block in pieces of ``length`` elements; as many for every block, so that all ranks agree."""
-    longest = max(end - start for start, end in zip(ends[:-1], ends[1:], strict=True))
-    starts = range(ends[block], ends[block] + max(longest, 1), length)
+    starts = range(ends[block], ends[block] + max(ends[1], 1), length)  # the first block is the longest
     return [data[min(s, ends[block + 1]) : min(s + length, ends[block + 1])] for s in starts]

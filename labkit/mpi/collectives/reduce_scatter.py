@@ -11,6 +11,8 @@ for clusters of workstations, JPDC 69, 2009 (ring).
 
 from __future__ import annotations
 
+import operator
+
 from mpi4py import MPI
 
 from labkit.comm.reduction import reduce_local
@@ -154,7 +156,7 @@ def reduce_scatter_blocks_ring(comm, data, ends, op, last: int, result) -> None:
     """The ring itself: ``result`` gets block ``last``, combined; of ``data`` nothing else is written."""
     size = comm.size
     right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
-    longest = max(b - a for a, b in zip(ends[:-1], ends[1:], strict=True))
+    longest = max(map(operator.sub, ends[1:], ends))
     rooms = [scratch(longest, data.dtype) for _ in range(min(2, size - 1))]
     first = (last - 1) % size
     leaving = data[ends[first] : ends[first + 1]]

@@ -34,7 +34,7 @@ BY_RANK = ("barrier", "scan", "exscan", "alltoall")  # one column a rank, whatev
 PIECES = {
     "broadcast_chain": (1, lambda p: {"segment_bytes": 8}),
     "allreduce_segmented_ring": (2, lambda p: {"segment_bytes": 8}),
-    "allreduce_chunked_ring": (2, lambda p: {"chunk_bytes": 8 * p}),
+    "allreduce_chunked_ring": (2, lambda p: {"chunk_bytes": 8}),
 }
 RANKS_PER_NODE = 4
 

@@ -7,15 +7,25 @@ nobody refers to them any more. Small ones are ordinary.
 
 from __future__ import annotations
 
+import collections
 import weakref
 
 import numpy as np
+from mpi4py import MPI
+
+from labkit.comm.reduction import LINE_BYTES
 
 SMALL_BYTES = 1 << 16  # below, NumPy's and the C library's own stores are quick
 KEPT_BYTES = 1 << 27  # at most so much is kept for later
 
-_free: list[np.ndarray] = []
-_lent: dict[int, tuple[weakref.ref, np.ndarray]] = {}  # by the reference's id: references to arrays do not hash
+_free: dict[int, list[memoryview]] = collections.defaultdict(list)  # by size, a power of two
+_loans: dict[int, _Loan] = {}  # by the id of the loan: references to arrays do not hash
+
+
+class _Loan(weakref.ref):
+    """A reference to an array that has been given out, with the memory that it is in."""
+
+    __slots__ = ("memory",)
 
 
 def scratch(num_elements: int, dtype) -> np.ndarray:
@@ -32,15 +42,21 @@ def scratch(num_elements: int, dtype) -> np.ndarray:
     num_bytes = num_elements * dtype.itemsize
     if num_bytes < SMALL_BYTES:
         return np.empty(num_elements, dtype)
-    fitting = [index for index, memory in enumerate(_free) if memory.nbytes >= num_bytes]
-    if fitting:
-        memory = _free.pop(min(fitting, key=lambda index: _free[index].nbytes))
-    else:
-        memory = np.empty(num_bytes, np.uint8)
-    array = np.frombuffer(memory.data, dtype, num_elements)  # slices of it keep it alive, not only its memory
-    reference = weakref.ref(array, _take_back)
-    _lent[id(reference)] = reference, memory
+    size = 1 << (num_bytes - 1).bit_length()
+    memories = _free[size]
+    memory = memories.pop() if memories else _fresh(size)
+    array = np.frombuffer(memory, dtype, num_elements)  # slices of it keep it alive, not only its memory
+    loan = _Loan(array, _take_back)
+    loan.memory = memory
+    _loans[id(loan)] = loan
     return array
+
+
+def _fresh(size: int) -> memoryview:
+    """New memory that begins a cache line."""
+    memory = np.empty(size + LINE_BYTES, np.uint8)
+    start = -MPI.Get_address(memory) % LINE_BYTES
+    return memory[start : start + size].data
 
 
 def scratch_like(array: np.ndarray) -> np.ndarray:
@@ -55,8 +71,10 @@ def scratch_copy(array: np.ndarray) -> np.ndarray:
     return room
 
 
-def _take_back(reference: weakref.ref) -> None:
+def _take_back(loan: _Loan) -> None:
     """Nobody refers to the array any more."""
-    _free.append(_lent.pop(id(reference))[1])
-    while sum(memory.nbytes for memory in _free) > KEPT_BYTES:
-        _free.pop(0)
+    memory = _loans.pop(id(loan)).memory
+    if sum(size * len(memories) for size, memories in _free.items()) + memory.nbytes > KEPT_BYTES:
+        _free.clear()  # of sizes that may never be asked for again
+    if memory.nbytes <= KEPT_BYTES:
+        _free[memory.nbytes].append(memory)

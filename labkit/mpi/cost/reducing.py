@@ -121,24 +121,25 @@ def _(p, n, size):
 
 @cost_of("allreduce_chunked_ring")
 def _(p, n, size, chunk_bytes=CHUNK_BYTES):
-    length = max(1, chunk_bytes // size)
-    num_whole, rest = divmod(n, length)
-    lengths = [length] * num_whole + ([rest] if rest or not num_whole else [])
-    return sum((COSTS["allreduce_ring"](p, chunk, size) for chunk in lengths), Cost())
+    return _ring_in_pieces(p, n, size, chunk_bytes)
 
 
 @cost_of("allreduce_segmented_ring")
 def _(p, n, size, segment_bytes=SEGMENT_BYTES):
+    return _ring_in_pieces(p, n, size, segment_bytes)
+
+
+def _ring_in_pieces(p: int, n: int, size: int, piece_bytes: int) -> Cost:
+    """A ring whose first lap takes every block in pieces."""
     ends = block_ends(n, p)
-    length = max(1, segment_bytes // size)
-    largest = max(b - a for a, b in zip(ends[:-1], ends[1:], strict=True))
-    num_segments = max(1, -(-largest // length))
+    length = max(1, piece_bytes // size)
+    num_pieces = max(1, -(-ends[1] // length))  # of the first block, which is the longest
     lap = ring_lap(ends, size, reduces=True)
-    segmented = Cost(
-        lap.num_rounds * num_segments, lap.path_bytes, lap.path_reduced_bytes, lap.num_messages * num_segments,
+    in_pieces = Cost(
+        lap.num_rounds * num_pieces, lap.path_bytes, lap.path_reduced_bytes, lap.num_messages * num_pieces,
         lap.total_bytes, lap.total_reduced_bytes,
     )
-    return segmented + ring_lap(ends, size)
+    return in_pieces + ring_lap(ends, size)
 
 
 @cost_of("allreduce_rabenseifner")

@@ -4,6 +4,7 @@ import gc
 
 import numpy as np
 import pytest
+from mpi4py import MPI
 
 from labkit.mpi.collectives import scratch as store
 from labkit.mpi.collectives.fused import sum_into_all
@@ -23,35 +24,55 @@ def test_every_vector_is_the_sum_from_left_to_right(num_vectors, size, dtype):
         assert vector.dtype == dtype and vector.tobytes() == expected.tobytes()
 
 
+def kept():
+    """The memories that wait to be lent again."""
+    gc.collect()
+    return [memory for memories in store._free.values() for memory in memories]
+
+
 def test_large_scratch_comes_back_and_small_is_ordinary():
     store._free.clear()
     first = store.scratch(10**6, np.float64)
     address = first.ctypes.data
     part = first[10:20]
     del first
-    gc.collect()
-    assert store._free == []  # a slice is still in use
+    assert kept() == []  # a slice is still in use
     part[:] = 1
     del part
-    gc.collect()
-    assert len(store._free) == 1
+    assert len(kept()) == 1
     again = store.scratch(9 * 10**5, np.float64)
     assert again.ctypes.data == address and again.size == 9 * 10**5
     other = store.scratch(9 * 10**5, np.float64)
     assert not np.shares_memory(again, other)
     small = store.scratch(10, np.int32)
     del small
-    gc.collect()
-    assert store._free == []
+    assert kept() == []
 
 
 def test_the_store_is_bounded():
     store._free.clear()
     arrays = [store.scratch(store.KEPT_BYTES // 4, np.uint8) for _ in range(8)]
     del arrays
-    gc.collect()
-    assert 0 < sum(memory.nbytes for memory in store._free) <= store.KEPT_BYTES
+    assert 0 < sum(memory.nbytes for memory in kept()) <= store.KEPT_BYTES
+    huge = store.scratch(store.KEPT_BYTES + 1, np.uint8)
+    del huge
+    assert sum(memory.nbytes for memory in kept()) <= store.KEPT_BYTES
     store._free.clear()
+
+
+def test_a_store_that_is_full_of_other_sizes_makes_room():
+    store._free.clear()
+    others = [store.scratch(store.KEPT_BYTES // 4, np.uint8) for _ in range(4)]
+    del others
+    array = store.scratch(store.SMALL_BYTES, np.uint8)
+    del array
+    assert [memory.nbytes for memory in kept()] == [store.SMALL_BYTES]
+    store._free.clear()
+
+
+def test_scratch_begins_a_cache_line():
+    for size in (store.SMALL_BYTES, store.SMALL_BYTES + 1, 3 * 10**6):
+        assert MPI.Get_address(store.scratch(size, np.uint8)) % 64 == 0
 
 
 def test_a_copy_is_a_copy():
