@@ -11,6 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+BYTES = ir.IntType(8).as_pointer()
 LINE_BYTES = 64  # of a cache; where lines are longer, some are asked for twice
 
 
@@ -18,11 +19,16 @@ LINE_BYTES = 64  # of a cache; where lines are longer, some are asked for twice
 def prefetch(typing_context, address):
     """Ask for the cache line at an address, an integer. It may lie beyond an array: nothing is read."""
     def generate(context, builder, signature, arguments):
-        pointer, word = ir.PointerType(ir.IntType(8)), ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [pointer, word, word, word])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], kind)
-        to_read, to_keep, data = word(0), word(3), word(1)
-        builder.call(function, [builder.inttoptr(arguments[0], pointer), to_read, to_keep, data])
+        emit_prefetch(builder, builder.inttoptr(arguments[0], BYTES))
         return context.get_dummy_value()
 
     return types.void(types.intp), generate
+
+
+def emit_prefetch(builder, pointer) -> None:
+    """The instruction itself, for other intrinsics; the pointer may be one to any type."""
+    word = ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [BYTES, word, word, word])
+    function = builder.module.declare_intrinsic("llvm.prefetch", [BYTES], kind)
+    to_read, to_keep, data = word(0), word(3), word(1)
+    builder.call(function, [builder.bitcast(pointer, BYTES), to_read, to_keep, data])

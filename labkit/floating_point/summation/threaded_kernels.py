@@ -1,8 +1,7 @@
 """Compiled loops of compensated sums and dot products in lanes.
 
-A compensated sum waits for its own last addition; 32 of them side by side do not wait for each other, and the compiler
-packs them. Four rows at once save loads and stores of the accumulators. What ``one`` is for, see
-:mod:`.exact_kernels`.
+A compensated sum waits for its own last addition; 32 of them side by side do not wait for each other, and fill vector
+registers. What ``one`` is for, see :mod:`.exact_kernels`.
 """
 
 from __future__ import annotations
@@ -10,12 +9,16 @@ from __future__ import annotations
 import numpy as np
 from llvmlite import ir
 from numba import njit, types
+from numba.core import cgutils
 from numba.extending import intrinsic
+from numba.np.arrayobj import make_array
 
 from labkit.floating_point.summation.kernels import two_sum
+from labkit.floating_point.summation.prefetch import LINE_BYTES, emit_prefetch, prefetch
 
 NUM_LANES = 32
 ROWS = 4 * NUM_LANES
+BYTES_AHEAD = 4096  # with 7 flops a term between two loads, a processor by itself does not look far enough ahead
 
 
 @intrinsic
@@ -55,27 +58,72 @@ def add_product(a, b, one, total, errors):
     return total, errors + error
 
 
-@njit(cache=True, nogil=True, fastmath={"contract"})
+@njit(inline="always")
+def prefetch_terms(x, first, num_terms):
+    """Ask for the terms that come ``BYTES_AHEAD`` after ``num_terms`` from ``first`` on."""
+    address = x.ctypes.data + x.itemsize * first + BYTES_AHEAD
+    for line in range(x.itemsize * num_terms // LINE_BYTES):
+        prefetch(address + LINE_BYTES * line)
+
+
+@intrinsic
+def _add_rows(typing_context, x, one, totals, errors):
+    """The loop of :func:`add_rows`, with all lanes of a row as one vector: LLVM cuts it into those of the machine.
+
+    Left to itself, LLVM keeps the accumulators in memory, for all it knows they might lie among the terms, and uses
+    half of the widest registers.
+    """
+
+    def generate(context, builder, signature, arguments):
+        element = context.get_value_type(signature.args[1])
+        lanes = ir.VectorType(element, NUM_LANES)
+        arrays = [make_array(signature.args[k])(context, builder, arguments[k]) for k in (0, 2, 3)]
+        data, totals, errors = (array.data for array in arrays)
+        num_terms = builder.extract_value(arrays[0].shape, 0)
+        ones = builder.insert_element(ir.Constant(lanes, ir.Undefined), arguments[1], ir.IntType(32)(0))
+        ones = builder.shuffle_vector(ones, ones, ir.Constant(ir.VectorType(ir.IntType(32), NUM_LANES), [0] * NUM_LANES))
+        name = f"llvm.fmuladd.v{NUM_LANES}{element.intrinsic_name}"
+        fused = cgutils.get_or_insert_function(builder.module, ir.FunctionType(lanes, [lanes] * 3), name)
+        width = signature.args[1].bitwidth // 8
+
+        def load(pointer):
+            return builder.load(builder.bitcast(pointer, lanes.as_pointer()), align=width)
+
+        def plus(a, b):
+            return builder.call(fused, [a, ones, b])  # a + b, in a unit that multiplies
+
+        total, error = (cgutils.alloca_once_value(builder, load(pointer)) for pointer in (totals, errors))
+        with cgutils.for_range_slice(builder, num_terms.type(0), num_terms, num_terms.type(ROWS)) as (first, _):
+            for line in range(ROWS * width // LINE_BYTES):
+                ahead = builder.add(first, first.type((BYTES_AHEAD + LINE_BYTES * line) // width))
+                emit_prefetch(builder, builder.gep(data, [ahead]))
+            for row in range(ROWS // NUM_LANES):
+                term = load(builder.gep(data, [builder.add(first, first.type(NUM_LANES * row))]))
+                old = builder.load(total)
+                new = plus(old, term)
+                part = builder.fsub(new, old)
+                lost = plus(builder.fsub(old, builder.fsub(new, part)), builder.fsub(term, part))
+                builder.store(new, total)
+                builder.store(plus(builder.load(error), lost), error)
+        for pointer, lane in ((totals, total), (errors, error)):
+            builder.store(builder.load(lane), builder.bitcast(pointer, lanes.as_pointer()), align=width)
+        return context.get_dummy_value()
+
+    return types.void(x, one, totals, errors), generate
+
+
+@njit(cache=True, nogil=True)
 def add_rows(x, one, totals, errors):
     """Add a multiple of ROWS terms to lanes of Sum2."""
-    for i in range(0, x.size, ROWS):
-        row = x[i : i + NUM_LANES]
-        row_1 = x[i + NUM_LANES : i + 2 * NUM_LANES]
-        row_2 = x[i + 2 * NUM_LANES : i + 3 * NUM_LANES]
-        row_3 = x[i + 3 * NUM_LANES : i + 4 * NUM_LANES]
-        for j in range(NUM_LANES):
-            a, b = totals[j], errors[j]
-            a, b = add(row[j], one, a, b)
-            a, b = add(row_1[j], one, a, b)
-            a, b = add(row_2[j], one, a, b)
-            a, b = add(row_3[j], one, a, b)
-            totals[j], errors[j] = a, b
+    _add_rows(x, one, totals, errors)
 
 
 @njit(cache=True, nogil=True)
 def add_product_rows(x, y, one, totals, errors):
     """Add a multiple of NUM_LANES products to lanes of Dot2. Not fused: a product must be rounded for its error."""
     for i in range(0, x.size, NUM_LANES):
+        prefetch_terms(x, i, NUM_LANES)
+        prefetch_terms(y, i, NUM_LANES)
         row, other = x[i : i + NUM_LANES], y[i : i + NUM_LANES]
         for j in range(NUM_LANES):
             totals[j], errors[j] = add_product(row[j], other[j], one, totals[j], errors[j])
