@@ -1,4 +1,5 @@
-"""What softmax says to the processor: comparisons of floats as integers, and stores that pass by the caches.
+"""What softmax says to the processor: comparisons of floats as integers, the widest registers, what to load next, and
+stores that pass by the caches.
 
 A store into memory that is not in a cache reads the line first, which nobody needs when the whole line is written.
 A *streaming* (nontemporal) store does not: writing a large result then moves half as many bytes.
@@ -15,10 +16,45 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np import arrayobj
 
+from labkit.openmp.prefetch import emit_prefetch
 from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import I, bits_of, float_of
 
 LINE = 64  # bytes: a cache line, and a vector register of AVX-512
+
+
+@intrinsic
+def wide_registers(typing):
+    """Have the loops of the function around this use the widest registers.
+
+    For processors with AVX-512, LLVM prefers half of it, lest a short loop slow down the clock of a whole program.
+    Where one function is inlined into another, the other's wish counts: so it stays a function of its own.
+    """
+
+    def codegen(context, builder, signature, values):
+        attributes = builder.function.attributes
+        attributes.add("noinline")
+        set.add(attributes, '"prefer-vector-width"="512"')  # a name that llvmlite does not know; LLVM does
+        return context.get_dummy_value()
+
+    return types.void(), codegen
+
+
+@intrinsic
+def _ask_for(typing, array, index):
+    def codegen(context, builder, signature, values):
+        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, values[0]).data
+        emit_prefetch(builder, builder.gep(data, [values[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@kernel(forceinline=True)
+def ask_for(x, start, size):
+    """Ask for the lines of ``x[start : start + size]``, which may lie beyond the array: nothing is read."""
+    for i in range(start, start + size, LINE // x.itemsize):
+        _ask_for(x, i)
 
 
 def unsigned_bits(x):
@@ -53,6 +89,7 @@ def largest(x):
     positive floats have the floats' order and negative ones the reverse: if any is positive, the largest is that of
     signed integers; else that of the smallest unsigned integer. A NaN is beyond infinity, of either sign.
     """
+    wide_registers()
     signed = bits_of(x[0])
     low = high = unsigned_bits(x[0])
     for i in range(x.size):

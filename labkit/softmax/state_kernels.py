@@ -21,9 +21,10 @@ from numba.extending import overload
 
 from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import EXACT, F, exp_near, exp_of_difference, exp_scaled, power_of_two, rounder_of
-from labkit.softmax.processor import largest, part, row
+from labkit.softmax.processor import ask_for, largest, part, row, wide_registers
 
 BLOCK = 2048  # elements of a row done at a time: logits and exponentials are 16 or 32 KiB
+STEP = 256  # elements between two requests for the next block
 FEW = 4.0  # terms as large as the largest
 LITTLE = 2.0**-6  # of a row's sum: such a block's rounding errors do not count
 NEAR = 200.0  # k ln 2 is exact up to here
@@ -35,6 +36,7 @@ FINE, EMPTY, FAR, BROKEN = range(4)  # parts: a state; nothing but -inf; a logit
 @kernel(fastmath={"reassoc"})
 def plain_sum(work):
     """The sum of a block in float64."""
+    wide_registers()
     total = 0.0
     for i in range(work.size):
         total += np.float64(work[i])
@@ -96,6 +98,7 @@ def _constants(x):
 @kernel()
 def exponentials(x, floor, rounder, out):
     """The exponentials of a block."""
+    wide_registers()
     for i in range(x.size):
         out[i] = exp_near(x[i], floor, rounder)
 
@@ -124,9 +127,10 @@ def differences(x, m, log_f, j, out):
 
 
 @kernel()
-def block_exponentials(x, out):
+def block_exponentials(x, ahead, out):
     """The exponentials ``e**x * 2**(scale - n)`` of a block; the scale is that of :func:`constants`.
 
+    With ``ahead`` as many elements behind x are asked for meanwhile: their maximum is looked for next.
     Returns (kind, maximum, n). If the kind is neither FINE nor EMPTY, ``out`` is not written.
     """
     top = largest(x)
@@ -137,17 +141,22 @@ def block_exponentials(x, out):
         return (FAR if abs(top) < np.inf else BROKEN), top, 0
     n = int(np.rint(np.float64(top) * LOG2E))
     floor, rounder = range_of(x, n)
-    exponentials(x, floor, rounder, out)
+    if ahead:
+        for start in range(0, x.size, STEP):
+            ask_for(x, x.size + start, STEP)
+            exponentials(part(x, start, STEP), floor, rounder, part(out, start, STEP))
+    else:
+        exponentials(x, floor, rounder, out)
     return FINE, top, n
 
 
 @kernel()
-def block_state(x, out):
+def block_state(x, ahead, out):
     """The state of a block; its exponentials are in ``out``.
 
     Returns (kind, maximum, n, ``d * 2**scale``, what that lacks).
     """
-    kind, top, n = block_exponentials(x, out)
+    kind, top, n = block_exponentials(x, ahead, out)
     if kind != FINE:
         return kind, top, 0, 0.0, 0.0
     total, lost = block_sum(out, constants(x[0])[1])
@@ -199,7 +208,7 @@ def part_state(x, kept, exponents, sums):
     for b in range(exponents.size):
         block = part(x, b * BLOCK, BLOCK)
         to = part(kept, b * BLOCK if keeps else 0, block.size)
-        k, m, other_n, other_d, other_lost = block_state(block, to)
+        k, m, other_n, other_d, other_lost = block_state(block, True, to)
         exponents[b], sums[b] = other_n, other_d
         if k == EMPTY:
             continue

@@ -15,7 +15,7 @@ from numba.extending import overload
 
 from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import F, exp_divided, exp_of_difference, power_of_two, rounder_of
-from labkit.softmax.processor import fence, largest, part, row, stream_block
+from labkit.softmax.processor import fence, largest, part, row, stream_block, wide_registers
 from labkit.softmax.state_kernels import (
     BLOCK,
     EMPTY,
@@ -42,6 +42,7 @@ LEAST_SHIFT = -20  # log2: exponentials further below those of a row of its own 
 
 @kernel()
 def quotients(x, log_f, floor, rounder, unscale, out):
+    wide_registers()
     for i in range(x.size):
         out[i] = exp_divided(x[i], log_f, floor, rounder, unscale)
 
@@ -49,6 +50,7 @@ def quotients(x, log_f, floor, rounder, unscale, out):
 @kernel(fastmath={"contract"})
 def multiply(a, high, low, out):
     """``a * (high + low)``; with fused multiply-add ``d * (1 / d)`` is 1."""
+    wide_registers()
     for i in range(a.size):
         out[i] = a[i] * high + a[i] * low
 
@@ -56,6 +58,7 @@ def multiply(a, high, low, out):
 @kernel(fastmath={"contract"})
 def multiply_in_place(a, high, low):
     """The same; a loop with two names of one array is not vectorised."""
+    wide_registers()
     for i in range(a.size):
         a[i] = a[i] * high + a[i] * low
 
@@ -166,14 +169,14 @@ def short_rows(start, stop, x, keeps, streaming, work, out):
     size = x.shape[1]
     first, num_elements = start * size, (stop - start) * size
     all_found = part(out, first, num_elements) if keeps else part(work, 0, num_elements)
-    kind, _, n = block_exponentials(part(x, first, num_elements), all_found)
+    kind, _, n = block_exponentials(part(x, first, num_elements), False, all_found)
     for i in range(start, stop):
         logits, to = row(x, i), row(out, i)
         found = part(all_found, (i - start) * size, size)
         if kind == FINE and finish_row(logits, n, keeps, streaming, found, to):
             continue
         found = to if keeps else part(work, BLOCK, size)
-        own_kind, _, own = block_exponentials(logits, found)
+        own_kind, _, own = block_exponentials(logits, False, found)
         if own_kind != FINE or not finish_row(logits, own, keeps, streaming, found, to):
             far_row(logits, part(work, BLOCK, BLOCK), to)
 

@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 
 from labkit.floating_point.summation.accumulator import LIMB_BITS
-from labkit.floating_point.summation.prefetch import LINE_BYTES, prefetch
+from labkit.openmp.prefetch import LINE_BYTES, prefetch
 
 BLOCK_BITS = 11
 BLOCK_SIZE = 1 << BLOCK_BITS

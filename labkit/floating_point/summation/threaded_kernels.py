@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from labkit.floating_point.summation.kernels import two_sum
-from labkit.floating_point.summation.prefetch import LINE_BYTES, emit_prefetch, prefetch
+from labkit.openmp.prefetch import LINE_BYTES, emit_prefetch, prefetch
 
 NUM_LANES = 32
 ROWS = 4 * NUM_LANES
