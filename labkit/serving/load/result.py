@@ -25,7 +25,7 @@ LATE_S, LATE_SHARE, BUSY_SHARE = 0.002, 0.25, 0.9  # bounds of is_generator_limi
 PERCENTILES = (50, 90, 99, 99.9)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LoadResult:
     """A record of every request that was started, and how the generator itself did.
 
@@ -79,6 +79,9 @@ class LoadResult:
 
     def __len__(self) -> int:
         return len(self.scheduled_s)
+
+    def __repr__(self) -> str:
+        return f"<LoadResult: {self.summary().splitlines()[0]}; summary() says more>"
 
     @property
     def is_ok(self) -> np.ndarray:

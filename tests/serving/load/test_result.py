@@ -105,3 +105,10 @@ def test_other_files_are_refused(tmp_path):
         random_run(1).percentile(50, failures="none")
     with pytest.raises(UsageError, match="q is"):
         random_run(1).percentile(101)
+
+
+def test_a_notebook_shows_one_line():
+    run = random_run(1, num=5000)
+    assert repr(run).startswith(f"<LoadResult: http://127.0.0.1:1/, open loop: 5000 requests in 10.00 s, {run.num_ok} ")
+    assert "\n" not in repr(run) and len(repr(run)) < 200
+    assert "0 requests" in repr(made([], [], [], [], elapsed_s=0.0))
