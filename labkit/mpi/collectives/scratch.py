@@ -7,7 +7,6 @@ nobody refers to them any more. Small ones are ordinary.
 
 from __future__ import annotations
 
-import collections
 import weakref
 
 import numpy as np
@@ -18,7 +17,8 @@ from labkit.comm.reduction import LINE_BYTES
 SMALL_BYTES = 1 << 16  # below, NumPy's and the C library's own stores are quick
 KEPT_BYTES = 1 << 27  # at most so much is kept for later
 
-_free: dict[int, list[memoryview]] = collections.defaultdict(list)  # by size, a power of two
+# By size, a power of two. Each step on it is one operation of Python's: several threads may communicate.
+_free: dict[int, list[memoryview]] = {}
 _loans: dict[int, _Loan] = {}  # by the id of the loan: references to arrays do not hash
 
 
@@ -43,8 +43,10 @@ def scratch(num_elements: int, dtype) -> np.ndarray:
     if num_bytes < SMALL_BYTES:
         return np.empty(num_elements, dtype)
     size = 1 << (num_bytes - 1).bit_length()
-    memories = _free[size]
-    memory = memories.pop() if memories else _fresh(size)
+    try:
+        memory = _free[size].pop()
+    except (KeyError, IndexError):
+        memory = _fresh(size)
     array = np.frombuffer(memory, dtype, num_elements)  # slices of it keep it alive, not only its memory
     loan = _Loan(array, _take_back)
     loan.memory = memory
@@ -74,7 +76,7 @@ def scratch_copy(array: np.ndarray) -> np.ndarray:
 def _take_back(loan: _Loan) -> None:
     """Nobody refers to the array any more."""
     memory = _loans.pop(id(loan)).memory
-    if sum(size * len(memories) for size, memories in _free.items()) + memory.nbytes > KEPT_BYTES:
+    if sum(size * len(memories) for size, memories in list(_free.items())) + memory.nbytes > KEPT_BYTES:
         _free.clear()  # of sizes that may never be asked for again
     if memory.nbytes <= KEPT_BYTES:
-        _free[memory.nbytes].append(memory)
+        _free.setdefault(memory.nbytes, []).append(memory)

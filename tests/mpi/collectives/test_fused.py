@@ -1,6 +1,8 @@
 """Sums written into all vectors in one pass, and scratch arrays that come back."""
 
 import gc
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -67,6 +69,35 @@ def test_a_store_that_is_full_of_other_sizes_makes_room():
     array = store.scratch(store.SMALL_BYTES, np.uint8)
     del array
     assert [memory.nbytes for memory in kept()] == [store.SMALL_BYTES]
+    store._free.clear()
+
+
+def test_threads_share_the_store():
+    store._free.clear()
+    others, problems = set(store._loans), []
+
+    def work(number):
+        random = np.random.default_rng(number)
+        for size in random.integers(store.SMALL_BYTES, 8 * store.SMALL_BYTES, 400).tolist():
+            array = store.scratch(size, np.uint8)
+            array[:] = number
+            array[::4096] += 0  # give the others time to write into it, if they have it too
+            if array.size != size or set(array[::1024].tolist()) != {number}:
+                problems.append((number, size))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    finally:
+        sys.setswitchinterval(before)
+    assert problems == [] and not any(thread.is_alive() for thread in threads)
+    addresses = [MPI.Get_address(memory) for memory in kept()]
+    assert addresses and len(addresses) == len(set(addresses)) and set(store._loans) <= others
     store._free.clear()
 
 
