@@ -96,10 +96,9 @@ def allgather_blocks_doubling(comm, data, ends, fold: Fold) -> None:
     while distance < fold.num_acting:
         peer = fold.number ^ distance
         first, theirs = fold.number & -distance, peer & -distance  # the groups that have come together so far
-        exchange(
-            comm, data[ends[first] : ends[first + distance]], fold.rank_of(peer),
-            data[ends[theirs] : ends[theirs + distance]], fold.rank_of(peer), TAG,
-        )
+        mine, room = data[ends[first] : ends[first + distance]], data[ends[theirs] : ends[theirs + distance]]
+        partner = fold.rank_of(peer)
+        exchange(comm, mine, partner, room, partner, TAG)
         distance *= 2
 
 

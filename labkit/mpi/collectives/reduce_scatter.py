@@ -129,9 +129,10 @@ def reduce_scatter_blocks_halving(comm, own, total, theirs, ends, number, num_ac
         peer = number ^ half
         keep = first + (half if number & half else 0)
         give = first + (0 if number & half else half)
-        mine, room = slice(ends[keep], ends[keep + half]), slice(ends[give], ends[give + half])
-        exchange(comm, own[room], rank_of(peer), theirs[mine], rank_of(peer), TAG)
-        reduce_local(comm, theirs[mine], own[mine], op, total[mine])
+        start, end, partner = ends[keep], ends[keep + half], rank_of(peer)
+        arriving, mine = theirs[start:end], own[start:end]
+        exchange(comm, own[ends[give] : ends[give + half]], partner, arriving, partner, TAG)
+        reduce_local(comm, arriving, mine, op, mine if own is total else total[start:end])
         first, num_blocks, own = keep, half, total
 
 
