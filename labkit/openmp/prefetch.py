@@ -8,7 +8,7 @@ pass would wait for memory.
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
 BYTES = ir.IntType(8).as_pointer()
@@ -23,6 +23,13 @@ def prefetch(typing_context, address):
         return context.get_dummy_value()
 
     return types.void(types.intp), generate
+
+
+@njit(inline="always")
+def prefetch_lines(address, num_bytes):
+    """Ask for all lines from an address on; both are best multiples of a line."""
+    for offset in range(0, num_bytes, LINE_BYTES):
+        prefetch(address + offset)
 
 
 def emit_prefetch(builder, pointer) -> None:

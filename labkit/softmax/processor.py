@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 from numba.np import arrayobj
 
-from labkit.openmp.prefetch import emit_prefetch
+from labkit.openmp.prefetch import prefetch_lines
 from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import I, bits_of, float_of
 
@@ -38,23 +38,6 @@ def wide_registers(typing):
         return context.get_dummy_value()
 
     return types.void(), codegen
-
-
-@intrinsic
-def _ask_for(typing, array, index):
-    def codegen(context, builder, signature, values):
-        data = cgutils.create_struct_proxy(signature.args[0])(context, builder, values[0]).data
-        emit_prefetch(builder, builder.gep(data, [values[1]]))
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), codegen
-
-
-@kernel(forceinline=True)
-def ask_for(x, start, size):
-    """Ask for the lines of ``x[start : start + size]``, which may lie beyond the array: nothing is read."""
-    for i in range(start, start + size, LINE // x.itemsize):
-        _ask_for(x, i)
 
 
 def unsigned_bits(x):
@@ -162,6 +145,12 @@ def _address(typing, array):
         return builder.ptrtoint(data, ir.IntType(64))
 
     return types.int64(array), codegen
+
+
+@kernel(forceinline=True)
+def ask_for(x, start, size):
+    """Ask for the lines of ``x[start : start + size]``, which may lie beyond the array: nothing is read."""
+    prefetch_lines(_address(x) + x.itemsize * start, x.itemsize * size)
 
 
 @intrinsic

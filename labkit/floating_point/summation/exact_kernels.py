@@ -23,7 +23,7 @@ import numpy as np
 from numba import njit
 
 from labkit.floating_point.summation.accumulator import LIMB_BITS
-from labkit.openmp.prefetch import LINE_BYTES, prefetch
+from labkit.openmp.prefetch import prefetch_lines
 
 BLOCK_BITS = 11
 BLOCK_SIZE = 1 << BLOCK_BITS
@@ -52,8 +52,7 @@ def extract_block(x, one, sigma, sigma_2, lanes):
     totals, totals_2, left = lanes[0], lanes[1], lanes[2]
     next_block = x.ctypes.data + 8 * BLOCK_SIZE
     for i in range(0, x.size, ROWS):
-        for line in range(8 * ROWS // LINE_BYTES):
-            prefetch(next_block + 8 * i + LINE_BYTES * line)
+        prefetch_lines(next_block + 8 * i, 8 * ROWS)
         row = x[i : i + NUM_LANES]
         row_1 = x[i + NUM_LANES : i + 2 * NUM_LANES]
         row_2 = x[i + 2 * NUM_LANES : i + 3 * NUM_LANES]

@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
 from labkit.floating_point.summation.kernels import two_sum
-from labkit.openmp.prefetch import LINE_BYTES, emit_prefetch, prefetch
+from labkit.openmp.prefetch import LINE_BYTES, emit_prefetch, prefetch_lines
 
 NUM_LANES = 32
 ROWS = 4 * NUM_LANES
@@ -56,14 +56,6 @@ def add_product(a, b, one, total, errors):
     product, error = two_product(a, b)
     total, errors = add(product, one, total, errors)
     return total, errors + error
-
-
-@njit(inline="always")
-def prefetch_terms(x, first, num_terms):
-    """Ask for the terms that come ``BYTES_AHEAD`` after ``num_terms`` from ``first`` on."""
-    address = x.ctypes.data + x.itemsize * first + BYTES_AHEAD
-    for line in range(x.itemsize * num_terms // LINE_BYTES):
-        prefetch(address + LINE_BYTES * line)
 
 
 @intrinsic
@@ -121,9 +113,10 @@ def add_rows(x, one, totals, errors):
 @njit(cache=True, nogil=True)
 def add_product_rows(x, y, one, totals, errors):
     """Add a multiple of NUM_LANES products to lanes of Dot2. Not fused: a product must be rounded for its error."""
+    x_ahead, y_ahead, width = x.ctypes.data + BYTES_AHEAD, y.ctypes.data + BYTES_AHEAD, x.itemsize
     for i in range(0, x.size, NUM_LANES):
-        prefetch_terms(x, i, NUM_LANES)
-        prefetch_terms(y, i, NUM_LANES)
+        prefetch_lines(x_ahead + width * i, width * NUM_LANES)
+        prefetch_lines(y_ahead + width * i, width * NUM_LANES)
         row, other = x[i : i + NUM_LANES], y[i : i + NUM_LANES]
         for j in range(NUM_LANES):
             totals[j], errors[j] = add_product(row[j], other[j], one, totals[j], errors[j])
