@@ -126,7 +126,7 @@ def collective_rounds(
         Of the operations that have one.
     num_chunks : int, optional
         Into how many chunks the whole buffer is cut for the picture; a multiple of ``num_ranks`` where the
-        operation needs equal blocks. By default one a rank; twice as many for a segmented ring.
+        operation needs equal blocks. By default one a rank; twice as many for a ring that takes blocks in pieces.
     **options
         Of the algorithm: ``ranks_per_node`` (4 by default), ``segment_bytes`` (one chunk of 8 bytes by default).
 
