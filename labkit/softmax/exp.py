@@ -181,7 +181,7 @@ def _near32(x, floor, rounder):
     k = z - rounder
     r = (x - k * LN2_HIGH_32) - k * LN2_LOW_32
     p = (((((A6 * r + A5) * r + A4) * r + A3) * r + A2) * r + ONE_32) * r + ONE_32
-    return float_of(I(bits_of(p) + I(I(bits_of(z) - I(127)) << I(23))))  # a NaN would not stay one
+    return p * float_of(I(bits_of(z) << I(23)))
 
 
 @njit(**EXACT)
@@ -190,7 +190,7 @@ def _near64(x, floor, rounder):
     z = x * LOG2E_64 + rounder
     k = z - rounder
     r = (x - k * LN2_HIGH_64) - k * LN2_LOW_64
-    return float_of(bits_of(_polynomial64(r)) + ((bits_of(z) - 1023) << 52))
+    return _polynomial64(r) * float_of(bits_of(z) << 52)
 
 
 @njit(**EXACT)

@@ -65,6 +65,25 @@ def _infinity_bits(x):
 
 
 @kernel()
+def largest_number(x):
+    """The largest element of an array that is not empty, in one instruction a vector; where it is positive or 0, a NaN
+    of negative sign is overlooked. Any other NaN gives NaN."""
+    wide_registers()
+    signed = bits_of(x[0])
+    for i in range(x.size):
+        signed = max(signed, bits_of(x[i]))
+    infinity = infinity_bits(x[0])
+    if signed >= 0:
+        return float_of(signed) if signed <= infinity else x.dtype.type(np.nan)
+    if signed > bits_of(-float_of(infinity)):
+        return x.dtype.type(np.nan)
+    low = unsigned_bits(x[0])
+    for i in range(x.size):
+        low = min(low, unsigned_bits(x[i]))
+    return float_of(low)
+
+
+@kernel()
 def largest(x):
     """The largest element of an array that is not empty; NaN if there is a NaN.
 

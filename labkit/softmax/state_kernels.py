@@ -21,10 +21,10 @@ from numba.extending import overload
 
 from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import EXACT, F, exp_near, exp_of_difference, exp_scaled, power_of_two, rounder_of
-from labkit.softmax.processor import ask_for, largest, part, row, wide_registers
+from labkit.softmax.processor import ask_for, largest, largest_number, part, row, wide_registers
 
 BLOCK = 2048  # elements of a row done at a time: logits and exponentials are 16 or 32 KiB
-STEP = 256  # elements between two requests for the next block
+STEP = 64  # elements between two requests for the next block: four vectors of the widest registers
 FEW = 4.0  # terms as large as the largest
 LITTLE = 2.0**-6  # of a row's sum: such a block's rounding errors do not count
 NEAR = 200.0  # k ln 2 is exact up to here
@@ -103,6 +103,17 @@ def exponentials(x, floor, rounder, out):
         out[i] = exp_near(x[i], floor, rounder)
 
 
+@kernel()
+def exponentials_ahead(x, floor, rounder, out):
+    """The same of whole steps; as many elements behind x are asked for meanwhile: of the block that comes next."""
+    wide_registers()
+    for start in range(0, x.size, STEP):
+        ask_for(x, x.size + start, STEP)
+        block, to = part(x, start, STEP), part(out, start, STEP)
+        for i in range(STEP):
+            to[i] = exp_near(block[i], floor, rounder)
+
+
 @kernel(fastmath={"reassoc"})
 def lost_in_rounding(x, floor, rounder, found):
     """What the sum of exact exponentials has more than that of those found by :func:`exponentials`."""
@@ -131,9 +142,10 @@ def block_exponentials(x, ahead, out):
     """The exponentials ``e**x * 2**(scale - n)`` of a block; the scale is that of :func:`constants`.
 
     With ``ahead`` as many elements behind x are asked for meanwhile: their maximum is looked for next.
-    Returns (kind, maximum, n). If the kind is neither FINE nor EMPTY, ``out`` is not written.
+    Returns (kind, maximum, n). If the kind is neither FINE nor EMPTY, ``out`` is not written. A block with NaN may
+    seem FINE; then there is a NaN in ``out``.
     """
-    top = largest(x)
+    top = largest_number(x)
     if not abs(top) <= NEAR:
         if top == -np.inf:
             out[:] = 0
@@ -141,12 +153,9 @@ def block_exponentials(x, ahead, out):
         return (FAR if abs(top) < np.inf else BROKEN), top, 0
     n = int(np.rint(np.float64(top) * LOG2E))
     floor, rounder = range_of(x, n)
-    if ahead:
-        for start in range(0, x.size, STEP):
-            ask_for(x, x.size + start, STEP)
-            exponentials(part(x, start, STEP), floor, rounder, part(out, start, STEP))
-    else:
-        exponentials(x, floor, rounder, out)
+    first = x.size // STEP * STEP if ahead else 0
+    exponentials_ahead(part(x, 0, first), floor, rounder, out)
+    exponentials(part(x, first, STEP if ahead else x.size), floor, rounder, part(out, first, x.size))
     return FINE, top, n
 
 
@@ -160,7 +169,7 @@ def block_state(x, ahead, out):
     if kind != FINE:
         return kind, top, 0, 0.0, 0.0
     total, lost = block_sum(out, constants(x[0])[1])
-    return FINE, top, n, total, lost
+    return FINE if total == total else BROKEN, top, n, total, lost
 
 
 @kernel()

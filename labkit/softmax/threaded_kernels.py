@@ -15,7 +15,7 @@ from numba.extending import overload
 
 from labkit.softmax.compiled import kernel
 from labkit.softmax.exp import F, exp_divided, exp_of_difference, power_of_two, rounder_of
-from labkit.softmax.processor import fence, largest, part, row, stream_block, wide_registers
+from labkit.softmax.processor import fence, largest_number, part, row, stream_block, wide_registers
 from labkit.softmax.state_kernels import (
     BLOCK,
     EMPTY,
@@ -23,6 +23,7 @@ from labkit.softmax.state_kernels import (
     LOG2E,
     block_arrays,
     block_exponentials,
+    block_state,
     block_sum,
     constants,
     differences,
@@ -128,19 +129,17 @@ def _factors(x, d, lost):
 
 
 @kernel()
-def finish_row(x, n, keeps, streaming, work, out):
-    """The probabilities of a row whose exponentials are in ``work``; False if they are too small for that.
+def finish_row(x, n, d, lost, keeps, streaming, work, out):
+    """The probabilities of a row whose exponentials, in ``work``, have the sum d; False if they are too small for that.
 
     With ``keeps`` work is out. In float32 the exponent n may be that of other rows too: the result is the same for
     every n, as all depends on it by factors that are powers of two.
     """
-    scale = constants(x[0])[1]
-    d, lost = block_sum(work, scale)
-    if not d >= power_of_two(scale + LEAST_SHIFT):
+    if not d >= power_of_two(constants(x[0])[1] + LEAST_SHIFT):
         return False
     few = is_few(x, d)
     if few:  # with a smaller n, which fits this row alone, d would be larger
-        few = is_few(x, d * power_of_two(n - int(np.rint(np.float64(largest(x)) * LOG2E))))
+        few = is_few(x, d * power_of_two(n - int(np.rint(np.float64(largest_number(x)) * LOG2E))))
     if few and x.itemsize == 4:
         floor, rounder = range_of(x, n)
         lost += lost_in_rounding(x, floor, rounder, work)
@@ -160,25 +159,33 @@ def finish_row(x, n, keeps, streaming, work, out):
 
 
 @kernel()
-def short_rows(start, stop, x, keeps, streaming, work, out):
-    """Rows start to stop - 1, together one block, with the maximum of them all; rows far below it get their own.
+def row_alone(x, keeps, streaming, work, out):
+    """The probabilities of a row of at most one block, with a maximum of its own."""
+    found = out if keeps else part(work, BLOCK, x.size)
+    kind, _, n, d, lost = block_state(x, False, found)
+    if kind != FINE or not finish_row(x, n, d, lost, keeps, streaming, found, out):
+        far_row(x, part(work, BLOCK, BLOCK), out)
+
+
+@kernel()
+def block_of_rows(x, size, keeps, streaming, work, sums, out):
+    """Rows of a size that are together one block, with the maximum of them all; rows far below it get their own.
 
     With ``keeps`` the exponentials go where the result will be. While they are computed the processor gets those lines
     of memory; it would wait for them if exponentials went to ``work`` and a fast loop of products wrote all results.
+    All rows are summed before the first is finished: a sum is known long after its last addition is begun.
     """
-    size = x.shape[1]
-    first, num_elements = start * size, (stop - start) * size
-    all_found = part(out, first, num_elements) if keeps else part(work, 0, num_elements)
-    kind, _, n = block_exponentials(part(x, first, num_elements), False, all_found)
-    for i in range(start, stop):
-        logits, to = row(x, i), row(out, i)
-        found = part(all_found, (i - start) * size, size)
-        if kind == FINE and finish_row(logits, n, keeps, streaming, found, to):
-            continue
-        found = to if keeps else part(work, BLOCK, size)
-        own_kind, _, own = block_exponentials(logits, False, found)
-        if own_kind != FINE or not finish_row(logits, own, keeps, streaming, found, to):
-            far_row(logits, part(work, BLOCK, BLOCK), to)
+    found = out if keeps else part(work, 0, x.size)
+    kind, _, n = block_exponentials(x, True, found)
+    num_rows = x.size // size if kind == FINE else 0
+    for i in range(num_rows):
+        sums[i], sums[BLOCK + i] = block_sum(part(found, i * size, size), constants(x[0])[1])
+    for i in range(x.size // size):
+        logits, to = part(x, i * size, size), part(out, i * size, size)
+        if i >= num_rows or not finish_row(
+            logits, n, sums[i], sums[BLOCK + i], keeps, streaming, part(found, i * size, size), to
+        ):
+            row_alone(logits, keeps, streaming, work, to)
 
 
 @kernel()
@@ -215,12 +222,15 @@ def long_row(x, keeps, streaming, work, exponents, sums, out):
 @kernel()
 def softmax_rows(start, stop, x, keeps, streaming, out):
     """Rows start to stop - 1 of softmax: the kernel of a loop over rows. With ``keeps`` out is not x."""
-    work = np.empty(2 * BLOCK, x.dtype)
+    work, sums = np.empty(2 * BLOCK, x.dtype), np.empty(2 * BLOCK)
     if x.shape[1] <= BLOCK:
         # Sums of float64 are split at a bit that depends on n, so there a row has the n of its own.
-        num_rows = BLOCK // x.shape[1] if x.itemsize == 4 and x.shape[1] < ALONE else 1
+        size = x.shape[1]
+        num_rows = BLOCK // size if x.itemsize == 4 and size < ALONE else 1
         for i in range(start, stop, num_rows):
-            short_rows(i, min(i + num_rows, stop), x, keeps, streaming, work, out)
+            first, num_elements = i * size, min(num_rows, stop - i) * size
+            logits, to = part(x, first, num_elements), part(out, first, num_elements)
+            block_of_rows(logits, size, keeps, streaming, part(work, 0, work.size), part(sums, 0, sums.size), to)
     else:
         exponents, sums = block_arrays(x.shape[1])
         for i in range(start, stop):
