@@ -22,10 +22,12 @@ SHAPES = ((4096, 256), (4096, 1024), (512, 32768), (64, 262144))
 WIDE = 32768
 LEAST_ERROR_AT, MOST_ULP = 1e-30, 2
 VOCABULARY, NUM_ROWS = 131072, 128
+ROUNDS_OF_RANKS = 60  # 0.01 to 0.03 s each
 GPU_ELEMENTS = 2**28
 GPU_COLUMNS = (4096, 8192, 16384, 32768, 65536, 131072, 262144)
 GPU_ROWS = 4096  # of cross-entropy
 ROUNDS = 15
+LEAST_BYTES = 2**30  # of logits in all rounds of a shape: the first milliseconds of two threads are slow
 
 
 def rates(num_bytes, comparison):
@@ -71,7 +73,7 @@ def threads(shape):
         before = torch.get_num_threads()
         torch.set_num_threads(NUM_THREADS)
         try:
-            return rates(2 * x.nbytes, compare(ours, calls[name], rounds=ROUNDS))
+            return rates(2 * x.nbytes, compare(ours, calls[name], rounds=max(ROUNDS, LEAST_BYTES // x.nbytes)))
         finally:
             torch.set_num_threads(before)
 
@@ -85,7 +87,7 @@ def threads(shape):
 def over_ranks():
     """Steps a second of two ranks, and of one."""
     with Contention() as contention:
-        arguments = [str(Path(__file__).with_name("_softmax.py")), str(NUM_ROWS), str(VOCABULARY), str(ROUNDS)]
+        arguments = [str(Path(__file__).with_name("_softmax.py")), str(NUM_ROWS), str(VOCABULARY), str(ROUNDS_OF_RANKS)]
         samples = json.loads(run_mpi(arguments, 2, 200).splitlines()[-1])
     return Comparison(*(tuple(1 / t for t in samples[name]) for name in ("ranks", "one")), contention.busy)
 

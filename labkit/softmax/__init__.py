@@ -6,7 +6,7 @@ shifted.py                the maximum subtracted first; log-softmax
 online.py                 maximum and sum in one pass; the states (m, d) and their merge
 two_pass.py               no maximum at all: sums with an exponent of their own
 blocked.py                block by block, so that a block stays in the cache
-threaded.py               threads, packed instructions (threaded_, backward_, state_kernels, processor, exp)
+threaded.py               threads, packed instructions (threaded_, short_row_, state_, backward_kernels, exp, processor)
 triton_kernels.py         a GPU (gpu.py calls them)
 vocabulary_parallel.py    columns spread over ranks, with cross-entropy
 streaming.py              softmax times a matrix, and attention, without the matrix of probabilities

@@ -16,7 +16,8 @@ from pathlib import Path
 from numba import njit
 
 PARTS = (
-    "backward_kernels", "compiled", "exp", "online_kernel", "processor", "state_kernels", "threaded_kernels",
+    "backward_kernels", "compiled", "exp", "online_kernel", "processor", "short_row_kernels",
+    "state_kernels", "threaded_kernels",
 )
 
 

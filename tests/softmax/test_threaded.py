@@ -111,6 +111,40 @@ def test_short_rows_wherever_their_exponentials_are(dtype, columns, monkeypatch)
         np.testing.assert_array_equal(apart, other)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("columns", [1, 2, 7, 100, 700, 2048])
+def test_a_nan_that_the_maximum_does_not_show(dtype, columns):
+    """Of negative sign, beside positive numbers; and in a block whose other rows have none."""
+    negative_nan = np.array([1, np.copysign(np.nan, -1)], dtype)
+    assert state_kernels.block_state(negative_nan, False, np.empty_like(negative_nan))[0] == state_kernels.BROKEN
+    x = np.random.default_rng(columns).normal(size=(37, columns)).astype(dtype)
+    x[:, 0] = np.abs(x[:, 0])
+    wanted = exact(x)
+    broken = [0, 5, 6, 36]
+    x[broken, -1] = np.copysign(dtype(np.nan), dtype(-1))
+    y = softmax_threaded(x, team=Team(1))
+    assert np.isnan(y[broken]).all()
+    assert worst_ulp(np.delete(y, broken, axis=0), np.delete(wanted, broken, axis=0)) <= 3
+    m, d = row_states(x)
+    assert np.isnan(d[broken]).all() and np.isfinite(np.delete(d, broken)).all()
+    assert (m[:, None] >= np.nan_to_num(x, nan=-np.inf)).all(axis=1)[~np.isnan(m)].all()
+
+
+@pytest.mark.parametrize("num_few", [0, 1, 20, 40])
+@pytest.mark.parametrize("columns", [64, 333, 1024])
+def test_rows_with_few_and_with_many_terms_in_one_block(columns, num_few):
+    """Rows with one large logit take the long way, their neighbours the short one."""
+    rng = np.random.default_rng(columns + num_few)
+    x = rng.normal(size=(40, columns)).astype(np.float32)
+    few = rng.permutation(40)[:num_few]
+    x[few] -= 25
+    x[few, 3] = 3
+    y = softmax_threaded(x, team=Team(1))
+    assert worst_ulp(y, exact(x)) <= 2
+    alone = np.vstack([softmax_threaded(x[i : i + 1], team=Team(1)) for i in range(40)])
+    np.testing.assert_array_equal(y, alone)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_states_of_rows(dtype):
     rng = np.random.default_rng(4)
