@@ -35,7 +35,7 @@ OWN_SUMS = {
 # Copies of n elements that an algorithm makes for itself besides.
 COPIES = {"alltoall_bruck": 3, "allgather_bruck": 1.5, "reduce_scatter_recursive_halving": 0.5}
 # Messages that are started and awaited apart: three calls each, not one.
-NON_BLOCKING = {"allreduce_segmented_ring", "allreduce_all_pairs", "alltoall_linear"}
+NON_BLOCKING = {"allreduce_chunked_ring", "allreduce_segmented_ring", "allreduce_all_pairs", "alltoall_linear"}
 # Segments of a block that follow each other take the time of the block, for one is on its way while another is
 # awaited. By the number of ranks: rounds of a segment until the pipeline is full, and blocks one after the other.
 PIPELINED = {"broadcast_chain": lambda p: (p - 2, 1), "allreduce_segmented_ring": lambda p: (0, 2 * (p - 1)),

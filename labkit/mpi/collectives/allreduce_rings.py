@@ -15,7 +15,7 @@ from labkit.comm.reduction import reduce_local
 from labkit.mpi.arguments import check_count
 from labkit.mpi.collectives.allgather import allgather_blocks_ring
 from labkit.mpi.collectives.arguments import block_ends, own_copy
-from labkit.mpi.collectives.messages import exchange, wait_received
+from labkit.mpi.collectives.messages import receive, wait_received
 from labkit.mpi.collectives.reduce_scatter import reduce_scatter_blocks_ring
 from labkit.mpi.collectives.scratch import scratch
 from labkit.mpi.requests import wait_all
@@ -44,7 +44,7 @@ def allreduce_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM) -> None:
 
 
 def allreduce_chunked_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, chunk_bytes: int = CHUNK_BYTES) -> None:
-    """The ring with blocks in chunks: each is combined when it has come, while the cache still holds it.
+    """The ring with blocks in chunks, all into one room: each is combined while the cache still holds it.
 
     For vectors that do not fit into the cache. Parameters, errors and result as :func:`allreduce_ring`.
 
@@ -67,11 +67,12 @@ def allreduce_chunked_ring(comm, sendbuf, recvbuf, *, op=MPI.SUM, chunk_bytes: i
     room = scratch(min(length, ends[1]), data.dtype)  # the first block is the longest
     for step in range(size - 1):
         out = _segments(data, ends, (comm.rank - step) % size, length)
-        into = _segments(data, ends, (comm.rank - step - 1) % size, length)
-        for leaving, mine in zip(out, into, strict=True):
+        sending = [comm.Isend(chunk, right, TAG) for chunk in out]
+        for mine in _segments(data, ends, (comm.rank - step - 1) % size, length):
             arriving = room[: mine.size]
-            exchange(comm, leaving, right, arriving, left, TAG)
+            receive(comm, arriving, left, TAG)
             reduce_local(comm, arriving, mine, op)
+        wait_all(sending)
     allgather_blocks_ring(comm, data, ends, right)
 
 

@@ -1,11 +1,12 @@
 """Sums written into all vectors in one pass, and scratch arrays that come back."""
 
-import gc
+import ctypes
 import sys
 import threading
 
 import numpy as np
 import pytest
+import torch
 from mpi4py import MPI
 
 from labkit.mpi.collectives import scratch as store
@@ -26,59 +27,79 @@ def test_every_vector_is_the_sum_from_left_to_right(num_vectors, size, dtype):
         assert vector.dtype == dtype and vector.tobytes() == expected.tobytes()
 
 
-def kept():
-    """The memories that wait to be lent again."""
-    gc.collect()
-    return [memory for memories in store._free.values() for memory in memories]
+@pytest.fixture(autouse=True)
+def an_empty_store():
+    store._kept.clear()
+    yield
+    store._kept.clear()
+
+
+def kept_bytes():
+    return sum(array.nbytes for arrays in store._kept.values() for array in arrays)
 
 
 def test_large_scratch_comes_back_and_small_is_ordinary():
-    store._free.clear()
     first = store.scratch(10**6, np.float64)
     address = first.ctypes.data
-    part = first[10:20]
+    part = first[10:20].reshape(2, 5).T
     del first
-    assert kept() == []  # a slice is still in use
-    part[:] = 1
+    other = store.scratch(10**6, np.float64)
+    assert not np.shares_memory(part, other)  # a slice is still in use
     del part
-    assert len(kept()) == 1
-    again = store.scratch(9 * 10**5, np.float64)
-    assert again.ctypes.data == address and again.size == 9 * 10**5
-    other = store.scratch(9 * 10**5, np.float64)
+    again = store.scratch(10**6, np.float64)
+    assert again.ctypes.data == address and again.size == 10**6
     assert not np.shares_memory(again, other)
+    bytes_before = kept_bytes()
     small = store.scratch(10, np.int32)
-    del small
-    assert kept() == []
+    assert small.size == 10 and kept_bytes() == bytes_before
+
+
+@pytest.mark.parametrize("holder", [memoryview, lambda array: [array], lambda array: torch.from_numpy(array), iter])
+def test_whatever_holds_an_array_keeps_its_memory(holder):
+    array = store.scratch(10**5, np.float64)
+    address = array.ctypes.data
+    held = holder(array)
+    del array
+    assert store.scratch(10**5, np.float64).ctypes.data != address
+    del held
+    arrays = [store.scratch(10**5, np.float64) for _ in range(3)]
+    assert address in [array.ctypes.data for array in arrays]
+
+
+def test_a_message_on_its_way_keeps_its_memory():
+    address = store.scratch(10**5, np.float64).ctypes.data
+    request = MPI.COMM_SELF.Irecv(store.scratch(10**5, np.float64), 0, 5)
+    for _ in range(3):
+        store.scratch(10**5, np.float64)[:] = -1
+    MPI.COMM_SELF.Send(np.ones(10**5), 0, 5)
+    request.Wait()
+    assert np.ctypeslib.as_array((ctypes.c_double * 10**5).from_address(address)).tolist() == [1.0] * 10**5
 
 
 def test_the_store_is_bounded():
-    store._free.clear()
     arrays = [store.scratch(store.KEPT_BYTES // 4, np.uint8) for _ in range(8)]
+    assert 0 < kept_bytes() <= store.KEPT_BYTES
+    assert len({array.ctypes.data for array in arrays}) == 8
     del arrays
-    assert 0 < sum(memory.nbytes for memory in kept()) <= store.KEPT_BYTES
     huge = store.scratch(store.KEPT_BYTES + 1, np.uint8)
     del huge
-    assert sum(memory.nbytes for memory in kept()) <= store.KEPT_BYTES
-    store._free.clear()
+    assert kept_bytes() <= store.KEPT_BYTES
 
 
 def test_a_store_that_is_full_of_other_sizes_makes_room():
-    store._free.clear()
     others = [store.scratch(store.KEPT_BYTES // 4, np.uint8) for _ in range(4)]
     del others
-    array = store.scratch(store.SMALL_BYTES, np.uint8)
-    del array
-    assert [memory.nbytes for memory in kept()] == [store.SMALL_BYTES]
-    store._free.clear()
+    address = store.scratch(store.SMALL_BYTES, np.uint8).ctypes.data
+    assert kept_bytes() == store.SMALL_BYTES
+    assert store.scratch(store.SMALL_BYTES, np.uint8).ctypes.data == address
 
 
 def test_threads_share_the_store():
-    store._free.clear()
-    others, problems = set(store._loans), []
+    problems = []
 
     def work(number):
         random = np.random.default_rng(number)
-        for size in random.integers(store.SMALL_BYTES, 8 * store.SMALL_BYTES, 400).tolist():
+        for size in (store.SMALL_BYTES * random.integers(1, 4, 400)).tolist():
             array = store.scratch(size, np.uint8)
             array[:] = number
             array[::4096] += 0  # give the others time to write into it, if they have it too
@@ -96,9 +117,8 @@ def test_threads_share_the_store():
     finally:
         sys.setswitchinterval(before)
     assert problems == [] and not any(thread.is_alive() for thread in threads)
-    addresses = [MPI.Get_address(memory) for memory in kept()]
-    assert addresses and len(addresses) == len(set(addresses)) and set(store._loans) <= others
-    store._free.clear()
+    addresses = [MPI.Get_address(array) for arrays in store._kept.values() for array in arrays]
+    assert addresses and len(addresses) == len(set(addresses))
 
 
 def test_scratch_begins_a_cache_line():
