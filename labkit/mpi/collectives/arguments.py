@@ -97,16 +97,17 @@ def check_root(comm, call: str, root: int) -> None:
 
 def check_op(comm, call: str, op, array: np.ndarray, *, must_commute: bool = False) -> None:
     """The operation is defined for the type and, if the algorithm asks for it, may be applied in any order."""
-    if not isinstance(op, MPI.Op) or op == MPI.OP_NULL:
+    name, kinds = KINDS.get(op.handle, ("this one", "")) if isinstance(op, MPI.Op) else (None, "")
+    if array.dtype.kind in kinds:
+        return  # all of these commute
+    if name is None or op == MPI.OP_NULL:
         raise usage_error(comm, call, f"op={op!r} is no operation. Pass one such as MPI.SUM, or make one with MPI.Op.Create.")
     if op.is_predefined:
-        name, kinds = KINDS.get(op.handle, ("this one", ""))
-        if array.dtype.kind not in kinds:
-            raise usage_error(
-                comm, call, f"the operation MPI.{name} is not defined for {array.dtype}. Convert the data"
-                ", for example with .astype(np.int32), or make an operation with MPI.Op.Create.",
-            )
-    elif must_commute and not op.Is_commutative():
+        raise usage_error(
+            comm, call, f"the operation MPI.{name} is not defined for {array.dtype}. Convert the data"
+            ", for example with .astype(np.int32), or make an operation with MPI.Op.Create.",
+        )
+    if must_commute and not op.Is_commutative():
         raise usage_error(
             comm, call, "the operation does not commute, and this algorithm changes the order of the operands. "
             "Use an algorithm that keeps it, such as allreduce_recursive_doubling.",
