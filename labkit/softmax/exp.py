@@ -11,11 +11,10 @@ Numba's ``math.exp`` is a call for every element. Here ``e**x = 2**k * e**r`` wi
 There are four functions for scalars in compiled code:
 
 =====================  =============================================================================================
-exp_near               ``e**x / 2**n`` for x of moderate size that is not NaN: 9 multiplications a vector, which is what
-                       its time is. The power of two is added to the exponent's bits.
+exp_near               ``e**x / 2**n`` for x of moderate size: 10 multiplications a vector, which is what its time is.
                        Softmax may subtract any number from all logits of a row; ``n ln 2`` costs nothing, and
                        nothing is rounded.
-exp_scaled             the same, for NaN too, and what the rounding of the result has taken away.
+exp_scaled             the same, and what the rounding of the result has taken away.
 exp_divided            ``e**x / (f * 2**n)``, down to subnormal results with one rounding.
 exp_of_difference      ``e**(x - m) / (f * 2**j)`` for any x and m. The difference is not rounded: what the subtraction
                        loses (Knuth's TwoSum finds it) goes into ``r``. At -60 it would be worth 32 ulp of a float32.
@@ -145,7 +144,7 @@ def _exp_of_difference(x, m, log_f, j):
 
 
 def exp_near(x, floor, rounder):
-    """``e**x * 2**s`` as :func:`exp_scaled` has it, for x that is not NaN. Error at most 1 ulp."""
+    """``e**x * 2**s`` as :func:`exp_scaled` has it. Error at most 1 ulp."""
     raise NotImplementedError("for compiled code")
 
 

@@ -82,7 +82,7 @@ def _unused(arrays: deque[np.ndarray]) -> np.ndarray | None:
 
 
 def _make_room(num_bytes: int) -> bool:
-    """Forget all arrays if there would be too many: of sizes that nobody may ask for again. False for too long a one."""
+    """Forget all arrays if there would be too many, of sizes never asked for again. False: this one is too long."""
     if sum(array.nbytes for arrays in list(_kept.values()) for array in list(arrays)) + num_bytes > KEPT_BYTES:
         _kept.clear()
     return num_bytes <= KEPT_BYTES
