@@ -1,4 +1,5 @@
-"""Run by softmax.py on two ranks: cross-entropy of a large vocabulary on both, and on rank 0 alone. Prints JSON.
+"""Run by softmax.py on two ranks: cross-entropy of a large vocabulary on both, on rank 0 alone, and on both without
+messages, each with its own half as the whole vocabulary. Prints JSON.
 
 Arguments: rows, columns, rounds. Every rank has one thread. The times are those of the loss and its gradient.
 """
@@ -28,17 +29,23 @@ def share(of):
     return x, np.zeros_like(x)
 
 
-def step(of, x, out):
-    """The losses and their gradient."""
-    loss = parallel_cross_entropy(of, x, targets, num_columns=num_columns, team=team)
+def step(of, x, out, width=num_columns):
+    """The losses and their gradient; ``width`` is the number of columns of all ranks of the communicator."""
+    loss = parallel_cross_entropy(of, x, targets % width, num_columns=width, team=team)
     parallel_cross_entropy_backward(x, loss, out=out, team=team)
     return loss.losses
 
 
-def seconds(of, x, out):
+def seconds(*arguments):
     start = time.perf_counter()
-    step(of, x, out)
+    step(*arguments)
     return time.perf_counter() - start
+
+
+def seconds_of_all(*arguments):
+    """Of the slowest rank, from a common start."""
+    comm.Barrier()
+    return comm.allreduce(seconds(*arguments), op=MPI.MAX)
 
 
 def wait_asleep():
@@ -61,13 +68,14 @@ if comm.rank == 0:
     del wanted
 del gradients
 
-times = {"ranks": [], "one": []}
-for _ in range(num_rounds + 2):
+on_both = {"ranks": (comm, *mine), "apart": (MPI.COMM_SELF, *mine, mine[0].shape[1])}
+times = {"one": [], "ranks": [], "apart": []}
+for number in range(num_rounds + 2):
     wait_asleep()
     if comm.rank == 0:
         times["one"].append(seconds(MPI.COMM_SELF, *whole))
     wait_asleep()
-    comm.Barrier()
-    times["ranks"].append(comm.allreduce(seconds(comm, *mine), op=MPI.MAX))
+    for name in sorted(on_both, reverse=number % 2):  # the second finds more in the caches
+        times[name].append(seconds_of_all(*on_both[name]))
 if comm.rank == 0:
     print(json.dumps({name: row[2:] for name, row in times.items()}))

@@ -21,8 +21,8 @@ from labkit.mpi.run_off_ranks import CALLS
 
 DEFAULT_SECONDS = 1.0
 LONGEST_SECONDS = 10.0
-NUM_STARTS = 5  # of the ranks: where memory lies differs from start to start, and with it who is ahead by little
-NUM_ROUNDS = 3  # at least, of each start
+NUM_STARTS = 9  # of the ranks: where memory lies differs from start to start, and with it who is ahead by little
+NUM_ROUNDS = 2  # at least, of each start
 CLOSE = 1.5  # predicted to take at most so many times as long as the best: may still be the best
 MOST_RANKS = 64  # real processes that poll
 MOST_RANKS_A_CORE = 4  # with more, times tell of waiting for a core
@@ -51,7 +51,7 @@ def run_off(
     itemsize : int
         Bytes of an element: 1, 2, 4, 8 or 16.
     seconds : float
-        How long to measure, at most 10; starting the ranks, five times, comes on top. At least 15 rounds are
+        How long to measure, at most 10; starting the ranks, nine times, comes on top. At least 18 rounds are
         measured even if they take longer.
 
     Returns
