@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import types
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,24 +41,26 @@ def compile_cell(shell, source: str, filename: str) -> Program:
     return Program(filename, statements, last, not source.rstrip().endswith(";"))
 
 
-def execute(shell, program: Program, namespace: dict, passing: tuple[type[BaseException], ...] = ()) -> dict:
+def execute(
+    shell, program: Program, namespace: dict, passing: tuple[type[BaseException], ...] = (),
+    after: Callable[[], None] = lambda: None,
+) -> dict:
     """Execute a cell in a namespace: a dict with ``status`` and what belongs to it.
 
     ``status`` is ``"ok"`` (with ``result``, a display bundle, if there is one), ``"exit"``,
-    ``"interrupted"`` or ``"error"``. Exceptions of the types in ``passing`` go through.
+    ``"interrupted"`` or ``"error"``. Exceptions of the types in ``passing`` go through. ``after`` is called
+    when the student's code has ended, before the end is put into words.
     """
     filename = program.filename
     try:
-        if program.error is not None:
-            raise program.error
-        exec(program.statements, namespace)
-        if program.expression is None:
-            return {"status": "ok"}
-        value = eval(program.expression, namespace)
-        if value is None or not program.is_shown:
-            return {"status": "ok"}
-        namespace["_"] = value
-        return {"status": "ok", "result": limit_bundle(*shell.display_formatter.format(value))}
+        try:
+            value = _value(program, namespace)
+            if value is None or not program.is_shown:
+                return {"status": "ok"}
+            namespace["_"] = value
+            return {"status": "ok", "result": limit_bundle(*shell.display_formatter.format(value))}
+        finally:
+            after()
     except passing:
         raise
     except SystemExit as exit:
@@ -69,6 +72,14 @@ def execute(shell, program: Program, namespace: dict, passing: tuple[type[BaseEx
         return {"status": "interrupted", "line": _last_line(interrupt.__traceback__, filename)}
     except BaseException as error:
         return _error(shell, error, filename)
+
+
+def _value(program: Program, namespace: dict):
+    """Of the last expression of a cell, once all of it has been executed; None if there is none."""
+    if program.error is not None:
+        raise program.error
+    exec(program.statements, namespace)
+    return None if program.expression is None else eval(program.expression, namespace)
 
 
 def _error(shell, error: BaseException, filename: str) -> dict:

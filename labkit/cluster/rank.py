@@ -197,13 +197,18 @@ def _execute(shell, source: str, number: int) -> dict:
     for stream in _state.streams:
         stream.begin_cell()
     try:
-        return execute(shell, program, shell.user_ns)
+        return execute(shell, program, shell.user_ns, after=_ignore_interrupts)
     finally:
         for stream in _state.streams:
             stream.close_cell()
         sys.stdout, sys.stderr = streams
         for stream in streams:
             stream.flush()
+
+
+def _ignore_interrupts() -> None:
+    """A rank is told to stop once more if it does not answer soon. Before the next cell ipykernel listens again."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _clean_up(monitor) -> list[str]:

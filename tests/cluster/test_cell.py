@@ -303,6 +303,25 @@ def test_stop_of_a_rank_that_refuses_to_stop(cells):
     assert cells.engines.num_ranks == 0  # they had to be ended
 
 
+def test_an_interrupt_that_comes_when_the_code_has_ended(cells):
+    """As the second one does that a busy machine delivers late."""
+    with pytest.raises(RankFailedError, match="Slow"):
+        cells.run(
+            "import os, signal, time\n"
+            "class Slow(Exception):\n"
+            "    def __str__(self):\n"
+            "        os.kill(os.getpid(), signal.SIGINT)\n"
+            "        time.sleep(0.1)\n"
+            "        return 'words'\n"
+            "raise Slow",
+            2,
+        )
+    assert "KeyboardInterrupt" not in str(cells.printed)
+    press_stop(0.7)
+    with pytest.raises(CellInterruptedError, match="ranks 0 and 1 compute, line"):
+        cells.run("while True:\n    pass", 2)
+
+
 def test_plain_mpi4py_call_that_hangs_is_ended_by_timeout(cells):
     with pytest.raises(CellTimeoutError):
         cells.run("comm.raw.recv(source=1 - comm.rank)", 2, timeout_s=1)
