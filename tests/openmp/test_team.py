@@ -453,6 +453,7 @@ try:
     else:
         Team(2 if HOW == "barrier" else 4).parallel(wait, x)
 except KeyboardInterrupt:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # check() may have to be compiled again
     x[:] = np.arange(1000)
     check()
     print("stopped")
