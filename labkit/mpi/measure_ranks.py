@@ -12,7 +12,7 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.mpi.collective_calls import num_elements_for, own_size, prepare
-from labkit.mpi.collectives.allreduce_nodes import SharedVectors, node_communicators
+from labkit.mpi.collectives.allreduce_nodes import node_communicators
 from labkit.mpi.collectives.registry import find
 
 LEAST_S = 2e-3  # of one round of one algorithm, if it takes no more than
@@ -79,10 +79,7 @@ def main(names: list, sizes: list, num_rounds: int) -> None:
             n = num_elements_for(algorithm.operation, comm.size, num_bytes)
             inputs = [np.arange(own_size(algorithm.operation, comm.size, n)) % 97.0 + r for r in range(comm.size)]
             options = {}
-            if algorithm.needs_shared_memory:  # made once, as one would in a program
-                options["shared"] = SharedVectors(comm, n)
-                to_free.append(options["shared"].free)
-            elif name == "allreduce_hierarchical":
+            if name == "allreduce_hierarchical":
                 options["node_comm"], options["leader_comm"] = communicators = node_communicators(comm)
                 to_free += [one.Free for one in communicators if one != MPI.COMM_NULL]
             call, result = prepare(comm, algorithm, inputs[comm.rank].copy(), **options)

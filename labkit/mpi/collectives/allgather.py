@@ -59,11 +59,14 @@ def allgather_ring(comm, sendbuf, recvbuf, *, counts=None) -> None:
 
 def allgather_blocks_ring(comm, data, ends, me: int) -> None:
     """The ring itself: rank ``comm.rank`` starts with block ``me``, its right neighbour with the next one."""
-    size = comm.size
-    right, left = (comm.rank + 1) % size, (comm.rank - 1) % size
-    for step in range(size - 1):
-        out, into = (me - step) % size, (me - step - 1) % size
-        exchange(comm, data[ends[out] : ends[out + 1]], right, data[ends[into] : ends[into + 1]], left, TAG)
+    rank, size = comm.rank, comm.size
+    right, left = (rank + 1) % size, (rank - 1) % size
+    passed_on = data[ends[me] : ends[me + 1]]
+    for step in range(1, size):
+        block = (me - step) % size
+        arriving = data[ends[block] : ends[block + 1]]
+        exchange(comm, passed_on, right, arriving, left, TAG)
+        passed_on = arriving
 
 
 def allgather_recursive_doubling(comm, sendbuf, recvbuf, *, counts=None) -> None:

@@ -10,7 +10,7 @@ import torch
 from mpi4py import MPI
 
 from labkit.mpi.collectives import scratch as store
-from labkit.mpi.collectives.fused import sum_into_all
+from labkit.mpi.collectives.fused import PIECE, sum_into_all, to_and_fro
 
 
 @pytest.mark.parametrize("num_vectors", [1, 2, 3, 4, 5, 9])
@@ -25,6 +25,28 @@ def test_every_vector_is_the_sum_from_left_to_right(num_vectors, size, dtype):
     sum_into_all(vectors)
     for vector in vectors:
         assert vector.dtype == dtype and vector.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("num_vectors", [2, 3, 4, 5])
+def test_to_and_fro_is_the_same_sum(num_vectors):
+    rng = np.random.default_rng(num_vectors)
+    originals = [rng.standard_normal(3 * PIECE + 5) for _ in range(num_vectors)]
+    expected = [original.copy() for original in originals]
+    sum_into_all(expected)
+    vectors = [np.empty_like(original) for original in originals]
+    for way in (*to_and_fro(vectors), lambda: sum_into_all(vectors, backwards=True)):
+        for vector, original in zip(vectors, originals, strict=True):
+            vector[:] = original
+        way()
+        assert [v.tobytes() for v in vectors] == [e.tobytes() for e in expected]
+
+
+def test_the_way_back_begins_at_the_end():
+    """Seen by vectors that share memory: what one piece writes, the next one reads."""
+    for backwards, first in ((False, [2.0, 3.0, 4.0]), (True, [4.0, 4.0, 3.0])):
+        memory = np.ones(4 * PIECE)
+        sum_into_all([memory[: 3 * PIECE], memory[PIECE:]], backwards=backwards)
+        assert memory[: 3 * PIECE : PIECE].tolist() == first
 
 
 @pytest.fixture(autouse=True)

@@ -12,6 +12,7 @@ from labkit.mpi.collectives.allreduce_nodes import (
     node_communicators,
 )
 from labkit.mpi.collectives.registry import find
+from labkit.mpi.collectives.shared_vectors import ROOM_BYTES, room_of
 
 
 def check_shared_memory(comm):
@@ -33,6 +34,50 @@ def check_shared_memory(comm):
                 shared.allreduce(op)
                 assert shared.own.tobytes() == combined(definition, vectors).tobytes()
                 shared.free()
+
+
+def check_longer_vectors_than_the_room_pass_in_pieces(comm):
+    for dtype, extra in (("f8", 3), ("i4", 0), ("c16", -1)):
+        n = 2 * ROOM_BYTES // np.dtype(dtype).itemsize + extra
+        for op, definition in ((MPI.SUM, np.add), (MPI.PROD, np.multiply)):
+            vectors = [data(rank, n, dtype, 0, 4) for rank in range(comm.size)]
+            room = Room(n, dtype)
+            allreduce_shared_memory(comm, vectors[comm.rank], room.array, op=op)
+            room.check(combined(definition, vectors), (dtype, n))
+
+
+def check_the_room_is_kept_with_its_communicator(comm):
+    one, other = comm.Dup(), comm.Split(comm.rank % 2, -comm.rank)
+    rooms = [room_of(one), room_of(other)]
+    for sub, room in zip((one, other), rooms, strict=True):
+        for n in (10, 1000, 10):
+            x = np.arange(n) + 1.0
+            allreduce_shared_memory(sub, MPI.IN_PLACE, x)
+            assert np.array_equal(x, (np.arange(n) + 1.0) * sub.size)
+        assert room_of(sub) is room
+    copy = one.Dup()
+    assert rooms[0] is not rooms[1] and room_of(copy) is not rooms[0]
+    copy.Free()
+    for sub, room in zip((one, other), rooms, strict=True):
+        sub.Free()
+        assert room.shared.own is None, "the memory was not given back with the communicator"
+
+
+def check_ranks_that_bring_something_else_are_named(comm):
+    sub = comm.Dup()
+    for mine, told in (
+        (np.ones(3 + comm.rank % 2), "3 elements of float64, 4 elements of float64"),
+        (np.ones(3, "f4" if comm.rank % 2 else "f8"), "3 elements of float64, 3 elements of float32"),
+        (np.ones((ROOM_BYTES if comm.rank % 2 else 1) + 1, "u1"), f"2 elements of uint8, {ROOM_BYTES + 1} elements of uint8"),
+    ):
+        before = mine.copy()
+        if comm.size > 1:
+            refused(lambda mine=mine: allreduce_shared_memory(sub, MPI.IN_PLACE, mine), f"rank {comm.rank} of", told)
+            assert np.array_equal(mine, before), "the data were lost"
+        x = np.ones(5)
+        allreduce_shared_memory(sub, MPI.IN_PLACE, x)
+        assert x.tolist() == [comm.size] * 5, "the room is unusable after a mistake"
+    sub.Free()
 
 
 def check_shared_memory_is_bitwise_equal_and_in_rank_order(comm):
