@@ -61,12 +61,12 @@ def compare(num_bytes, num_rounds):
 
 
 def measure(what, num_bytes, num_rounds):
-    """Every algorithm, or every one of an operation, that sends messages and has a size."""
+    """Every algorithm whose time is predicted, or every one of an operation among which is chosen."""
     x, y = np.zeros(num_bytes // 8), np.zeros(num_bytes // 8)
     names = [
         name for name, algorithm in ALGORITHMS.items()
-        if not algorithm.needs_shared_memory and algorithm.operation != "barrier" and name != "allreduce_hierarchical"
-        and what in ("all", algorithm.operation)
+        if algorithm.operation != "barrier" and name != "allreduce_hierarchical"
+        and (what == algorithm.operation or what == "all" and not algorithm.needs_shared_memory)
     ]
     return timed_in_turn(comm, {name: in_place(comm, name, x, y) for name in names}, [x, y], num_rounds)
 

@@ -175,14 +175,15 @@ def this_machine(num_ranks: int = 2) -> MachineFit:
 
 def choose(
     op: str, num_ranks: int, num_bytes: int, *, machine: MachineFit | Network | None = None, itemsize: int = 8,
-    run_off_s: float = RUN_OFF_SECONDS,
+    run_off_s: float = RUN_OFF_SECONDS, num_nodes: int = 1,
 ) -> str:
     """The name of the fastest algorithm: on this machine by prediction and a run-off, elsewhere by prediction.
 
     On this machine, algorithms that are predicted to take at most 1.5 times as long as the best run against each
     other on real ranks for a moment, and the fastest is remembered until this process ends. Prediction alone decides
     where too many ranks (more than 64, or than 4 a core) or too large vectors would have to be started, and where
-    they cannot be. Times differ from call to call, so a parallel program chooses on one rank and broadcasts the name.
+    they cannot be. What goes through the memory of a node sends no messages, so no formula predicts it: it takes part
+    in every run-off of ranks on one node. Times differ from call to call, so a parallel program chooses on one rank and broadcasts the name.
 
     Parameters
     ----------
@@ -198,6 +199,9 @@ def choose(
         Bytes of an element.
     run_off_s : float
         How long a run-off measures, at most 10 s; starting the ranks comes on top.
+    num_nodes : int
+        On how many nodes the ranks of your program are. With more than one, only algorithms that send messages are
+        considered; the run-off is on this machine all the same.
 
     Returns
     -------
@@ -217,11 +221,14 @@ def choose(
     'allreduce_recursive_doubling'
     """
     check_seconds("choose", run_off_s)
+    if not _is_whole(num_nodes) or num_nodes < 1:
+        raise UsageError(f"choose: num_nodes is a whole number of at least 1, not {num_nodes!r}: pass such a one.")
     rows = ranking(op, num_ranks, num_bytes, machine=machine, itemsize=itemsize)
     if machine is not None:
         return rows[0][0]
     num_ranks, num_bytes, itemsize = _sizes("choose", num_ranks, num_bytes, itemsize)
-    return fastest(rows, num_ranks, num_bytes, itemsize=itemsize, seconds=run_off_s)
+    unpredicted = [a.name for a in family(op) if a.needs_shared_memory and num_nodes == 1]
+    return fastest(rows, num_ranks, num_bytes, unpredicted, itemsize=itemsize, seconds=run_off_s)
 
 
 def ranking(

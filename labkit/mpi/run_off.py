@@ -29,8 +29,8 @@ MOST_RANKS_A_CORE = 4  # with more, times tell of waiting for a core
 MOST_BYTES = 2**30  # of the vectors of all ranks
 DTYPES = {1: "i1", 2: "i2", 4: "f4", 8: "f8", 16: "c16"}  # by the size of an element in bytes
 
-# (operation, ranks, elements, itemsize) -> the fastest, as long as this process lives
-_remembered: dict[tuple[str, int, int, int], str] = {}
+# (operation, ranks, elements, itemsize, unpredicted candidates ...) -> the fastest, as long as this process lives
+_remembered: dict[tuple, str] = {}
 
 
 def run_off(
@@ -94,12 +94,12 @@ def run_off(
 
 
 def fastest(
-    rows: Sequence[tuple[str, float]], num_ranks: int, num_bytes: int, *, itemsize: int = 8,
-    seconds: float = DEFAULT_SECONDS,
+    rows: Sequence[tuple[str, float]], num_ranks: int, num_bytes: int, unpredicted: Sequence[str] = (), *,
+    itemsize: int = 8, seconds: float = DEFAULT_SECONDS,
 ) -> str:
     """The fastest algorithm of a ranking: by prediction if one is clearly ahead, else by a run-off.
 
-    The outcome is remembered by operation, ranks, size and itemsize until this process ends. Prediction alone decides
+    The outcome is remembered by operation, ranks, size, itemsize and candidates without prediction until this process ends. Prediction alone decides
     as well where a run-off would tell nothing or take too long: with more ranks than :func:`can_run` allows, with
     vectors of gigabytes, and where the ranks cannot be started.
 
@@ -107,6 +107,8 @@ def fastest(
     ----------
     rows : sequence of (str, float)
         Algorithms of one operation with predicted times in s, the fastest first.
+    unpredicted : sequence of str
+        More of them, which run in any case.
     num_ranks, num_bytes, itemsize, seconds
         As for :func:`run_off`.
 
@@ -116,11 +118,12 @@ def fastest(
     """
     first, best_s = rows[0]
     names = [name for name, predicted_s in rows if predicted_s <= CLOSE * best_s]
-    least_s = NUM_STARTS * NUM_ROUNDS * CALLS * sum(predicted_s for name, predicted_s in rows if name in names)
+    names += unpredicted
+    least_s = NUM_STARTS * NUM_ROUNDS * CALLS * sum(dict(rows).get(name, best_s) for name in names)
     if len(names) == 1 or not can_run(num_ranks, num_bytes, itemsize) or least_s > LONGEST_SECONDS:
         return first
     operation = find(first).operation
-    key = operation, num_ranks, num_elements_for(operation, num_ranks, num_bytes, itemsize), itemsize
+    key = operation, num_ranks, num_elements_for(operation, num_ranks, num_bytes, itemsize), itemsize, *unpredicted
     if key not in _remembered:
         try:
             times = run_off(names, num_ranks, num_bytes, itemsize=itemsize, seconds=seconds)

@@ -84,7 +84,7 @@ def test_of_algorithms_that_are_slowed_the_other_one_is_picked(faster, monkeypat
 @pytest.mark.parametrize("num_bytes", [0, 1000])
 def test_whole_families_run_off_on_ranks(num_ranks, num_bytes):
     for op, itemsize in (("barrier", 8), ("allgather", 4), ("reduce", 16), ("scan", 2), ("allreduce", 1)):
-        names = [a.name for a in family(op) if not a.needs_shared_memory and a.name != "allreduce_hierarchical"]
+        names = [a.name for a in family(op) if a.name != "allreduce_hierarchical"]
         times = run_off(names, num_ranks, num_bytes, itemsize=itemsize, seconds=0.01)
         assert list(times) == names and all(t > 0 for t in times.values())
 
@@ -188,6 +188,16 @@ def test_only_those_predicted_close_to_the_best_run(starts):
     assert fastest(rows[::2], 2, 2000) == "allreduce_ring" and len(starts) == 1
 
 
+def test_what_goes_through_shared_memory_runs_too_on_one_node(starts):
+    assert choose("allreduce", 2, 65536) == "allreduce_shared_memory" == starts[0][1][-1]
+    assert choose("allreduce", 2, 65536, num_nodes=2) != "allreduce_shared_memory"
+    assert "allreduce_shared_memory" not in starts[1][1] and starts[1][1] == starts[0][1][:-1]
+    assert choose("allreduce", 2, 65536) == "allreduce_shared_memory" and len(starts) == 2
+    assert not any("shared" in name for name in (choose("broadcast", 2, 65536), *starts[-1][1]))
+    # One that is predicted clearly ahead must still be the faster one.
+    assert fastest([("allreduce_ring", 1e-5)], 2, 65536, ["allreduce_swing"]) == "allreduce_swing" and len(starts) == 4
+
+
 def test_with_a_machine_nothing_is_run(starts, monkeypatch):
     monkeypatch.setattr(fit_room, "this_machine", None)  # it would raise if it were called
     for machine in (MACHINE, PRESETS["ethernet-10g"]):
@@ -248,6 +258,7 @@ def test_where_ranks_do_not_start_prediction_decides_and_no_one_waits_twice(monk
         (lambda: run_off(["allreduce_ring"], 2, 8, itemsize=3), "no number of 3 bytes"),
         (lambda: run_off(["allreduce_ring"], 2, 8, seconds=0), "a run-off of 0 s"),
         (lambda: choose("allreduce", 2, 8, run_off_s=11), "choose: a run-off of 11 s: let it last more than 0"),
+        (lambda: choose("allreduce", 2, 8, num_nodes=0), "num_nodes is a whole number of at least 1, not 0"),
         (lambda: choose("allreduce", 2, 8, run_off_s=True), "a run-off of True s"),
         (lambda: choose("allreduce", 2, 8, run_off_s="1"), "a run-off of '1' s"),
     ],
