@@ -44,7 +44,7 @@ def flat(comm, call: str, buffer, name: str, *, is_filled: bool = False) -> np.n
     """
     array = buffer
     if type(array) is np.ndarray and array.ndim == 1 and array.dtype in KNOWN_TYPES and array.flags.carray:
-        return array[:]  # the common case first: a microsecond counts beside a message of a megabyte
+        return array  # the common case first: a microsecond counts beside a message of a megabyte
     if type(array) is not np.ndarray:
         array = _as_array(comm, call, buffer, name)
         if type(array) is not np.ndarray:
@@ -162,12 +162,13 @@ def ends_of(comm, call: str, counts: Sequence[int] | None, total: int | None) ->
     ``total`` is None on ranks that do not have the buffer; then there are ``counts``.
     """
     if counts is None:
-        if total % comm.size:
+        size = comm.size
+        if total % size:
             raise usage_error(
-                comm, call, f"{total} elements do not divide into {comm.size} equal blocks. Pass counts=, if the "
+                comm, call, f"{total} elements do not divide into {size} equal blocks. Pass counts=, if the "
                 "algorithm takes it, or another buffer.",
             )
-        return block_ends(total, comm.size)
+        return block_ends(total, size)
     is_sequence = hasattr(counts, "__len__") and hasattr(counts, "__getitem__") and np.ndim(counts) == 1
     if not is_sequence or len(counts) != comm.size:
         raise usage_error(comm, call, f"counts={counts!r} is not one number for each of {comm.size} ranks. Pass such a list.")

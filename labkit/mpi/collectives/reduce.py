@@ -175,6 +175,6 @@ def _prepared(comm, call, sendbuf, recvbuf, op, root, *, must_commute=False):
         raise usage_error(comm, call, "sendbuf is MPI.IN_PLACE, which only the root may pass. Pass the vector.")
     own = result if sendbuf is IN_PLACE else flat(comm, call, sendbuf, "sendbuf")
     check_op(comm, call, op, own, must_commute=must_commute)
-    if result is not None and own is not result:
+    if result is not None and sendbuf is not IN_PLACE:
         check_pair(comm, call, "sendbuf", own, "recvbuf", result)
     return own, result
