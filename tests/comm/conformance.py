@@ -724,6 +724,17 @@ def check_wrong_arguments(comm, MPI):
     refused(MPI, MPI.ERR_RANK, lambda: comm.sendrecv(1, size, source=left), who, f"(dest={size}")
     refused(MPI, MPI.ERR_TAG, lambda: comm.Send(buffer, MPI.PROC_NULL, -5), who, "tag=-5")
     equal(comm.sendrecv(rank, right, source=left), left, "no receive was left behind")
+    sending = comm.Isend(np.full(2, float(rank)), right, 3)
+    comm.Barrier()  # the message is there
+    for call in (
+        lambda: comm.Sendrecv(np.zeros(2), size, 0, np.zeros(2), left, 3), lambda: comm.Sendrecv_replace(np.zeros(2), size, 0, left, 3),
+        lambda: comm.sendrecv(1, size, source=left, recvtag=3),
+    ):
+        refused(MPI, MPI.ERR_RANK, call, who)
+    found = np.zeros(2)
+    comm.Recv(found, left, 3)
+    equal(found.tolist(), [left, left], "the message was not lost with the call that was wrong")
+    sending.Wait()
     comm.Barrier()
     equal(comm.Iprobe(), False, "nothing was sent")
     for name, arguments in (

@@ -283,18 +283,15 @@ class PointToPoint:
         """Start a receive and a send, and wait for both together."""
         send = Pending("send", call, self, dest, sendtag, message_bytes(sendbuf))
         recv = Pending("recv", call, self, source, recvtag, message_bytes(recvbuf))
+        try:  # whether it can be sent is seen first: a receive that has been started may have taken its message
+            _Comm.Send_init(self, sendbuf, dest, sendtag).Free()
+        except MPI.Exception as error:
+            raise explained(error, self, call, "dest", dest, sendtag) from None
         try:
             receiving = _Comm.Irecv(self, recvbuf, source, recvtag)
         except MPI.Exception as error:
             raise explained(error, self, call, "source", source, recvtag) from None
-        try:
-            sending = _Comm.Isend(self, sendbuf, dest, sendtag)
-        except BaseException as error:
-            receiving.Cancel()  # or it would take the next message
-            receiving.Wait()
-            if isinstance(error, MPI.Exception):
-                raise explained(error, self, call, "dest", dest, sendtag) from None
-            raise
+        sending = _Comm.Isend(self, sendbuf, dest, sendtag)
         recorder = self.recorder
         status = _Status() if status is None else status
         received = sent = False
