@@ -15,7 +15,7 @@ MIB = 1 << 20
 RANKS = (2, 4)
 SIZES = (MIB, 4 * MIB, 16 * MIB)
 PREDICTED_SIZES = tuple(65536 * 4**k for k in range(5))
-NUM_ROUNDS = 15
+NUM_ROUNDS, STARTS_TO_COMPARE = 7, 3
 # Who is ahead by little differs from start to start of the ranks: many judge, and their mean counts.
 NUM_STARTS, NUM_JUDGES, ROUNDS_A_START = 9, 25, 9
 LEAST_ALLREDUCE = {MIB: 0.9, 4 * MIB: 1.0, 16 * MIB: 1.0}
@@ -31,13 +31,22 @@ def on_ranks(num_ranks, *arguments):
 
 @functools.cache
 def compared(num_ranks):
-    return on_ranks(num_ranks, "compare", NUM_ROUNDS, *SIZES)
+    """Times by size, operation and algorithm, of several starts; whether others used the machine."""
+    samples, busy = {}, False
+    for _ in range(STARTS_TO_COMPARE):
+        found, was_busy = on_ranks(num_ranks, "compare", NUM_ROUNDS, *SIZES)
+        busy = busy or was_busy
+        for num_bytes, operations in found.items():
+            for operation, rows in operations.items():
+                for name, row in rows.items():
+                    samples.setdefault((int(num_bytes), operation), {}).setdefault(name, []).extend(row)
+    return samples, busy
 
 
 def speeds(num_ranks, num_bytes, operation, pick):
     """Ours and the library's, in GB of the buffer a second; ``pick`` is the best of ours by their medians, or one."""
     samples, busy = compared(num_ranks)
-    times = dict(samples[str(num_bytes)][operation])
+    times = dict(samples[num_bytes, operation])
     library = times.pop("library")
     fused = times.pop("fused", None)  # its vectors are in shared memory from the start; all others are ordinary
     ours = fused if pick == "fused" else min(times.values(), key=statistics.median)
