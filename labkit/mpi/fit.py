@@ -183,7 +183,8 @@ def choose(
     other on real ranks for a moment, and the fastest is remembered until this process ends. Prediction alone decides
     where too many ranks (more than 64, or than 4 a core) or too large vectors would have to be started, and where
     they cannot be. What goes through the memory of a node sends no messages, so no formula predicts it: it takes part
-    in every run-off of ranks on one node. Times differ from call to call, so a parallel program chooses on one rank and broadcasts the name.
+    in every run-off of ranks on one node. Times differ from call to call, so a parallel program chooses on one rank and
+    broadcasts the name.
 
     Parameters
     ----------

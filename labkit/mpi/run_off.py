@@ -99,9 +99,9 @@ def fastest(
 ) -> str:
     """The fastest algorithm of a ranking: by prediction if one is clearly ahead, else by a run-off.
 
-    The outcome is remembered by operation, ranks, size, itemsize and candidates without prediction until this process ends. Prediction alone decides
-    as well where a run-off would tell nothing or take too long: with more ranks than :func:`can_run` allows, with
-    vectors of gigabytes, and where the ranks cannot be started.
+    The outcome is remembered by operation, ranks, size, itemsize and candidates without prediction until this process
+    ends. Prediction alone decides as well where a run-off would tell nothing or take too long: with more ranks than
+    :func:`can_run` allows, with vectors of gigabytes, and where the ranks cannot be started.
 
     Parameters
     ----------

@@ -291,7 +291,12 @@ class PointToPoint:
             receiving = _Comm.Irecv(self, recvbuf, source, recvtag)
         except MPI.Exception as error:
             raise explained(error, self, call, "source", source, recvtag) from None
-        sending = _Comm.Isend(self, sendbuf, dest, sendtag)
+        try:
+            sending = _Comm.Isend(self, sendbuf, dest, sendtag)
+        except BaseException:  # the cell is being ended
+            receiving.Cancel()
+            receiving.Wait()
+            raise
         recorder = self.recorder
         status = _Status() if status is None else status
         received = sent = False
