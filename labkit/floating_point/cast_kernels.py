@@ -152,7 +152,7 @@ def decode_lanes(start, stop, codes, width, bias, smallest, max_code, sign_bit, 
     source, target = codes[start:stop], values[start:stop].view(np.int64)
     magnitude_mask = ~sign_bit
     up, rebias, normal = 52 - width, (1023 - bias) << 52, 1 << width
-    plus_infinity, nan = np.int64(0x7FF) << 52, np.int64(0xFFF) << 51
+    plus_infinity, nan, negative_nan = np.int64(0x7FF) << 52, np.int64(0xFFF) << 51, np.int64(-1) << 51
     for i in range(source.size):
         code = np.int64(source[i])
         magnitude = code & magnitude_mask
@@ -160,7 +160,7 @@ def decode_lanes(start, stop, codes, width, bias, smallest, max_code, sign_bit, 
         pattern = small if magnitude < normal else (magnitude << up) + rebias
         pattern = pattern if magnitude <= max_code else (plus_infinity if magnitude == infinity_code else nan)
         pattern |= np.int64(-0x8000000000000000) if code & sign_bit else 0
-        target[i] = nan if code == nan_code else pattern
+        target[i] = negative_nan if code == nan_code else pattern  # that code is a sign bit alone
 
 
 @intrinsic

@@ -144,6 +144,7 @@ def decode_plainly(codes: np.ndarray, fmt: Format) -> np.ndarray:
         values[codes == fmt.sign_bit] = np.nan
     else:
         values[magnitude > fmt.max_code] = np.nan
+    values = np.asarray(np.copysign(values, np.where(negative, -1.0, 1.0)))  # a NaN has a sign, too
     if fmt.infinities:
         infinite = magnitude == fmt.infinity_code
         values[infinite] = np.where(negative, -np.inf, np.inf)[infinite]

@@ -49,8 +49,16 @@ def cross_entropy(x: np.ndarray, targets, *, label_smoothing: float = 0.0, team=
         if smoothing:
             # sum(x) - C m, not the mean minus m: -inf stays, and large logits do not cancel after rounding
             means = np.array([np.mean(row.astype(np.float64) - m) for row, m in zip(x, maxima, strict=True)])
-            losses = (1 - smoothing) * losses + smoothing * (log_sums - means)
+            losses = smoothed(losses, log_sums - means, smoothing)
     return losses
+
+
+def smoothed(losses: np.ndarray, mean_losses: np.ndarray, smoothing: float) -> np.ndarray:
+    """The losses of the right classes and the means of those of all classes, with their shares.
+
+    A share of 1 leaves nothing of the first, be they infinite.
+    """
+    return mean_losses if smoothing == 1 else (1 - smoothing) * losses + smoothing * mean_losses
 
 
 def cross_entropy_backward(

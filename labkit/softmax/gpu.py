@@ -125,8 +125,10 @@ def cross_entropy_tensor(x, targets):
 
     Returns
     -------
-    losses, log_sums : torch tensors (n,)
+    losses : torch tensor (n,)
         float32, of float64 logits float64.
+    log_sums : torch tensor (2, n) of the same type
+        The maxima of the rows, and the logarithms of their sums of ``exp(x - maximum)``.
 
     Raises
     ------
@@ -142,7 +144,7 @@ def cross_entropy_tensor(x, targets):
     _check_tensor("x", x)
     _check_targets(targets, x)
     kind = torch.float64 if x.dtype == torch.float64 else torch.float32
-    losses, log_sums = torch.empty(2, len(x), dtype=kind, device=x.device)
+    losses, log_sums = torch.empty(len(x), dtype=kind, device=x.device), torch.empty(2, len(x), dtype=kind, device=x.device)
     if len(x):
         _launch(
             kernels.cross_entropy_row, (len(x),), x, targets, losses, log_sums, num_columns=x.shape[1],
@@ -168,17 +170,15 @@ def cross_entropy_tensor_backward(x, targets, log_sums, gradient, *, out=None):
 
     _check_tensor("x", x)
     _check_targets(targets, x)
-    for name, values in (("log_sums", log_sums), ("gradient", gradient)):
-        if not isinstance(values, torch.Tensor) or values.shape != (len(x),) or values.device != x.device:
-            raise UsageError(
-                f"{name} is a torch tensor with one number for each of the {len(x)} rows, on {x.device}: pass one."
-            )
+    for name, values, shape in (("log_sums", log_sums, (2, len(x))), ("gradient", gradient, (len(x),))):
+        if not isinstance(values, torch.Tensor) or values.shape != shape or values.device != x.device:
+            raise UsageError(f"{name} is a torch tensor of the shape {shape}, on {x.device}: pass one.")
     result = torch.empty_like(x) if out is None else _check_tensor("out", out, x)
     if x.numel():
         block = min(_power(x.shape[1]), LONG_BLOCK)
         grid = (len(x), -(-x.shape[1] // block))
         _launch(
-            kernels.cross_entropy_backward_row, grid, x, targets, log_sums, gradient.contiguous(), result,
+            kernels.cross_entropy_backward_row, grid, x, targets, log_sums.contiguous(), gradient.contiguous(), result,
             num_columns=x.shape[1], block=block, double=x.dtype == torch.float64,
         )
     return result

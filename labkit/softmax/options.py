@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.errors import UsageError
-from labkit.softmax.arguments import check_rows, count, positive, result_array, wide
-from labkit.softmax.ladder import softmax, softmax_backward
+from labkit.softmax.arguments import check_rows, check_same, count, positive, result_array, wide
+from labkit.softmax.ladder import find_version, softmax, softmax_backward
 
 EMPTY_ROWS = ("nan", "zeros")
 
@@ -16,6 +16,8 @@ def masked_softmax(
     version: str = "threaded", out: np.ndarray | None = None,
 ) -> np.ndarray:
     """Probabilities of ``x / temperature`` over the columns that are allowed.
+
+    With a temperature other than 1 they are computed in float64 and rounded once, at the end.
 
     Parameters
     ----------
@@ -27,7 +29,8 @@ def masked_softmax(
     top_k : int, optional
         Only the k largest logits of a row (of those that the mask allows) take part; of equal ones the first.
     empty_rows : str
-        What rows in which nothing takes part get: ``"nan"`` as the ladder has it, or ``"zeros"``.
+        What rows in which nothing takes part get: ``"nan"`` as the ladder has it, or ``"zeros"``, the probability 0
+        (its logarithm, -inf, from ``version="log"``).
     version : str
         See :mod:`.ladder`.
     out : array (n, C), optional
@@ -46,12 +49,16 @@ def masked_softmax(
     """
     if empty_rows not in EMPTY_ROWS:
         raise UsageError(f"empty_rows: one of {', '.join(EMPTY_ROWS)}, not {empty_rows!r}: pass one of these.")
-    logits = prepared_logits(x, temperature=temperature, mask=mask, top_k=top_k)
+    logits = _tempered(x, temperature, mask, top_k)
     result = result_array(out, x)
     empty = (logits == -np.inf).all(axis=1) if empty_rows == "zeros" else None
-    softmax(logits, version=version, out=result)
+    if logits.dtype == x.dtype:
+        softmax(logits, version=version, out=result)
+    else:
+        with np.errstate(under="ignore"):
+            result[...] = softmax(logits, version=version)
     if empty is not None:
-        result[empty] = 0
+        result[empty] = -np.inf if find_version(version).is_log else 0
     return result
 
 
@@ -69,8 +76,14 @@ def masked_softmax_backward(
     [[0.375, -0.375, 0.0]]
     """
     temperature = positive("temperature", temperature)
-    result = softmax_backward(y, gradient, version=version, out=out)
-    result /= result.dtype.type(temperature)
+    if getattr(y, "dtype", None) == np.float16:  # rounded once, at the end
+        check_same("gradient", gradient, "y", check_rows("y", y))
+        result = result_array(out, y, gradient)
+        found = softmax_backward(wide(y), wide(gradient), version=version)
+    else:
+        result = found = softmax_backward(y, gradient, version=version, out=out)
+    with np.errstate(over="ignore", under="ignore"):  # of results that the type does not have
+        np.divide(found, temperature, out=result, dtype=np.float64, casting="unsafe")
     return result
 
 
@@ -84,6 +97,12 @@ def prepared_logits(x: np.ndarray, *, temperature: float = 1.0, mask=None, top_k
     >>> prepared_logits(np.array([[1.0, 3.0]]), temperature=0.5).tolist()
     [[-4.0, 0.0]]
     """
+    with np.errstate(over="ignore", under="ignore"):
+        return _tempered(x, temperature, mask, top_k).astype(x.dtype, copy=False)
+
+
+def _tempered(x: np.ndarray, temperature: float, mask, top_k: int | None) -> np.ndarray:
+    """:func:`prepared_logits`, in float64 if they were divided."""
     temperature = positive("temperature", temperature)
     logits = check_rows("x", x)
     if mask is not None:
@@ -95,7 +114,7 @@ def prepared_logits(x: np.ndarray, *, temperature: float = 1.0, mask=None, top_k
             values = wide(logits).astype(np.float64)
             largest = values.max(axis=1, keepdims=True)
             largest[largest == -np.inf] = 0  # a row without columns stays one: -inf - -inf would be NaN
-            logits = ((values - largest) / temperature).astype(x.dtype)
+            logits = (values - largest) / temperature
     return np.ascontiguousarray(logits)
 
 

@@ -111,11 +111,15 @@ def softmax_backward_row(y, gradient, out, num_columns, BLOCK: tl.constexpr, DOU
 
 @triton.jit
 def cross_entropy_row(x, targets, losses, log_sums, num_columns, BLOCK: tl.constexpr, DOUBLE: tl.constexpr):
-    """The loss of a row and the logarithm of its sum of exponentials: the row is read once, nothing else is stored."""
+    """The loss of a row, its maximum, and the logarithm of its sum of ``exp(x - maximum)``: the row is read once.
+
+    These two are kept apart: beside a large maximum the logarithm would lose its digits, and the gradient with it.
+    """
     row = tl.program_id(0).to(tl.int64)
     m, d = row_state(x, row * num_columns, num_columns, BLOCK, DOUBLE)
     logit = tl.load(x + row * num_columns + tl.load(targets + row)).to(d.dtype)
-    tl.store(log_sums + row, m + tl.log(d))
+    tl.store(log_sums + row, m)
+    tl.store(log_sums + tl.num_programs(0) + row, tl.log(d))
     tl.store(losses + row, tl.log(d) - (logit - m))  # m first: large logits would cancel
 
 
@@ -123,11 +127,12 @@ def cross_entropy_row(x, targets, losses, log_sums, num_columns, BLOCK: tl.const
 def cross_entropy_backward_row(
     x, targets, log_sums, gradient, out, num_columns, BLOCK: tl.constexpr, DOUBLE: tl.constexpr
 ):
-    """``(exp(x - log_sum) - [column is the target]) * gradient``; out may be x."""
+    """``(exp(x - maximum - log_sum) - [column is the target]) * gradient``; out may be x."""
     row, first = tl.program_id(0).to(tl.int64), tl.program_id(1) * BLOCK
     columns = first + tl.arange(0, BLOCK)
     inside = columns < num_columns
     values = wide_load(x, row * num_columns + columns, inside, DOUBLE)
-    values = tl.exp(values - tl.load(log_sums + row)) - tl.where(columns == tl.load(targets + row), 1.0, 0.0)
+    m, log_d = tl.load(log_sums + row), tl.load(log_sums + tl.num_programs(0) + row)
+    values = tl.exp((values - m) - log_d) - tl.where(columns == tl.load(targets + row), 1.0, 0.0)
     values *= tl.load(gradient + row).to(values.dtype)
     tl.store(out + row * num_columns + columns, values.to(out.dtype.element_ty), mask=inside)

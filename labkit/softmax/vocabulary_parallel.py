@@ -18,8 +18,8 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.errors import UsageError
-from labkit.softmax.arguments import check_rows, check_targets, result_array, share
-from labkit.softmax.cross_entropy import row_scale
+from labkit.softmax.arguments import check_rows, check_targets, result_array, share, wide
+from labkit.softmax.cross_entropy import row_scale, smoothed
 
 NUM_ALLREDUCES = 3
 
@@ -138,7 +138,7 @@ def parallel_cross_entropy(
         log_sums = np.log(sums)
         losses = log_sums - logits[0]
         if smoothing:
-            losses = (1 - smoothing) * losses + smoothing * (log_sums - logits[1] / num_columns)
+            losses = smoothed(losses, log_sums - logits[1] / num_columns, smoothing)
     return ParallelLoss(losses, maxima, sums, targets, mine.start, num_columns, smoothing)
 
 
@@ -166,6 +166,9 @@ def parallel_cross_entropy_backward(
 
     scale = row_scale(gradient, len(x))
     result = result_array(out, check_rows("x", x))
+    if x.dtype == np.float16:  # rounded once, at the end
+        result[...] = parallel_cross_entropy_backward(wide(x), loss, gradient=scale, team=team)
+        return result
     here = np.flatnonzero((loss.targets >= loss.first) & (loss.targets < loss.first + x.shape[1]))
     probabilities(x, loss.maxima, loss.sums, scale, out=result, team=team or _one_thread())
     result[here, loss.targets[here] - loss.first] -= ((1 - loss.label_smoothing) * scale[here]).astype(x.dtype)

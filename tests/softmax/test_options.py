@@ -39,6 +39,48 @@ def test_losses_of_special_rows():
     assert cross_entropy(np.empty((0, 3)), []).shape == (0,)
 
 
+def test_all_the_target_on_all_classes_leaves_nothing_of_the_right_one():
+    """0 times infinity is no number."""
+    x = np.array([[0, -INF, 1], [0.0, 2.0, 1.0]])
+    losses = cross_entropy(x, [1, 1], label_smoothing=1.0)
+    expected = np.log(np.exp(x[1]).sum()) - x[1].mean()
+    assert losses[0] == INF and np.isclose(losses[1], expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("temperature", [0.3, 0.7, 3.0, 1e5])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_logits_divided_by_a_temperature_are_rounded_once(dtype, temperature):
+    x = (np.random.default_rng(3).standard_normal((20, 200)) * 3).astype(dtype)
+    wide = x.astype(np.float64) / temperature
+    expected = np.exp(wide - wide.max(axis=1, keepdims=True))
+    expected /= expected.sum(axis=1, keepdims=True)
+    found = masked_softmax(x, temperature=temperature)
+    normal = expected > np.finfo(dtype).tiny
+    assert found.dtype == dtype
+    assert (abs(found - expected) / expected)[normal].max() <= 0.51 * np.finfo(dtype).eps
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_gradients_by_logits_of_any_temperature(dtype):
+    y, g = np.array([[1, 0], [0.25, 0.75]], dtype), np.array([[2, 1], [1, 0]], dtype)
+    assert masked_softmax_backward(y[:1], g[:1], temperature=1e-46).tolist() == [[0, 0]]
+    found = masked_softmax_backward(y[1:], g[1:], temperature=1e5)
+    assert found.dtype == dtype and np.allclose(found, [[1.875e-6, -1.875e-6]], rtol=0.02 if dtype == np.float16 else 1e-6, atol=0)
+    assert np.isinf(masked_softmax_backward(y[1:], g[1:], temperature=1e-320)).all()
+    out = np.empty((1, 2), dtype)
+    assert masked_softmax_backward(y[1:], g[1:], out=out) is out and out.tolist() == [[0.1875, -0.1875]]
+    with pytest.raises(UsageError, match="gradient has the shape and type of y"):
+        masked_softmax_backward(y, g[:1])
+
+
+@pytest.mark.parametrize("temperature", [1.0, 2.0])
+def test_empty_rows_of_logarithms(temperature):
+    options = {"mask": [False] * 4, "empty_rows": "zeros", "temperature": temperature}
+    assert masked_softmax(np.zeros((1, 4)), version="log", **options).tolist() == [[-INF] * 4]
+    assert masked_softmax(np.zeros((1, 4)), **options).tolist() == [[0] * 4]
+
+
 @pytest.mark.parametrize(
     ("targets", "words"),
     [([0, 1], "one a row"), ([0.0] * 5, "whole numbers"), ([0, 1, 2, 3, 12], "row 4"), ([-1] * 5, "row 0")],

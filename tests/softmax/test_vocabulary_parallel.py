@@ -43,6 +43,16 @@ def test_equal_to_serial(p, dtype):
     assert np.allclose(gradients, cross_entropy_backward(x, targets, gradient=g), rtol=10 * rtol, atol=atol)
 
 
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_gradients_of_float16_are_rounded_once(p):
+    x = np.array([[9, 0, 0, 0], [5, 0, 0, 0]], np.float16)
+    exact = np.exp(x.astype(np.float64))
+    exact /= exact.sum(axis=1, keepdims=True)
+    exact[:, 0] -= 1
+    gradients = np.hstack([part for _, part in run(p, x, [0, 0], gradient=1.0).results])
+    assert gradients.dtype == np.float16 and np.array_equal(gradients, exact.astype(np.float16))
+
+
 @pytest.mark.parametrize("p", range(1, 9))
 @pytest.mark.parametrize("num_columns", [8, 64])
 def test_traffic_exactly(p, num_columns):

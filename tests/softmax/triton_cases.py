@@ -55,6 +55,19 @@ def check_cross_entropy(torch, gpu, device, columns):
         assert found is x and torch.allclose(x.double(), leaf.grad, rtol=tolerance, atol=tolerance)
 
 
+def check_the_gradient_of_large_logits(torch, gpu, device):
+    """Where the sum of the maximum and the logarithm has no digits left for the logarithm."""
+    gpu.LONG_BLOCK = 4
+    for offset in (1e4, -1e4, 1e5, 1e8):
+        x = (torch.arange(12.0).reshape(2, 6) % 5 * (8.0 if offset == 1e8 else 0.5)).to(device) + offset
+        targets, g = torch.tensor([1, 5], device=device), torch.tensor([1.0, 0.5], device=device)
+        leaf = x.double().requires_grad_()
+        torch.nn.functional.cross_entropy(leaf, targets, reduction="none").backward(g.double())
+        losses, log_sums = gpu.cross_entropy_tensor(x, targets)
+        found = gpu.cross_entropy_tensor_backward(x, targets, log_sums, g)
+        assert torch.allclose(found.double(), leaf.grad, rtol=3e-6, atol=1e-12), (offset, found, leaf.grad)
+
+
 def check_errors(torch, gpu, device):
     from labkit.errors import UsageError
 

@@ -79,7 +79,7 @@ class TrainingRun:
     ----------
     precision : Precision
     losses : ndarray of float64, shape (num_steps,)
-        Mean cross-entropy of the batch, in binary32.
+        Mean cross-entropy of the batch, rounded to binary32.
     scales : ndarray of float64, shape (num_steps,)
     skipped : ndarray of bool, shape (num_steps,)
         Steps that were left out because a gradient overflowed.
@@ -107,9 +107,10 @@ def train(
     """Train a network with one hidden layer on pictures of handwritten digits, by plain gradient descent.
 
     Each step rounds the kept weights to the forward format, multiplies matrices with the emulated accumulator, takes
-    softmax and loss in binary32, multiplies the gradient of the loss by the scale, rounds every gradient to the
-    backward format on its way down, and divides by the scale in binary32 before the update. Where a gradient is no
-    finite number the step is left out.
+    softmax and loss, multiplies the gradient of the loss by the scale, rounds every gradient to the backward format on
+    its way down, and divides by the scale before the update. What is no product of matrices is computed in binary64;
+    the loss and the gradient by the logits are rounded to binary32, the new weights to the format they are kept in.
+    Where a gradient is no finite number the step is left out.
 
     Parameters
     ----------

@@ -148,7 +148,11 @@ def _mildly_hard(rng, num_terms: int, condition: float, dtype) -> HardSum:
     """Random numbers, as many of them negative as the condition number says."""
     x = rng.random(num_terms).astype(dtype) + dtype.type(0.5)
     share = (1 - 1 / condition) / 2  # of the magnitude
-    x[np.cumsum(x) < share * float(x.sum())] *= -1
+    num_negative = int(np.sum(np.cumsum(x) < share * float(x.sum())))
+    if condition > 1:  # few terms do not have the share by their number alone
+        num_negative = min(max(num_negative, 1), num_terms - 1)
+        negative, positive = x[:num_negative], x[num_negative:]
+        negative *= dtype.type(-share / (1 - share) * float(positive.sum()) / float(negative.sum()))
     return _found(rng.permutation(x), None)
 
 

@@ -204,5 +204,5 @@ def sum_with_running_bound(name: str, x, *, block_size: int = 128) -> BoundedSum
         total, running = kernels.pairwise(x, np.zeros(MOST_LEVELS, x.dtype), block_size, True)
         return BoundedSum(float(total), u * running * slack)
     total, errors, magnitudes = kernels.twofold(x)
-    value = float(total + errors)
+    value = float(x.dtype.type(total + errors))  # Python's floats come from the kernel, also of float32
     return BoundedSum(value, (u * abs(value) + gamma(x.size, u) * magnitudes) * slack)

@@ -46,8 +46,25 @@ def test_a_priori_bounds_of_dot_products_hold(name, dtype, condition):
 def test_running_bounds_hold_and_have_the_sum_s_bits(name, dtype, condition):
     for x in inputs(dtype, condition):
         result = sum_with_running_bound(name, x)
-        assert result.value == SUMS[name].function(x)
+        assert result.value == float(SUMS[name].function(x))  # NumPy would compare in float32
         assert abs(Fraction(result.value) - sum(map(Fraction, x.tolist()))) <= result.bound
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_running_sums_of_float32_are_float32(name):
+    x = np.array([0.1, 0.2, 0.3], np.float32)
+    value = sum_with_running_bound(name, x).value
+    assert value == float(np.float32(value)) == float(SUMS[name].function(x))
+
+
+@pytest.mark.parametrize("condition", [1.0, 1.01, 1.5, 2.0, 3.0, 3.99])
+@pytest.mark.parametrize("num_terms", [8, 9, 10, 30, 1000])
+def test_small_condition_numbers_of_few_terms(num_terms, condition):
+    for seed in range(30):
+        for dtype in (np.float64, np.float32):
+            hard = hard_sum(num_terms, condition, seed=seed, dtype=dtype)
+            assert condition / 2 <= condition_number(hard.x) <= 2 * condition
+            assert hard.exact == sum(map(Fraction, hard.x.tolist())) and hard.x.size == num_terms
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
