@@ -46,8 +46,6 @@ def tag_problem(tag) -> str:
 
 
 def truncation_problem(num_bytes: int, room: int, source: int, tag: int) -> str:
-    """A message that is larger than its receive buffer."""
-    return (
-        f"the message from rank {source} with tag {tag} has {num_bytes} bytes, the receive buffer room for "
-        f"{room}: make the counts equal on both sides"
-    )
+    """A message that is larger than its receive buffer; from anybody, with any tag, where that is not known."""
+    whose = (f" from rank {source}" if source >= 0 else "") + (f" with tag {tag}" if tag >= 0 else "")
+    return f"the message{whose} has {num_bytes} bytes, the receive buffer room for {room}: make the counts equal on both sides"

@@ -6,6 +6,7 @@ in which ``Request`` is the machine's own class. A check that does not hold rais
 
 import operator
 import re
+from array import array
 from functools import reduce
 
 import numpy as np
@@ -696,6 +697,40 @@ def check_cartesian(comm, MPI):
         equal(part == MPI.COMM_NULL, rank == size - 1, "a grid for fewer ranks")
 
 
+# -- the order of memory ------------------------------------------------------------------------
+
+
+def check_arrays_in_fortran_order(comm, MPI):
+    """MPI moves memory as it lies: also of arrays whose columns are contiguous, and of other typed buffers."""
+    rank, size, right, left = around(comm)
+    numbers = np.arange(6.0).reshape(2, 3)
+    whole = np.zeros((2, 3), order="F")
+    if rank == 0:
+        whole[:] = numbers
+    comm.Bcast(whole)
+    equal(whole, numbers, "Bcast")
+    ones = np.ones((2, 2), order="F")
+    comm.Allreduce(MPI.IN_PLACE, ones)
+    equal(ones, np.full((2, 2), float(size)), "Allreduce in place")
+    room = np.zeros((size, 2), order="F")
+    comm.Allgather(np.array([rank, -rank], float), room)
+    equal(room.T.ravel(), np.array([[r, -r] for r in range(size)], float).ravel(), "Allgather")
+    total = np.zeros(2)
+    comm.Allreduce(array("d", [1.5, rank]), total)
+    equal(total, np.array([1.5 * size, sum(range(size))]), "Allreduce of an array of Python's")
+    mine = np.arange(size) + 10.0 * rank
+    comm.Alltoallv(MPI.IN_PLACE, mine)
+    equal(mine, np.arange(size) * 10.0 + rank, "Alltoallv in place")
+    replaced = np.asfortranarray(numbers + 10 * rank)
+    comm.Sendrecv_replace(replaced, right, 0, left, 0)
+    equal(replaced, numbers + 10 * left, "Sendrecv_replace")
+    by_columns = np.zeros((2, 3), order="F")
+    request = comm.Irecv(by_columns, left, 1)
+    comm.Send(numbers, right, 1)
+    request.Wait()
+    equal(by_columns.T.ravel(), numbers.ravel(), "rows into columns")
+
+
 # -- errors -------------------------------------------------------------------------------------
 
 
@@ -731,6 +766,8 @@ def check_wrong_arguments(comm, MPI):
         lambda: comm.sendrecv(1, size, source=left, recvtag=3),
     ):
         refused(MPI, MPI.ERR_RANK, call, who)
+    if not type(comm).__module__.startswith("mpi4py"):  # mpi4py itself sends first
+        refused(MPI, MPI.ERR_RANK, lambda: comm.sendrecv(1, right, 5, None, size, 5), who)
     found = np.zeros(2)
     comm.Recv(found, left, 3)
     equal(found.tolist(), [left, left], "the message was not lost with the call that was wrong")

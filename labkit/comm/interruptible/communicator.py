@@ -65,7 +65,8 @@ class Interruptible(PointToPoint, Collectives, Creation):
 
     def Free(self):
         self.monitor.probed.pop(self.context, None)
-        self.gate.Free()
+        if not self.is_whole_world:  # the next cells go through that gate, too
+            self.gate.Free()
         super().Free()
 
     def free(self):

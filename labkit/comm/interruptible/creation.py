@@ -9,6 +9,7 @@ returns promptly.
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable
 
 import numpy as np
@@ -23,6 +24,8 @@ MAX_TAG = 32767  # every MPI allows at least this
 
 class Creation:
     """Constructors of an interruptible communicator (see :mod:`.communicator`)."""
+
+    _groups_made: Counter | None = None
 
     def Dup(self, info=None):
         return self._derive("Dup", lambda: self.raw.Dup(info))
@@ -51,7 +54,14 @@ class Creation:
 
         # Only the group takes part, so there is no gate and no common count of calls on self.
         raw = create()
-        return self._adopt(raw, f"Create_group(tag={tag})")
+        if raw == MPI.COMM_NULL:
+            return raw
+        # The same groups are made in the same order by all who are in them.
+        ranks = MPI.Group.Translate_ranks(raw.group, list(range(raw.size)), self.group)
+        self._groups_made = self._groups_made or Counter()
+        self._groups_made[tag, *ranks] += 1
+        number = f"{self.monitor.cell_number}.{'-'.join(map(str, ranks))}.{self._groups_made[tag, *ranks]}"
+        return self._adopt(raw, f"Create_group(tag={tag})#{number}")
 
     def Create_cart(self, dims, periods=None, reorder=False):
         return self._derive("Create_cart", lambda: self.raw.Create_cart(dims, periods, reorder))
@@ -96,6 +106,7 @@ class Creation:
                     self.monitor.wait(request.Test, call.describe)
             except BaseException:
                 receiving.Cancel()
+                self.interrupted_in = call.pending.call
                 raise
             np.maximum(extremes, arriving, out=extremes)
             distance *= 2

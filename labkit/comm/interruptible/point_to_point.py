@@ -182,6 +182,10 @@ class PointToPoint:
         self, sendobj, dest, sendtag=0, recvbuf=None, source=MPI.ANY_SOURCE, recvtag=MPI.ANY_TAG,
         status=None,
     ):
+        try:  # what is wrong with the receive is seen before anything is sent
+            _Comm.Recv_init(self, bytearray(), source, recvtag).Free()
+        except MPI.Exception as error:
+            raise explained(error, self, "sendrecv", "source", source, recvtag) from None
         sending = self.isend(sendobj, dest, sendtag)
         result = self.recv(recvbuf, source, recvtag, status)
         sending.Wait()
@@ -232,7 +236,12 @@ class PointToPoint:
             operation = Pending("send", call, self, dest, tag, message_bytes(buf)).operation()
             return f"{operation.text} of {operation.num_bytes} bytes", [operation], "all"
 
-        self.monitor.wait(request.Test, describe)
+        try:
+            self.monitor.wait(request.Test, describe)
+        except BaseException:
+            if request != MPI.REQUEST_NULL:
+                track(request, Pending("send", call, self, dest, tag, message_bytes(buf)))  # its data are still read
+            raise
 
     def _wait_for_receive(self, call, request, test, buf, source, tag):
         def describe():
@@ -322,6 +331,8 @@ class PointToPoint:
             except BaseException:
                 if not received:
                     receiving.Cancel()
+                if not sent:
+                    track(sending, send)  # its data are still read
                 raise
         if recorder is not None:
             span, end_ns = recorder.span(

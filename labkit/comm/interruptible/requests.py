@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from time import perf_counter_ns
 
+import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError, peer_problem, tag_problem, truncation_problem
@@ -75,6 +76,8 @@ def copy_of_buffer(buffer):
         return [copy_of_buffer(buffer[0]), *buffer[1:]]
     if hasattr(buffer, "clone"):  # a torch tensor
         return buffer.clone()
+    if isinstance(buffer, np.ndarray):
+        return buffer.copy(order="A")  # as it lies in memory, for that is what is sent
     return buffer.copy() if hasattr(buffer, "copy") else bytearray(memoryview(buffer).cast("B"))
 
 
@@ -119,9 +122,13 @@ class Completion:
 
     def incomplete(self) -> Operation | None:
         """What this request still waits for, or None if it is complete."""
-        if self.pending is None or self == MPI.REQUEST_NULL or _Request.Get_status(self):
+        if self.pending is None or self == MPI.REQUEST_NULL:
             return None
-        return self.pending.operation()
+        try:
+            is_complete = _Request.Get_status(self)
+        except MPI.Exception:  # it has ended with an error, which its own wait tells
+            return None
+        return None if is_complete else self.pending.operation()
 
     def _completed(self, status, span=None, end_ns=0) -> None:
         """Keep the books of a request that is complete; of one that was so before, do nothing."""
@@ -331,6 +338,8 @@ def record_endpoint(pending: Pending, status, span: int, end_ns: int) -> None:
     """Record the end of a message that was started nonblocking and is complete now."""
     comm, peer, tag, num_bytes = pending.comm, pending.peer, pending.tag, pending.num_bytes
     if pending.kind == "recv" and status is not None:
+        if status.Is_cancelled():
+            return
         peer, tag, num_bytes = status.source, status.tag, status.count
     if peer is None or peer < 0:
         return

@@ -101,10 +101,10 @@ def put(data: np.ndarray, buffer) -> None:
     mpi4py.MPI.Exception
         ``MPI_ERR_TRUNCATE``: it does not fit.
     """
-    if type(buffer) is np.ndarray and buffer.dtype is data.dtype and buffer.shape == data.shape:
-        buffer[...] = data  # the usual case
-        return
     if type(buffer) is np.ndarray and buffer.dtype == data.dtype and buffer.flags.c_contiguous:
+        if buffer.shape == data.shape:
+            buffer[...] = data  # the usual case
+            return
         size = data.size
         if size <= buffer.size:
             buffer.reshape(-1)[:size] = data.reshape(-1)

@@ -46,8 +46,8 @@ def as_blocks(buffer):
         return buffer.reshape(-1), None, None
     if not isinstance(buffer, (list, tuple)):
         check_buffer(buffer)
-        array = np.asarray(buffer) if hasattr(buffer, "__array__") else np.frombuffer(buffer, np.uint8)
-        return array.reshape(-1), None, None
+        array = np.asarray(buffer if hasattr(buffer, "__array__") else memoryview(buffer))
+        return array.reshape(-1, order="A"), None, None  # in the order of memory, as MPI goes
     data, *rest = buffer
     datatype = None
     if rest and isinstance(rest[-1], (MPI.Datatype, str)):
@@ -172,7 +172,8 @@ class Collectives:
         return self._call("Alltoall", None, lambda comm: library().alltoall(comm, send, recv), _bytes(send, recv))
 
     def Alltoallv(self, sendbuf, recvbuf):
-        send, recv = as_blocks(sendbuf), as_blocks(recvbuf)
+        recv = as_blocks(recvbuf)
+        send = as_blocks(recv[0].copy())[:1] + recv[1:] if as_array(sendbuf) is IN_PLACE else as_blocks(sendbuf)
         return self._call("Alltoallv", None, lambda comm: library().alltoallv(comm, *send, *recv), _bytes(send[0], recv[0]))
 
     def Reduce(self, sendbuf, recvbuf, op=MPI.SUM, root=0):

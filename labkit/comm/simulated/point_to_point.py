@@ -285,7 +285,7 @@ class PointToPoint:
         me = self.me
         start = me.now
         # What is wrong with the send is found before the receive is posted, which would take the next message.
-        if not (type(sendtag) is int and 0 <= dest < self.size and 0 <= sendtag <= TAG_UB):
+        if not (type(dest) is int and type(sendtag) is int and 0 <= dest < self.size and 0 <= sendtag <= TAG_UB):
             self._check_dest(call, dest, sendtag)
         if type(sendbuf) is not bytes and not is_plain(sendbuf):
             sendbuf = taken(sendbuf)

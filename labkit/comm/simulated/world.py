@@ -35,6 +35,8 @@ _stubborn: list[greenlet.greenlet] = []  # ranks that no exception ends: they st
 class Released(BaseException):
     """Raised in the ranks that are left when a simulation ends early."""
 
+BEFORE_RANKS = 1 << 62  # taken from the tie-breaker of what is no rank
+
 
 class SimulatedRank:
     """One rank: its clock, its books, and what it waits for."""
@@ -93,7 +95,7 @@ class SimulatedRank:
     def advance_to(self, time) -> None:
         """Let virtual time pass; ranks with earlier clocks go first."""
         heap = self.world.heap
-        if heap and heap[0][0] < time:
+        if heap and (heap[0][0] < time or heap[0][0] == time and heap[0][1] < 0):  # negative: no rank, see at()
             self._check_thread()
             heappush(heap, (time, self.world.order(), self, self.token))
             self.world.run_next(self)
@@ -304,8 +306,11 @@ class World:
         return num_messages, sum(rank.bytes_sent - rank.bytes_received for rank in ranks)
 
     def at(self, time, function: Callable, argument) -> None:
-        """Call ``function(time, argument)`` when virtual time has come to ``time``."""
-        heappush(self.heap, (time, self.events(), function, argument))
+        """Call ``function(time, argument)`` when virtual time has come to ``time``, before ranks go on from then.
+
+        So a message that waits for its sender's port leaves before one that is sent at the moment the port is free.
+        """
+        heappush(self.heap, (time, self.events() - BEFORE_RANKS, function, argument))
 
     def run(self, main: Callable, comms) -> None:
         """Run ``main(comm)`` on every rank until all have ended or nothing can move."""

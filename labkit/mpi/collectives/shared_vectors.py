@@ -208,16 +208,20 @@ class SharedRoom:
 def room_of(comm) -> SharedRoom:
     """The room of a communicator: made at the first call, which is collective, and freed with the communicator.
 
+    An interruptible communicator of a cell ends with its cell, on one rank sooner than on another; its gate does not,
+    so the room is kept with that.
+
     Raises
     ------
     UsageError
         The ranks are on several nodes.
     """
-    room = comm.Get_attr(_key())
+    keeper = getattr(comm, "gate", comm)
+    room = keeper.Get_attr(_key())
     if room is None:
         comm.Barrier()  # where ranks may be interrupted: this can be, making a window cannot
-        room = SharedRoom(getattr(comm, "raw", comm))
-        comm.Set_attr(_key(), room)
+        room = SharedRoom(keeper)
+        keeper.Set_attr(_key(), room)
     return room
 
 

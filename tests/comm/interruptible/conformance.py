@@ -19,6 +19,9 @@ from labkit.comm.interruptible.monitor import Monitor
 from labkit.comm.interruptible.recorder import Recorder
 from labkit.comm.interruptible.requests import Prequest, Request
 from labkit.comm.interruptible.windows import Win
+from labkit.mpi.collectives import shared_vectors
+from labkit.mpi.collectives.allreduce_nodes import allreduce_shared_memory
+from labkit.mpi.collectives.shared_vectors import room_of
 
 TRACED = "--traced" in sys.argv
 world = MPI.COMM_WORLD
@@ -68,6 +71,57 @@ equal(first == MPI.COMM_NULL, rank != 0, "Create")
 if rank < (size + 1) // 2:
     group = comm.group.Incl(list(range((size + 1) // 2)))
     equal(comm.Create_group(group).allreduce(1), (size + 1) // 2, "Create_group")
+pairs = [(members, comm.Create_group(comm.group.Incl(members))) for members in ([0, 1], [0, size - 1], [0, 1]) if size > 2 and rank in members]
+contexts = {pair.context for _, pair in pairs}
+equal(len(contexts), len(pairs), "one context for each of several groups with the same first rank")
+seen = world.allgather([(i, members, pair.context) for i, (members, pair) in enumerate(pairs)])
+of_rank_0 = {context for _, _, context in seen[0]}
+assert all(context in of_rank_0 for row in seen for _, _, context in row), "members of a group differ about its context"
+for _, pair in pairs:
+    pair.Free()
+
+# A receive that ended with an error is told by its own wait, and by nothing else.
+short = comm.Irecv(np.zeros(1), left, 8)
+comm.Barrier()
+comm.Send(np.zeros(3), right, 8)
+comm.Barrier()
+equal(short.incomplete(), None, "a truncated receive waits for nothing")
+try:
+    short.Wait()
+except MPI.Exception as error:
+    equal(error.Get_error_class(), MPI.ERR_TRUNCATE, "its own wait tells")
+else:
+    raise AssertionError("a truncated receive was silent")
+anybody = comm.Irecv(np.zeros(1), MPI.ANY_SOURCE, MPI.ANY_TAG)
+comm.Barrier()
+comm.Send(np.zeros(3), right, 8)
+try:
+    anybody.Wait()
+except MPI.Exception as error:
+    assert "rank -" not in str(error) and "tag -" not in str(error) and "24 bytes" in str(error), str(error)
+comm.Barrier()
+
+# The communicator of a cell may be freed: its gate is that of the next cell.
+gate = world.Dup()
+cell = InterruptibleComm(world.Dup())
+cell.bind(comm.monitor, members=tuple(range(size)), gate=gate)
+cell.Free()
+following = InterruptibleComm(world.Dup())
+following.bind(comm.monitor, members=tuple(range(size)), gate=gate)
+equal(following.Dup().allreduce(1), size, "the gate outlives the communicator of a cell")
+
+# So does the room for vectors on their way through shared memory, of which there is one for all cells.
+x = np.ones(3)
+allreduce_shared_memory(following, MPI.IN_PLACE, x)
+equal(x.tolist(), [size] * 3, "an all-reduce through shared memory")
+assert room_of(following) is gate.Get_attr(shared_vectors._key()) is not None
+following.Free()
+last = InterruptibleComm(world.Dup())
+last.bind(comm.monitor, members=tuple(range(size)), gate=gate)
+assert room_of(last) is gate.Get_attr(shared_vectors._key()), "the room ended with a cell"
+allreduce_shared_memory(last, MPI.IN_PLACE, x)
+equal(x.tolist(), [size**2] * 3, "an all-reduce in the next cell")
+
 node = comm.Split_type(MPI.COMM_TYPE_SHARED)
 equal(node.size, size, "Split_type")
 

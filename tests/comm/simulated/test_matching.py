@@ -243,6 +243,42 @@ def test_random_programs_deliver_what_the_model_says(program):
         assert run.counts.num_messages == sum(map(len, steps))
 
 
+@pytest.mark.parametrize("seed", [None, *range(8)])
+def test_no_message_overtakes_one_that_waits_for_its_port(seed):
+    """The second waits until the first has left, and then the third is sent: at the same moment of virtual time."""
+    def main(comm):
+        if comm.rank == 0:
+            first = comm.Isend(np.zeros(1000), 1, 0)
+            second = comm.Isend(np.full(10000, 1.0), 1, 7)
+            first.Wait()
+            comm.Send(np.full(1, 2.0), 1, 7)
+            second.Wait()
+            return None
+        room, got = np.empty(10000), []
+        comm.Recv(room, 0, 0)
+        for _ in range(2):
+            comm.Recv(room, 0, 7)
+            got.append(room[0])
+        return got
+
+    assert simulate(2, main, seed=seed).results[1] == [1.0, 2.0]
+
+
+def test_a_sendrecv_to_what_is_no_rank_takes_no_message():
+    def main(comm):
+        room = np.zeros(1)
+        if comm.rank == 0:
+            comm.Send(np.ones(1), 1, 0)
+        comm.Barrier()
+        if comm.rank == 1:
+            with pytest.raises(TypeError):
+                comm.Sendrecv(room, 0.0, 0, room.copy(), 0, 0)
+            comm.Recv(room, 0, 0)
+        return room.tolist()
+
+    assert simulate(2, main).results[1] == [1.0]
+
+
 def test_find_races_needs_seeds_and_results_that_compare():
     with pytest.raises(UsageError, match="at least one seed"):
         find_races(2, lambda comm: 1, seeds=[])
