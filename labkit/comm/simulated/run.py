@@ -88,7 +88,7 @@ class SimulatedRun:
     left_over : dict of int to list of str
         By rank: requests that were never completed.
     num_unreceived : int
-        Messages that nobody has received.
+        Messages on the world communicator that nobody has received.
     """
 
     results: list
