@@ -109,6 +109,7 @@ def main(device, shapes, columns):
     check_broken_rows(torch, gpu, device)
     for width in columns:
         check_cross_entropy(torch, gpu, device, width)
+    check_the_gradient_of_large_logits(torch, gpu, device)
     gpu.ONE_BLOCK, gpu.LONG_BLOCK = first
     check_errors(torch, gpu, device)
     check_ladder(gpu)
