@@ -42,10 +42,12 @@ def in_place(comm, name: str, x: np.ndarray, y: np.ndarray) -> Callable[[], None
     return lambda: function(comm, *buffers)
 
 
-def last_call_s(comm, call: Callable[[], None]) -> float:
-    """Seconds that the last of ``CALLS`` calls took on the slowest rank."""
+def last_call_s(comm, call: Callable[[], None], before: Callable[[], None] | None = None) -> float:
+    """Seconds that the last of ``CALLS`` calls took on the slowest rank; ``before`` each, outside of its time."""
     taken = np.empty(1)
     for _ in range(CALLS):
+        if before is not None:
+            before()
         comm.Barrier()
         start = MPI.Wtime()
         call()
@@ -55,11 +57,13 @@ def last_call_s(comm, call: Callable[[], None]) -> float:
 
 
 def timed_in_turn(
-    comm, calls: Mapping[str, Callable[[], None]], vectors: Sequence[np.ndarray], num_rounds: int, seconds: float = 0.0
+    comm, calls: Mapping[str, Callable[[], None]], vectors: Sequence[np.ndarray], num_rounds: int, seconds: float = 0.0,
+    before: Callable[[], None] | None = None,
 ) -> dict[str, list[float]]:
     """Times in s by name: of ``num_rounds`` rounds, and of more (400 at most) until ``seconds`` are over.
 
-    Every vector is zero before each call that is timed, so that sums stay finite.
+    Every vector is zero at the first of the calls in a row, so that sums stay finite; ``before`` each of them a rank may
+    write what it brings, as in a program: what nobody has changed lies in the caches of those who got it last time.
     """
     samples: dict[str, list[float]] = {name: [] for name in calls}
     end = MPI.Wtime() + seconds
@@ -68,7 +72,7 @@ def timed_in_turn(
         for name, call in calls.items():
             for vector in vectors:
                 vector[:] = 0
-            samples[name].append(last_call_s(comm, call))
+            samples[name].append(last_call_s(comm, call, before))
         num_done += 1
         is_over = num_done >= num_rounds and (num_done >= MOST_ROUNDS or MPI.Wtime() >= end)
         if comm.bcast(is_over):  # rank 0's clock decides for all

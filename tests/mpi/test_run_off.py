@@ -193,9 +193,11 @@ def test_what_goes_through_shared_memory_runs_too_on_one_node(starts):
     assert choose("allreduce", 2, 65536, num_nodes=2) != "allreduce_shared_memory"
     assert "allreduce_shared_memory" not in starts[1][1] and starts[1][1] == starts[0][1][:-1]
     assert choose("allreduce", 2, 65536) == "allreduce_shared_memory" and len(starts) == 2
-    assert not any("shared" in name for name in (choose("broadcast", 2, 65536), *starts[-1][1]))
+    choose("broadcast", 2, 65536)
+    assert starts[-1][1][-1] == "broadcast_shared_memory"
+    assert not any("shared" in name for name in (choose("reduce", 2, 65536), *starts[-1][1]))
     # One that is predicted clearly ahead must still be the faster one.
-    assert fastest([("allreduce_ring", 1e-5)], 2, 65536, ["allreduce_swing"]) == "allreduce_swing" and len(starts) == 4
+    assert fastest([("allreduce_ring", 1e-5)], 2, 65536, ["allreduce_swing"]) == "allreduce_swing" and len(starts) == 5
 
 
 def test_with_a_machine_nothing_is_run(starts, monkeypatch):

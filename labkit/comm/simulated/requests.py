@@ -72,13 +72,17 @@ class Request:
         return result
 
     def _unpack(self, message):
+        data, buffer = message.data, self.buffer
+        if type(buffer) is type(data) is np.ndarray and buffer.dtype is data.dtype and buffer.shape == data.shape:
+            if buffer.flags.c_contiguous:
+                buffer[...] = data  # nearly all messages
+                return None
         if self.pickled:
-            return self.comm.world.pickle.loads(message.data)
-        data = message.data
+            return self.comm.world.pickle.loads(data)
         if type(data) is bytes:
             data = np.frombuffer(data, np.uint8)
         try:
-            put(data, self.buffer)
+            put(data, buffer)
         except MPI.Exception as error:
             if error.Get_error_class() != MPI.ERR_TRUNCATE:
                 raise

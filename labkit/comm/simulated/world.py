@@ -96,7 +96,8 @@ class SimulatedRank:
         """Let virtual time pass; ranks with earlier clocks go first."""
         heap = self.world.heap
         if heap and (heap[0][0] < time or heap[0][0] == time and heap[0][1] < 0):  # negative: no rank, see at()
-            self._check_thread()
+            if threading.get_ident() != self.world.thread:
+                self._refuse_thread()
             heappush(heap, (time, self.world.order(), self, self.token))
             self.world.run_next(self)
             self.token += 1
@@ -120,7 +121,8 @@ class SimulatedRank:
         """Block until one request is complete, where nothing but the end of a call follows (see :meth:`end_at`)."""
         start = self.now
         if request.done_at is None:
-            self._check_thread()
+            if threading.get_ident() != self.world.thread:
+                self._refuse_thread()
             request.awaited = True
             self.num_unknown, self.until, self.is_hurried = 1, start, self.may_run_ahead
             self.waiting, self.waiting_call, self.waiting_any = (request,), "", False
@@ -159,16 +161,16 @@ class SimulatedRank:
                 self.advance_to(time)
         self.num_polls = 0
 
-    def _check_thread(self) -> None:
+    def _refuse_thread(self) -> None:
         """All ranks share one thread, and take turns in it."""
-        if threading.get_ident() != self.world.thread:
-            raise UsageError(
-                f"rank {self.rank}: a simulated rank communicates from its own program, not from a thread that it "
-                "started: all ranks share one thread. Use Isend and Irecv, or real ranks."
-            )
+        raise UsageError(
+            f"rank {self.rank}: a simulated rank communicates from its own program, not from a thread that it "
+            "started: all ranks share one thread. Use Isend and Irecv, or real ranks."
+        )
 
     def _block(self, requests, call: str, any_of_them: bool) -> None:
-        self._check_thread()
+        if threading.get_ident() != self.world.thread:
+            self._refuse_thread()
         self.num_unknown, self.until = 0, self.now
         for request in requests:
             if request.done_at is None:

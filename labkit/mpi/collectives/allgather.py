@@ -12,9 +12,10 @@ over IP multicast, 2005 (neighbor exchange).
 
 from __future__ import annotations
 
-from labkit.mpi.collectives.arguments import IN_PLACE, Fold, check_pair, ends_of, flat
+from labkit.mpi.collectives.arguments import IN_PLACE, Fold, block_ends, check_pair, ends_of, flat
 from labkit.mpi.collectives.messages import exchange, receive
 from labkit.mpi.collectives.scratch import scratch_like
+from labkit.mpi.collectives.shared_vectors import room_of
 
 TAG = 3
 
@@ -53,8 +54,8 @@ def allgather_ring(comm, sendbuf, recvbuf, *, counts=None) -> None:
     >>> simulate(3, program).results
     [[0, 10, 20], [0, 10, 20], [0, 10, 20]]
     """
-    data, ends = _prepared(comm, "allgather_ring", sendbuf, recvbuf, counts)
-    allgather_blocks_ring(comm, data, ends, comm.rank)
+    data, ends, rank, _ = _prepared(comm, "allgather_ring", sendbuf, recvbuf, counts)
+    allgather_blocks_ring(comm, data, ends, rank)
 
 
 def allgather_blocks_ring(comm, data, ends, me: int) -> None:
@@ -79,9 +80,9 @@ def allgather_recursive_doubling(comm, sendbuf, recvbuf, *, counts=None) -> None
     -----
     lg p rounds, n (p - 1) / p bytes; two more rounds and up to n more bytes if p is no power of two.
     """
-    data, ends = _prepared(comm, "allgather_recursive_doubling", sendbuf, recvbuf, counts)
-    fold = Fold(comm.size, comm.rank)
-    mine = data[ends[comm.rank] : ends[comm.rank + 1]]
+    data, ends, rank, size = _prepared(comm, "allgather_recursive_doubling", sendbuf, recvbuf, counts)
+    fold = Fold(size, rank)
+    mine = data[ends[rank] : ends[rank + 1]]
     if not fold.acts:
         comm.Send(mine, fold.partner, TAG)
         receive(comm, data, fold.partner, TAG)
@@ -114,8 +115,8 @@ def allgather_bruck(comm, sendbuf, recvbuf, *, counts=None) -> None:
     -----
     ceil(lg p) rounds, n (p - 1) / p bytes, and one more copy of everything.
     """
-    data, ends = _prepared(comm, "allgather_bruck", sendbuf, recvbuf, counts)
-    rank, size, start = comm.rank, comm.size, ends[comm.rank]
+    data, ends, rank, size = _prepared(comm, "allgather_bruck", sendbuf, recvbuf, counts)
+    start = ends[rank]
     found = scratch_like(data)  # blocks of rank, rank + 1, rank + 2, ...
     found_ends = [end - start for end in ends[rank:]] + [end + data.size - start for end in ends[1 : rank + 1]]
     found[: found_ends[1]] = data[start : ends[rank + 1]]
@@ -141,8 +142,7 @@ def allgather_neighbor_exchange(comm, sendbuf, recvbuf, *, counts=None) -> None:
     -----
     p / 2 rounds, n (p - 1) / p bytes.
     """
-    data, ends = _prepared(comm, "allgather_neighbor_exchange", sendbuf, recvbuf, counts)
-    rank, size = comm.rank, comm.size
+    data, ends, rank, size = _prepared(comm, "allgather_neighbor_exchange", sendbuf, recvbuf, counts)
     if size % 2:
         allgather_blocks_ring(comm, data, ends, rank)
         return
@@ -159,6 +159,21 @@ def allgather_neighbor_exchange(comm, sendbuf, recvbuf, *, counts=None) -> None:
         newest = comes
 
 
+def allgather_shared_memory(comm, sendbuf, recvbuf, *, counts=None) -> None:
+    """Every rank lays its block into the shared memory of the node, and all copy the others' from there.
+
+    No messages, and all wait once: the choice for long blocks of more than two ranks. Parameters and errors as
+    :func:`allgather_ring`; all ranks are real ones on one node.
+
+    Notes
+    -----
+    One barrier for each 2 MiB of the longest block; each rank copies n / p bytes in and n (p - 1) / p out.
+    """
+    call = "allgather_shared_memory"
+    data, ends, *_ = _prepared(comm, call, sendbuf, recvbuf, counts)
+    room_of(comm, call).show(comm, call, data, ends)
+
+
 def _pair_from(rank: int, turn: int, size: int) -> int:
     """The pair of blocks that arrives in a turn: the pairs come from further and further away, by turns."""
     away = (turn + 1) // 2 * 2
@@ -168,12 +183,14 @@ def _pair_from(rank: int, turn: int, size: int) -> int:
 
 
 def _prepared(comm, call, sendbuf, recvbuf, counts):
-    """The flat recvbuf with the own block in its place, and the ends of all blocks."""
+    """The flat recvbuf with the own block in its place, the ends of all blocks, this rank and how many there are."""
+    rank, size = comm.rank, comm.size  # asked once: a microsecond counts beside a message of a megabyte
     data = flat(comm, call, recvbuf, "recvbuf", is_filled=True)
-    ends = ends_of(comm, call, counts, data.size)
+    equal = counts is None and data.size % size == 0
+    ends = block_ends(data.size, size) if equal else ends_of(comm, call, counts, data.size)
     if sendbuf is not IN_PLACE:
         send = flat(comm, call, sendbuf, "sendbuf")
-        mine = data[ends[comm.rank] : ends[comm.rank + 1]]
+        mine = data[ends[rank] : ends[rank + 1]]
         check_pair(comm, call, "sendbuf", send, "its block in recvbuf", mine, memory=data)
         mine[...] = send
-    return data, ends
+    return data, ends, rank, size

@@ -102,7 +102,8 @@ def allreduce_shared_memory(comm, sendbuf, recvbuf, *, op=MPI.SUM, shared: Share
         shared.meet(comm)
         passage.copy_out(recv)
         return
-    room = room_of(comm)
+    room = room_of(comm, call)
+    room.enter(comm)
     room.say(recv)
     length = ROOM_BYTES // recv.itemsize
     for start in range(0, max(recv.size, 1), length):

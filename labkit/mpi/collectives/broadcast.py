@@ -14,6 +14,7 @@ from labkit.mpi.collectives.allgather import allgather_blocks_ring
 from labkit.mpi.collectives.arguments import block_ends, check_root, flat
 from labkit.mpi.collectives.messages import receive, wait_received
 from labkit.mpi.collectives.scratch import scratch_copy
+from labkit.mpi.collectives.shared_vectors import room_of
 from labkit.mpi.requests import wait_all
 
 TAG = 2
@@ -145,6 +146,23 @@ def broadcast_scatter_allgather(comm, buffer, *, root: int = 0) -> None:
             theirs = data[ends[me + mask] : ends[min(me + 2 * mask, size)]]
             comm.Send(theirs, (me + mask + root) % size, TAG)
     allgather_blocks_ring(comm, data, ends, me)
+
+
+def broadcast_shared_memory(comm, buffer, *, root: int = 0) -> None:
+    """The root lays the buffer into the shared memory of the node, and all copy it from there.
+
+    No messages, and all copy at once while the root fills the next piece: the choice for long buffers of more than two
+    ranks. Parameters and errors as :func:`broadcast_flat`; all ranks are real ones on one node.
+
+    Notes
+    -----
+    One barrier for each 2 MiB; the root copies n bytes in, each other rank n bytes out.
+    """
+    call = "broadcast_shared_memory"
+    data = _checked(comm, call, buffer, root)
+    # An all-gather in which all blocks but the root's are empty.
+    ends = [0 if rank <= root else data.size for rank in range(comm.size + 1)]
+    room_of(comm, call).show(comm, call, data, ends)
 
 
 def _checked(comm, call, buffer, root):

@@ -91,9 +91,8 @@ def _members() -> dict[str, Algorithm]:
             operation = next((o for o in sorted(OPERATIONS, key=len, reverse=True) if name.startswith(o + "_")), None)
             is_member = getattr(function, "__module__", "") == module.__name__ and callable(function)
             if operation and is_member and "_blocks_" not in name:
-                found[name] = Algorithm(
-                    name, operation, function, name not in _CHANGES_ORDER, name == "allreduce_shared_memory"
-                )
+                in_shared_memory = name == f"{operation}_shared_memory"
+                found[name] = Algorithm(name, operation, function, name not in _CHANGES_ORDER, in_shared_memory)
     return {name: found[name] for name in sorted(found, key=lambda n: OPERATIONS.index(found[n].operation))}
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import functools
 import itertools
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from mpi4py import MPI
@@ -19,6 +21,7 @@ from labkit.mpi.collectives.arguments import block_ends, check_op, flat
 from labkit.mpi.collectives.fused import TYPES, sum_into_all, to_and_fro
 
 ROOM_BYTES = 1 << 22  # of each rank; longer vectors pass in pieces
+HALF_BYTES = ROOM_BYTES // 2
 MOST_PASSAGES = 64  # kept for sizes and types that come again
 
 
@@ -43,20 +46,21 @@ class SharedVectors:
     Raises
     ------
     UsageError
-        The ranks are on several nodes, or disagree about the size.
+        The ranks are on several nodes or simulated, or disagree about the size.
     """
 
     def __init__(self, comm, num_elements: int, dtype=np.float64):
         call = "SharedVectors"
         num_elements = check_count(comm, call, "num_elements", num_elements)
         flat(comm, call, np.empty(0, dtype), "a vector")  # a type that MPI knows
+        _check_real(comm, call)
         node_comm = comm.Split_type(MPI.COMM_TYPE_SHARED)
         node_size = node_comm.size
         node_comm.Free()
         if node_size != comm.size:
             raise usage_error(
                 comm, call, f"only {node_size} of {comm.size} ranks are on this node. "
-                "Use allreduce_hierarchical across nodes.",
+                "Across nodes use an algorithm that sends messages, such as allreduce_hierarchical.",
             )
         sizes = comm.allgather((num_elements, np.dtype(dtype).str))
         if len(set(sizes)) > 1:
@@ -155,32 +159,51 @@ class Passage:
 class SharedRoom:
     """Room for ordinary vectors on their way through shared memory; :func:`room_of` keeps one with a communicator.
 
+    An all-reduce meets before and after it combines, so nobody looks into the room when it is over. ``show`` meets
+    once a piece, and a slow rank may still read: the next piece goes into the other half of the room, and by its meeting
+    all have read the half before.
+
     Attributes
     ----------
     shared : SharedVectors
-        ``ROOM_BYTES`` of each rank, as bytes, after a line in which the rank says what it brings.
+        ``ROOM_BYTES`` of each rank, as bytes, after a line for each half in which the rank says what it brings.
     """
 
     def __init__(self, comm):
-        self.shared = SharedVectors(comm, LINE_BYTES + ROOM_BYTES, np.uint8)
-        self._brought = [memoryview(vector[:16]).cast("q") for vector in self.shared.vectors]  # elements, type
-        self._own = self._brought[comm.rank]
+        self.shared = SharedVectors(comm, 2 * LINE_BYTES + ROOM_BYTES, np.uint8)
+        lines = [[vector[half * LINE_BYTES :][:24] for vector in self.shared.vectors] for half in (0, 1)]
+        self._brought = [[memoryview(line).cast("q") for line in half] for half in lines]  # elements, type, cut
+        self._rank, self._half, self._is_read, self._cell = comm.rank, 0, False, None
         self._passages = {}  # by size and type
+
+    def enter(self, comm, *, leaves: bool = False) -> None:
+        """Before something is laid into the room; that which it ``leaves`` to be read goes into the other half each time.
+
+        A cell may have been interrupted on some ranks in the middle of a call: with each cell they begin anew.
+        """
+        cell = comm.monitor.cell_number if hasattr(comm, "monitor") else None
+        if cell != self._cell or (self._is_read and not leaves):
+            self.shared.meet(comm)
+            self._half = 0
+        elif leaves:
+            self._half = 1 - self._half
+        self._cell, self._is_read = cell, leaves
 
     def passage(self, size: int, dtype: np.dtype) -> Passage:
         """For a piece of at most ``ROOM_BYTES``."""
         passage = self._passages.get((size, dtype))
         if passage is None:
-            end = LINE_BYTES + size * dtype.itemsize
-            passage = Passage(self.shared, [vector[LINE_BYTES:end].view(dtype) for vector in self.shared.vectors])
+            start, end = 2 * LINE_BYTES, 2 * LINE_BYTES + size * dtype.itemsize
+            passage = Passage(self.shared, [vector[start:end].view(dtype) for vector in self.shared.vectors])
             if len(self._passages) == MOST_PASSAGES:
                 self._passages.clear()
             self._passages[size, dtype] = passage
         return passage
 
-    def say(self, vector: np.ndarray) -> None:
-        """Tell the others what this rank brings."""
-        self._own[0], self._own[1] = vector.size, vector.dtype.num
+    def say(self, vector: np.ndarray, cut: int = 0) -> None:
+        """Tell the others what this rank brings; ``cut`` is a number for where it cuts the vector into blocks."""
+        own = self._brought[self._half][self._rank]
+        own[0], own[1], own[2] = vector.size, vector.dtype.num, cut
 
     def check(self, comm, call: str) -> None:
         """After ``say`` and a meeting: all ranks bring the same.
@@ -190,32 +213,54 @@ class SharedRoom:
         UsageError
             On all ranks, after all have seen it.
         """
-        if all(one == self._own for one in self._brought):
+        brought = self._brought[self._half]
+        if all(one == brought[0] for one in brought):
             return
         kinds = {np.dtype(char).num: np.dtype(char).name for char in np.typecodes["All"]}
-        brought = ", ".join(f"{size} elements of {kinds[num]}" for size, num in self._brought)
+        told = [f"{size} elements of {kinds[num]}" for size, num, _ in brought]
         self.shared.meet(comm)
+        if len(set(told)) == 1:
+            raise usage_error(
+                comm, call, f"the ranks cut their {told[0]} into different blocks. Pass the same counts, or root, on all."
+            )
         raise usage_error(
-            comm, call, f"the ranks pass {brought} in the order of their ranks. Pass as many on all, of one type."
+            comm, call, f"the ranks pass {', '.join(told)} in the order of their ranks. Pass as many on all, of one type."
         )
+
+    def show(self, comm, call: str, data: np.ndarray, ends: Sequence[int]) -> None:
+        """Of ``data``, flat and as long on all ranks, rank k's block [ends[k], ends[k + 1]) becomes that of all."""
+        blocks = [data[start:end].view(np.uint8) for start, end in pairwise(ends)]
+        for start in range(0, max(1, *map(len, blocks)), HALF_BYTES):
+            self.enter(comm, leaves=True)
+            self.say(data, hash(tuple(ends)))
+            first = 2 * LINE_BYTES + self._half * HALF_BYTES
+            pieces = [block[start : start + HALF_BYTES] for block in blocks]
+            places = [vector[first : first + len(piece)] for vector, piece in zip(self.shared.vectors, pieces, strict=True)]
+            places[self._rank][...] = pieces[self._rank]
+            self.shared.meet(comm)
+            self.check(comm, call)
+            for other in range(self._rank + 1 - comm.size, self._rank):  # those after this rank first: -1 is the last one
+                if len(pieces[other]):
+                    pieces[other][...] = places[other]
 
     def free(self) -> None:
         """Give the memory back. Collective."""
-        self._own, self._brought, self._passages = None, [], {}
+        self._brought, self._passages = [], {}
         self.shared.free()
 
 
-def room_of(comm) -> SharedRoom:
+def room_of(comm, call: str) -> SharedRoom:
     """The room of a communicator: made at the first call, which is collective, and freed with the communicator.
 
     An interruptible communicator of a cell ends with its cell, on one rank sooner than on another; its gate does not,
-    so the room is kept with that.
+    so the room is kept with that. ``call`` is who asks, for errors.
 
     Raises
     ------
     UsageError
-        The ranks are on several nodes.
+        The ranks are on several nodes, or simulated.
     """
+    _check_real(comm, call)
     keeper = getattr(comm, "gate", comm)
     room = keeper.Get_attr(_key())
     if room is None:
@@ -223,6 +268,14 @@ def room_of(comm) -> SharedRoom:
         room = SharedRoom(keeper)
         keeper.Set_attr(_key(), room)
     return room
+
+
+def _check_real(comm, call: str) -> None:
+    if getattr(comm, "handle", None) is None:
+        raise usage_error(
+            comm, call, "these are no processes of MPI that share memory. Run this on real ranks of one node, or use an "
+            "algorithm that sends messages.",
+        )
 
 
 @functools.cache

@@ -20,6 +20,7 @@ from labkit.comm.interruptible.recorder import Recorder
 from labkit.comm.interruptible.requests import Prequest, Request
 from labkit.comm.interruptible.windows import Win
 from labkit.mpi.collectives import shared_vectors
+from labkit.mpi.collectives.allgather import allgather_shared_memory
 from labkit.mpi.collectives.allreduce_nodes import allreduce_shared_memory
 from labkit.mpi.collectives.shared_vectors import room_of
 
@@ -114,13 +115,23 @@ equal(following.Dup().allreduce(1), size, "the gate outlives the communicator of
 x = np.ones(3)
 allreduce_shared_memory(following, MPI.IN_PLACE, x)
 equal(x.tolist(), [size] * 3, "an all-reduce through shared memory")
-assert room_of(following) is gate.Get_attr(shared_vectors._key()) is not None
+assert room_of(following, "cell") is gate.Get_attr(shared_vectors._key()) is not None
 following.Free()
 last = InterruptibleComm(world.Dup())
 last.bind(comm.monitor, members=tuple(range(size)), gate=gate)
-assert room_of(last) is gate.Get_attr(shared_vectors._key()), "the room ended with a cell"
+assert room_of(last, "cell") is gate.Get_attr(shared_vectors._key()), "the room ended with a cell"
 allreduce_shared_memory(last, MPI.IN_PLACE, x)
 equal(x.tolist(), [size**2] * 3, "an all-reduce in the next cell")
+
+# A cell may end on some ranks in the middle of a call: they use the other half of the room, which the next cell forgets.
+for number in (comm.monitor.cell_number, comm.monitor.cell_number + 1):
+    comm.monitor.cell_number = number
+    for step in range(5):
+        x = np.full(size, -1.0)
+        allgather_shared_memory(last, np.array([rank + 10.0 * step]), x)
+        equal(x, np.arange(size) + 10.0 * step, "an all-gather in the next cell")
+    if rank % 2:
+        room_of(last, "cell")._half ^= 1
 
 node = comm.Split_type(MPI.COMM_TYPE_SHARED)
 equal(node.size, size, "Split_type")

@@ -6,8 +6,9 @@ from labkit.errors import UsageError
 from labkit.mpi.collectives.registry import ALGORITHMS, OPERATIONS, family, find
 
 FAMILIES = {
-    "barrier": "central tree dissemination", "broadcast": "flat chain binomial scatter_allgather", "scatter": "flat binomial",
-    "gather": "flat binomial", "allgather": "ring recursive_doubling bruck neighbor_exchange",
+    "barrier": "central tree dissemination", "broadcast": "flat chain binomial scatter_allgather shared_memory",
+    "scatter": "flat binomial", "gather": "flat binomial",
+    "allgather": "ring recursive_doubling bruck neighbor_exchange shared_memory",
     "reduce": "flat binomial rabenseifner", "reduce_scatter": "pairwise recursive_halving ring",
     "allreduce": "reduce_broadcast recursive_doubling all_pairs ring chunked_ring segmented_ring rabenseifner swing hierarchical shared_memory",
     "alltoall": "linear pairwise bruck", "scan": "linear recursive_doubling", "exscan": "linear recursive_doubling",

@@ -7,6 +7,7 @@ import torch
 from mpi4py import MPI
 
 from labkit.errors import UsageError
+from labkit.mpi.collectives.registry import family
 
 DTYPES = ("?", "i4", "i8", "u1", "f4", "f8", "c16")
 GUARD = 3  # elements on each side of a result that nobody may write to
@@ -16,6 +17,16 @@ PRIME = 251
 def sizes(comm) -> list[int]:
     p = comm.size
     return sorted({0, 1, p - 1, p, p + 1, 3 * p + 2, 64} if p < 10 else {0, p - 1, p + 1, 64})
+
+
+def can_run(comm, algorithm) -> bool:
+    """Simulated ranks share no memory."""
+    return isinstance(comm, MPI.Comm) or not algorithm.needs_shared_memory
+
+
+def algorithms(comm, operation: str):
+    """Those of the operation that these ranks can run."""
+    return [algorithm for algorithm in family(operation) if can_run(comm, algorithm)]
 
 
 def roots(comm):

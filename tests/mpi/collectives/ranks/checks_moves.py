@@ -1,7 +1,7 @@
 """Broadcast, scatter, gather, all-gather, all-to-all and barriers, compared with slices of the data of all ranks."""
 
 import numpy as np
-from cases import DTYPES, Room, counts_of, data, ends_of, roots, sizes, tensor
+from cases import DTYPES, Room, algorithms, counts_of, data, ends_of, roots, sizes, tensor
 from mpi4py import MPI
 
 from labkit.comm.reduction import compute_for
@@ -20,7 +20,7 @@ def check_barrier_holds_everybody_back(comm):
 
 
 def check_broadcast(comm):
-    for algorithm in family("broadcast"):
+    for algorithm in algorithms(comm, "broadcast"):
         for k, (n, root) in enumerate((n, root) for n in sizes(comm) for root in roots(comm)):
             expected = data(root, n, DTYPES[k % len(DTYPES)])
             room = Room(n, expected.dtype, expected if comm.rank == root else None)
@@ -53,7 +53,7 @@ def _scatter(comm, algorithm, counts, root, k, *, by_counts):
 
 
 def check_gather(comm):
-    for algorithm in family("gather"):
+    for algorithm in algorithms(comm, "gather"):
         for k, (n, root) in enumerate((n * comm.size, root) for n in (0, 1, 3) for root in roots(comm)):
             _gather(comm, algorithm, [n // comm.size] * comm.size, root, k, by_counts=False)
         for seed in range(4):
@@ -77,7 +77,7 @@ def _gather(comm, algorithm, counts, root, k, *, by_counts):
 
 
 def check_allgather(comm):
-    for algorithm in family("allgather"):
+    for algorithm in algorithms(comm, "allgather"):
         for k, n in enumerate((0, 1, 2, 5)):
             _allgather(comm, algorithm, [n] * comm.size, DTYPES[k], by_counts=False)
         for seed in range(6):
@@ -120,7 +120,7 @@ def check_moves_of_every_type_of_arrays_and_tensors(comm):
         if dtype not in ("H", "I", "L"):
             forms.append(tensor)
         for form in forms:
-            for algorithm in family("broadcast"):
+            for algorithm in algorithms(comm, "broadcast"):
                 buffer = form(whole) if me == root else form(np.zeros_like(whole))
                 algorithm.function(comm, buffer, root=root)
                 assert np.asarray(buffer).tobytes() == form_bytes(form, whole), (algorithm.name, dtype)
@@ -128,7 +128,7 @@ def check_moves_of_every_type_of_arrays_and_tensors(comm):
                 buffer = form(np.zeros_like(mine))
                 algorithm.function(comm, form(whole) if me == root else None, buffer, root=root)
                 assert np.asarray(buffer).tobytes() == form_bytes(form, mine), (algorithm.name, dtype)
-            for algorithm in family("gather") + family("allgather"):
+            for algorithm in algorithms(comm, "gather") + algorithms(comm, "allgather"):
                 buffer = form(np.zeros_like(whole))
                 algorithm.function(comm, form(mine), buffer, **({"root": root} if "allg" not in algorithm.name else {}))
                 if me == root or "allg" in algorithm.name:

@@ -1,18 +1,22 @@
 """What needs real ranks of one node: shared memory, communicators of nodes; and what real MPI does with mismatches."""
 
+import time
+
 import numpy as np
 from cases import OPERATIONS, Room, combined, data, refused, sizes
 from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError
+from labkit.mpi.collectives.allgather import allgather_shared_memory
 from labkit.mpi.collectives.allreduce_nodes import (
     SharedVectors,
     allreduce_hierarchical,
     allreduce_shared_memory,
     node_communicators,
 )
+from labkit.mpi.collectives.broadcast import broadcast_shared_memory
 from labkit.mpi.collectives.registry import find
-from labkit.mpi.collectives.shared_vectors import ROOM_BYTES, room_of
+from labkit.mpi.collectives.shared_vectors import HALF_BYTES, ROOM_BYTES, room_of
 
 
 def check_shared_memory(comm):
@@ -46,17 +50,63 @@ def check_longer_vectors_than_the_room_pass_in_pieces(comm):
             room.check(combined(definition, vectors), (dtype, n))
 
 
+def check_longer_blocks_than_half_the_room_pass_in_pieces(comm):
+    for dtype, extra in (("f8", 3), ("u1", -1), ("c16", 0)):
+        n = HALF_BYTES // np.dtype(dtype).itemsize
+        counts = [(n + extra, 5, 2 * n + 1)[rank % 3] for rank in range(comm.size)]
+        blocks = [data(rank, count, dtype) for rank, count in enumerate(counts)]
+        room = Room(sum(counts), dtype)
+        allgather_shared_memory(comm, blocks[comm.rank], room.array, counts=counts)
+        room.check(np.concatenate(blocks), (dtype, counts))
+        root = comm.size - 1
+        whole = data(root, 2 * n + extra, dtype)
+        room = Room(whole.size, dtype, whole if comm.rank == root else None)
+        broadcast_shared_memory(comm, room.array, root=root)
+        room.check(whole, dtype)
+
+
+def check_slow_readers_are_not_overtaken(comm):
+    """Calls of all kinds in any order; a rank that comes late from a meeting still finds what it is to read."""
+    sub = comm.Dup()
+    shared = room_of(sub, "check").shared
+    meet, sleep = shared.meet, np.random.default_rng([comm.rank, 1])
+
+    def meet_and_dawdle(comm):
+        meet(comm)
+        if sleep.random() < 0.3:
+            time.sleep(2e-3 * sleep.random())
+
+    shared.meet = meet_and_dawdle
+    same = np.random.default_rng(2)  # on all ranks
+    for step in range(150):
+        kind, n, root = same.integers(3), int(same.integers(1, 2000)), int(same.integers(comm.size))
+        vectors = [data(rank + 10 * step, n, "i8") for rank in range(comm.size)]
+        mine = vectors[comm.rank].copy()
+        if kind == 0:
+            allreduce_shared_memory(sub, MPI.IN_PLACE, mine)
+            expected = combined(np.add, vectors)
+        elif kind == 1:
+            mine = np.zeros(n * comm.size, "i8")
+            allgather_shared_memory(sub, vectors[comm.rank], mine)
+            expected = np.concatenate(vectors)
+        else:
+            broadcast_shared_memory(sub, mine, root=root)
+            expected = vectors[root]
+        assert np.array_equal(mine, expected), (step, kind, n, root)
+    sub.Free()
+
+
 def check_the_room_is_kept_with_its_communicator(comm):
     one, other = comm.Dup(), comm.Split(comm.rank % 2, -comm.rank)
-    rooms = [room_of(one), room_of(other)]
+    rooms = [room_of(one, "check"), room_of(other, "check")]
     for sub, room in zip((one, other), rooms, strict=True):
         for n in (10, 1000, 10):
             x = np.arange(n) + 1.0
             allreduce_shared_memory(sub, MPI.IN_PLACE, x)
             assert np.array_equal(x, (np.arange(n) + 1.0) * sub.size)
-        assert room_of(sub) is room
+        assert room_of(sub, "check") is room
     copy = one.Dup()
-    assert rooms[0] is not rooms[1] and room_of(copy) is not rooms[0]
+    assert rooms[0] is not rooms[1] and room_of(copy, "check") is not rooms[0]
     copy.Free()
     for sub, room in zip((one, other), rooms, strict=True):
         sub.Free()
@@ -77,6 +127,23 @@ def check_ranks_that_bring_something_else_are_named(comm):
         x = np.ones(5)
         allreduce_shared_memory(sub, MPI.IN_PLACE, x)
         assert x.tolist() == [comm.size] * 5, "the room is unusable after a mistake"
+    odd = comm.rank == comm.size - 1
+    for call, told in (
+        (lambda x: broadcast_shared_memory(sub, x, root=int(odd)), ("broadcast_shared_memory", "6 elements of float64", "root")),
+        (lambda x: broadcast_shared_memory(sub, x[: 6 - odd]), ("6 elements of float64", "5 elements of float64")),
+        (lambda x: broadcast_shared_memory(sub, x.view("i8") if odd else x), ("6 elements of float64, ", "6 elements of int64")),
+        (
+            lambda x: allgather_shared_memory(sub, MPI.IN_PLACE, x, counts=[6 - odd, int(odd)] + [0] * (comm.size - 2)),
+            ("allgather_shared_memory", "different blocks", "counts"),
+        ),
+    ):
+        mine = np.arange(6.0) + comm.rank
+        if comm.size > 1:
+            refused(lambda call=call, mine=mine: call(mine), f"rank {comm.rank} of", *told)
+            assert np.array_equal(mine, np.arange(6.0) + comm.rank), "the data were lost"
+        x = np.full(3, float(comm.rank))
+        broadcast_shared_memory(sub, x, root=comm.size - 1)
+        assert x.tolist() == [comm.size - 1] * 3, "the room is unusable after a mistake"
     sub.Free()
 
 
