@@ -227,6 +227,7 @@ class DirectTransfers:
     def _sendrecv(
         self, call, sendbuf, dest, sendtag=0, recvbuf=None, source=MPI.ANY_SOURCE, recvtag=MPI.ANY_TAG, status=None
     ):
+        self._check_peer(call, "dest", dest)  # before the receive takes the next message
         receiving = self._start_receive(call, recvbuf, source, recvtag)
         sending = self._start_send(call, sendbuf, dest, sendtag)
         receiving.Wait(status)

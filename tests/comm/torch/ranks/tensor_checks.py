@@ -57,6 +57,12 @@ def check_messages(comm, device):
     comm.Send(matrix, MPI.PROC_NULL)
     comm.Recv(room, MPI.PROC_NULL)
     same(room, matrix - rank + left, "from nobody")
+    # What is wrong with a send is found before its receive takes a message.
+    for wrong in (lambda: comm.Sendrecv(matrix, size, 5, room, left, 5), lambda: comm.Sendrecv_replace(matrix, size, 5, left, 5)):
+        refused((UsageError, MPI.Exception), wrong)
+    room.zero_()
+    comm.Sendrecv(matrix, right, 5, room, left, 5)
+    same(room, matrix - rank + left, "a matrix after calls that were refused")
 
 
 def check_collectives(comm, device):
