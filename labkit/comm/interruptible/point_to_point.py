@@ -106,8 +106,11 @@ class PointToPoint:
     Irecv = _start("recv", "Irecv", _Comm.Irecv)
     isend = _start_object("isend", _Comm.Isend)
     issend = _start_object("issend", _Comm.Issend)
+    ibsend = _start_object("ibsend", _Comm.Ibsend)
     Send_init = _start("send", "Send_init", _Comm.Send_init)
     Ssend_init = _start("send", "Ssend_init", _Comm.Ssend_init)
+    Bsend_init = _start("send", "Bsend_init", _Comm.Bsend_init)
+    Rsend_init = _start("send", "Rsend_init", _Comm.Rsend_init)
     Recv_init = _start("recv", "Recv_init", _Comm.Recv_init)
 
     def Bsend(self, buf, dest, tag=0):

@@ -239,11 +239,10 @@ class NotSimulated:
         )
 
 
-_NAMES = {name for name in dir(MPI.Intracomm) if not name.startswith("_")}
-for _name in _NAMES:
+_FREED = {name for name in dir(MPI.Intracomm) if not name.startswith("_")} - {"rank", "size"}
+for _name in _FREED:
     if not hasattr(SimulatedComm, _name):
         setattr(SimulatedComm, _name, NotSimulated(_name))
-_FREED = _NAMES - {"rank", "size"}
 
 
 class FreedComm(SimulatedComm):

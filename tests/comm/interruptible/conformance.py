@@ -57,6 +57,26 @@ check(comm, names, ["check_truncation"])  # of such a message, only one end is r
 equal(len(comm.monitor.active), 0, "no request is left open")
 assert isinstance(comm.Send_init(np.zeros(1), right), MPI.Prequest)
 
+# Every kind of send can be started, and waited for so that an interrupt ends it.
+MPI.Attach_buffer(bytearray(4096 + 4 * MPI.BSEND_OVERHEAD))
+for start in (comm.Send_init, comm.Ssend_init, comm.Bsend_init, comm.Rsend_init):
+    room, arriving = np.zeros(2), comm.Recv_init(found := np.zeros(2), left, 9)
+    request = start(room, right, 9)
+    assert isinstance(request, Prequest), start
+    for number in (1.0, 2.0):
+        arriving.Start()
+        comm.Barrier()  # a send that asks for a receive that waits finds one
+        room[:] = rank + number
+        request.Start()
+        request.Wait()
+        arriving.Wait()
+        equal(found.tolist(), [left + number] * 2, f"{start} {number}")
+request = comm.ibsend({"from": rank}, right, 9)
+assert isinstance(request, Request)
+equal(comm.recv(None, left, 9), {"from": left}, "ibsend")
+request.wait()
+MPI.Detach_buffer()
+
 # Communicators and their identities.
 half = comm.Split(color=rank % 2, key=-rank)
 equal(half.members, tuple(sorted((r for r in range(size) if r % 2 == rank % 2), reverse=True)), "Split members")
