@@ -22,6 +22,7 @@ exec /bin/bash -c "$*"
 """
 #: Submits by running the script at once, on "node" this machine; its jobs are folders.
 QSUB = """#!/bin/bash
+[ "$1" != --version ] || { echo "pbs_version = 23.06.06"; exit; }
 [ ! -e "$FAKE/refuse" ] || { cat "$FAKE/refuse" >&2; exit 1; }
 script=${@: -1}
 [ -f "$script" ] || { script=$FAKE/stdin; cat >"$script"; }
