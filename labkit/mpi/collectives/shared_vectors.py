@@ -17,11 +17,12 @@ from mpi4py import MPI
 
 from labkit.comm.reduction import LINE_BYTES, reduce_local
 from labkit.mpi.arguments import check_count, usage_error
-from labkit.mpi.collectives.arguments import block_ends, check_op, flat
+from labkit.mpi.collectives.arguments import MPI_TYPES, block_ends, check_op, flat
 from labkit.mpi.collectives.fused import TYPES, sum_into_all, to_and_fro
 
 ROOM_BYTES = 1 << 22  # of each rank; longer vectors pass in pieces
 HALF_BYTES = ROOM_BYTES // 2
+NUMBERS = {char: np.dtype(np.dtype(char).str).num for char in MPI_TYPES}  # one for equal types, such as l and q
 MOST_PASSAGES = 64  # kept for sizes and types that come again
 
 
@@ -203,7 +204,7 @@ class SharedRoom:
     def say(self, vector: np.ndarray, cut: int = 0) -> None:
         """Tell the others what this rank brings; ``cut`` is a number for where it cuts the vector into blocks."""
         own = self._brought[self._half][self._rank]
-        own[0], own[1], own[2] = vector.size, vector.dtype.num, cut
+        own[0], own[1], own[2] = vector.size, NUMBERS[vector.dtype.char], cut
 
     def check(self, comm, call: str) -> None:
         """After ``say`` and a meeting: all ranks bring the same.
@@ -216,9 +217,10 @@ class SharedRoom:
         brought = self._brought[self._half]
         if all(one == brought[0] for one in brought):
             return
-        kinds = {np.dtype(char).num: np.dtype(char).name for char in np.typecodes["All"]}
+        kinds = {number: np.dtype(char).name for char, number in NUMBERS.items()}
         told = [f"{size} elements of {kinds[num]}" for size, num, _ in brought]
         self.shared.meet(comm)
+        self._half, self._is_read = 0, False  # all have read; some may have made another call, which uses another half
         if len(set(told)) == 1:
             raise usage_error(
                 comm, call, f"the ranks cut their {told[0]} into different blocks. Pass the same counts, or root, on all."
@@ -271,10 +273,10 @@ def room_of(comm, call: str) -> SharedRoom:
 
 
 def _check_real(comm, call: str) -> None:
-    if getattr(comm, "handle", None) is None:
+    if not isinstance(comm, MPI.Comm):
         raise usage_error(
-            comm, call, "these are no processes of MPI that share memory. Run this on real ranks of one node, or use an "
-            "algorithm that sends messages.",
+            comm, call, f"a {type(comm).__name__} is no communicator of MPI, whose ranks can share memory. Pass one of real "
+            "ranks on one node, or use an algorithm that sends messages.",
         )
 
 

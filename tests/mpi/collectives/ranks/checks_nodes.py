@@ -3,10 +3,12 @@
 import time
 
 import numpy as np
+import torch
 from cases import OPERATIONS, Room, combined, data, refused, sizes
 from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError
+from labkit.comm.torch import communicator
 from labkit.mpi.collectives.allgather import allgather_shared_memory
 from labkit.mpi.collectives.allreduce_nodes import (
     SharedVectors,
@@ -96,6 +98,35 @@ def check_slow_readers_are_not_overtaken(comm):
     sub.Free()
 
 
+def check_calls_that_differ_leave_the_room_in_order(comm):
+    """Some ranks broadcast and some all-reduce: all are told, and the next calls bring what they should."""
+    if comm.size == 1:
+        return
+    sub = comm.Dup()
+
+    def broadcast(value):
+        x = np.full(4, value if comm.rank == 0 else -1.0)
+        broadcast_shared_memory(sub, x)
+        return x.tolist()
+
+    fives = np.full(4, 5.0)
+    refused(lambda: broadcast(7.0) if comm.rank == 0 else allreduce_shared_memory(sub, MPI.IN_PLACE, fives), "the ranks ")
+    assert [broadcast(value) for value in (1.0, 2.0, 3.0)] == [[1.0] * 4, [2.0] * 4, [3.0] * 4]
+    x = np.full(4, comm.rank + 1.0)
+    allreduce_shared_memory(sub, MPI.IN_PLACE, x)
+    assert x.tolist() == [comm.size * (comm.size + 1) / 2] * 4
+    sub.Free()
+
+
+def check_names_of_one_type_are_equal(comm):
+    for one, other in (("l", "q"), ("L", "Q")):
+        x = np.full(3, comm.rank + 5, other if comm.rank else one)
+        broadcast_shared_memory(comm, x)
+        assert x.tolist() == [5, 5, 5]
+        allreduce_shared_memory(comm, MPI.IN_PLACE, x)
+        assert x.tolist() == [5 * comm.size] * 3
+
+
 def check_the_room_is_kept_with_its_communicator(comm):
     one, other = comm.Dup(), comm.Split(comm.rank % 2, -comm.rank)
     rooms = [room_of(one, "check"), room_of(other, "check")]
@@ -170,6 +201,10 @@ def check_shared_memory_refuses(comm):
         refused(lambda recv=recv: allreduce_shared_memory(comm, MPI.IN_PLACE, recv, shared=shared), "shared", "Make a SharedVectors")
     refused(lambda: shared.allreduce(MPI.BAND), "MPI.BAND", "float64")
     refused(lambda: allreduce_shared_memory(comm, [1.0], np.ones(1)), "list")
+    tensors = communicator(comm)
+    for call in (broadcast_shared_memory, lambda c, x: allreduce_shared_memory(c, MPI.IN_PLACE, x)):
+        for dtype in (torch.float32, torch.bfloat16):
+            refused(lambda call=call, dtype=dtype: call(tensors, torch.ones(3, dtype=dtype)), "TensorComm", "sends messages")
     shared.free()
 
 
