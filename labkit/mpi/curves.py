@@ -183,11 +183,12 @@ def size_curves(
 ) -> tuple[Curve, ...]:
     """The predicted time of each algorithm over the message size.
 
-    An algorithm without messages has no line. Barriers have one size, 0, so they are not a curve.
+    An algorithm without messages has no line, and one for nodes has none where every rank is a node. Barriers have one size, 0, so they are not a curve.
     """
     curves = []
     for name in names:
-        sizes = [] if find(name).needs_shared_memory else sizes_bytes
+        no_line = find(name).needs_shared_memory or (name == "allreduce_hierarchical" and network.ranks_per_node == 1)
+        sizes = [] if no_line else sizes_bytes
         curves.append(Curve(name, tuple((float(s), predicted_time_s(name, num_ranks, s, network)) for s in sizes)))
     return tuple(curves)
 

@@ -39,3 +39,12 @@ def test_what_one_rank_sends_at_once_does_not_wait_for_the_latency_each_time(nam
     for num_bytes in (8, 512, 4096, 2**20):
         ratio = predicted_time_s(name, num_ranks, num_bytes, network) / simulated_time_s(name, num_ranks, num_bytes, network)
         assert 1 / 1.5 < ratio < 1.5, num_bytes
+
+
+def test_the_formula_of_doubling_gives_the_bytes_of_all_ranks_beyond_a_power_of_two():
+    algorithm = ALGORITHMS["allgather_recursive_doubling"]
+    assert "floor(lg p) + 2 rounds and n to 1.4 n more bytes" in algorithm.formula
+    for p in range(3, 200):
+        if p & (p - 1):
+            cost = algorithm.cost(p, p, 1)
+            assert cost.num_rounds == p.bit_length() + 1 and 1 <= (cost.path_bytes - (p - 1)) / p <= 1.4, p
