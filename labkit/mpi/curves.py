@@ -26,12 +26,14 @@ NEIGHBOURS = {
     "allreduce_chunked_ring", "allreduce_segmented_ring",
 }
 TREES = {
+    "barrier_central", "barrier_tree",
     "broadcast_flat", "broadcast_binomial", "scatter_flat", "scatter_binomial", "gather_flat", "gather_binomial",
     "reduce_flat", "reduce_binomial", "allreduce_reduce_broadcast",
 }
 # Messages to or from one rank that do not wait for each other; by the number of times that a rank does wait.
 STARTED_AT_ONCE = {
-    "broadcast_flat": 1, "scatter_flat": 1, "gather_flat": 1, "reduce_flat": 1, "alltoall_linear": 1, "allreduce_all_pairs": 2,
+    "broadcast_flat": 1, "scatter_flat": 1, "gather_flat": 1, "reduce_flat": 1, "alltoall_linear": 1,
+    "allreduce_all_pairs": 2,
 }
 PAIRWISE = {"alltoall_linear", "allreduce_all_pairs"}
 CHAINS = {"scan_linear", "exscan_linear"}
@@ -94,7 +96,7 @@ def predicted_time_s(name: str, num_ranks: int, num_bytes: float, network: Netwo
         between = COSTS["allreduce_rabenseifner"](network.num_nodes(num_ranks), num_elements, itemsize)
         return _time_s(inside, network.inside, network) + _time_s(between, network.cost, network)
     cost = algorithm.cost(num_ranks, num_elements, itemsize)
-    if per_node >= num_ranks > 1 < per_node:
+    if 1 < per_node >= num_ranks:
         return _on_one_kind_of_link_s(name, cost, network.inside, network)
     if per_node > 1:
         if name in TWO_PARTS:
@@ -183,7 +185,8 @@ def size_curves(
 ) -> tuple[Curve, ...]:
     """The predicted time of each algorithm over the message size.
 
-    An algorithm without messages has no line, and one for nodes has none where every rank is a node. Barriers have one size, 0, so they are not a curve.
+    An algorithm without messages has no line, and one for nodes has none where every rank is a node.
+    Barriers have one size, 0, so they are not a curve.
     """
     curves = []
     for name in names:

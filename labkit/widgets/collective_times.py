@@ -22,7 +22,8 @@ from labkit.widgets.replace import replace_figure
 RANKS = (2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 MAX_REAL_RANKS = 16
 ALLREDUCES = (
-    "allreduce_recursive_doubling", "allreduce_ring", "allreduce_rabenseifner", "allreduce_reduce_broadcast", "allreduce_swing",
+    "allreduce_recursive_doubling", "allreduce_ring", "allreduce_rabenseifner", "allreduce_reduce_broadcast",
+    "allreduce_swing",
 )
 STYLE = {"description_width": "initial"}
 RUN, STOP = "Run on real ranks", "Stop"
