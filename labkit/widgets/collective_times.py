@@ -21,6 +21,10 @@ from labkit.widgets.replace import replace_figure
 
 RANKS = (2, 3, 4, 5, 6, 7, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024)
 MAX_REAL_RANKS = 16
+ALLREDUCES = (
+    "allreduce_recursive_doubling", "allreduce_ring", "allreduce_rabenseifner", "allreduce_reduce_broadcast",
+    "allreduce_swing",
+)
 STYLE = {"description_width": "initial"}
 RUN, STOP = "Run on real ranks", "Stop"
 
@@ -145,7 +149,7 @@ class CollectiveTimes(widgets.VBox):
             return
         if p > self.max_real_ranks:
             self.status.value = (
-                f"{p} ranks are too many for this machine with its {_num_cores()} cores: choose {self.max_real_ranks} or fewer."
+                f"{p} ranks are more than are started here at once: choose {self.max_real_ranks} or fewer."
             )
             return
         self._stop.clear()
@@ -195,5 +199,7 @@ def _num_cores() -> int:
 
 
 def _first_choice(names: Sequence[str]) -> tuple[str, ...]:
-    """Which algorithms are chosen at first: all that have a prediction, but no more than five."""
+    """Which algorithms are chosen at first: no more than five that have a prediction; of all-reduces the best known."""
+    if set(ALLREDUCES) <= set(names):
+        return ALLREDUCES
     return tuple(name for name in names if not find(name).needs_shared_memory)[:5]

@@ -6,6 +6,7 @@ import html
 
 import ipywidgets as widgets
 
+from labkit.errors import UsageError
 from labkit.mpi.collectives.registry import OPERATIONS, family, find
 from labkit.mpi.collectives.rounds import MAX_RANKS, collective_rounds
 from labkit.views.collectives import collective_round_figure, round_layout, round_traces
@@ -48,6 +49,8 @@ class CollectiveExplorer(widgets.VBox):
 
     def __init__(self, name: str = "allreduce_ring", num_ranks: int = 8):
         operation = find(name).operation
+        if not 2 <= num_ranks <= MAX_RANKS:
+            raise UsageError(f"num_ranks = {num_ranks}: rounds are shown for 2 to {MAX_RANKS} ranks; choose one of these.")
         self.operation = widgets.Dropdown(options=OPERATIONS, value=operation, description="operation", style=STYLE)
         self.algorithm = widgets.Dropdown(options=_with_messages(operation), value=name, description="algorithm", style=STYLE)
         self.num_ranks = widgets.IntSlider(
@@ -70,9 +73,11 @@ class CollectiveExplorer(widgets.VBox):
 
     def _words(self) -> str:
         rounds = self.rounds
+        per_node = dict(rounds.cost_options).get("ranks_per_node")
+        nodes = f", {per_node} ranks a node" if per_node else ""
         return (
             f"<b>{html.escape(find(rounds.name).summary)}</b><br>"
-            f"{_counted(rounds.num_rounds, 'round')}, {_counted(rounds.num_messages, 'message')} on {rounds.num_ranks} ranks."
+            f"{_counted(rounds.num_rounds, 'round')}, {_counted(rounds.num_messages, 'message')} on {rounds.num_ranks} ranks{nodes}."
         )
 
     def _on_operation(self, change) -> None:

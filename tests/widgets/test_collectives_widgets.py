@@ -64,6 +64,16 @@ def test_explorer_reaches_every_algorithm_with_messages():
             assert f"<b>{name}</b>" in explorer.figure.layout.title.text
 
 
+def test_explorer_shows_the_ranks_of_its_slider_and_says_how_many_are_on_a_node():
+    for num_ranks in (1, 33):
+        with pytest.raises(UsageError, match=f"num_ranks = {num_ranks}: rounds are shown for 2 to 32 ranks"):
+            CollectiveExplorer("allreduce_ring", num_ranks)
+    explorer = CollectiveExplorer("allreduce_hierarchical", 8)
+    assert "on 8 ranks, 4 ranks a node." in explorer.sentence.value
+    explorer.algorithm.value = "allreduce_ring"
+    assert explorer.sentence.value.endswith("on 8 ranks.")
+
+
 # -- times --------------------------------------------------------------------------------------------
 
 
@@ -73,6 +83,15 @@ def lines_of(widget):
 
 def points_of(widget):
     return {trace.name: trace for trace in widget.figure.data if trace.mode == "markers"}
+
+
+def test_the_first_choice_of_all_reduces_has_those_of_the_lesson_and_lines_only_where_there_are_nodes():
+    widget = CollectiveTimes()
+    assert set(lines_of(widget)) == {"recursive_doubling", "ring", "rabenseifner", "reduce_broadcast", "swing"}
+    widget.algorithms.value = ("allreduce_hierarchical", "allreduce_ring")
+    assert set(lines_of(widget)) == {"ring"}
+    widget.network.value = "nvlink+infiniband"
+    assert set(lines_of(widget)) == {"hierarchical", "ring"}
 
 
 def test_times_follow_their_controls():
@@ -165,7 +184,7 @@ def test_a_second_click_stops_after_the_size_that_runs():
 def test_what_cannot_be_measured_is_said_at_once():
     widget = CollectiveTimes(num_ranks=64, run=None)
     widget.button.click()
-    assert "64 ranks are too many for this machine" in widget.status.value and widget._thread is None
+    assert "64 ranks are more than are started here at once: choose 16 or fewer." in widget.status.value and widget._thread is None
     widget.num_ranks.value = 2
     assert widget.status.value == ""  # it was about the choice before
     widget.num_ranks.value = 64

@@ -78,7 +78,8 @@ def allgather_recursive_doubling(comm, sendbuf, recvbuf, *, counts=None) -> None
 
     Notes
     -----
-    lg p rounds, n (p - 1) / p bytes; two more rounds and up to n more bytes if p is no power of two.
+    lg p rounds, n (p - 1) / p bytes if p is a power of two; else floor(lg p) + 2 rounds and n to 1.4 n
+    more bytes.
     """
     data, ends, rank, size = _prepared(comm, "allgather_recursive_doubling", sendbuf, recvbuf, counts)
     fold = Fold(size, rank)
@@ -140,7 +141,7 @@ def allgather_neighbor_exchange(comm, sendbuf, recvbuf, *, counts=None) -> None:
 
     Notes
     -----
-    p / 2 rounds, n (p - 1) / p bytes.
+    p / 2 rounds for even p, p - 1 for odd p; n (p - 1) / p bytes.
     """
     data, ends, rank, size = _prepared(comm, "allgather_neighbor_exchange", sendbuf, recvbuf, counts)
     if size % 2:

@@ -1,8 +1,8 @@
 """A collective algorithm round by round: which messages travel, and what every rank then holds.
 
-The algorithm itself runs, on simulated ranks of a network on which every message takes one unit of
-time; so what arrives at time k is round k. Its data are tags: a tag says whose block it is, or which
-ranks' contributions are in a partial sum, and the messages tell what each rank has learned.
+The algorithm itself runs, on simulated ranks, and a message belongs to the round that the simulator counts
+it in. Its data are tags: a tag says whose block it is, or which ranks' contributions are in a partial sum,
+and the messages tell what each rank has learned.
 
 ::
 
@@ -63,7 +63,7 @@ class CollectiveRounds:
     holds : {"blocks", "contributions"}
         What the numbers of a state mean.
     rounds : tuple of tuple of RoundMessage
-        The messages that arrive in each round.
+        The messages that are received in each round.
     states : tuple of tuple of tuple of int
         ``states[k][rank][chunk]`` after k rounds; ``states[0]`` is the start. For blocks: the rank whose block
         is there, or -1. For contributions: a bit mask of the ranks whose contributions are in it.
@@ -141,8 +141,9 @@ def collective_rounds(
 
     Notes
     -----
-    A message belongs to the round in which it arrives. A rank sends one and receives one in a round; what is
-    sent at once to one rank arrives one after the other. What a rank has given away stays visible.
+    A message belongs to the round in which it is received, as the simulator counts rounds and ``Algorithm.cost``
+    gives them. A rank sends at most one and receives at most one in a round; what is sent at once to one rank is
+    received one after the other. What a rank has given away stays visible.
 
     Examples
     --------
@@ -206,16 +207,18 @@ def _tags(operation: str, rank: int, num_ranks: int, num_elements: int) -> np.nd
 
 
 class _Tap:
-    """Stands in the place of a rank's recorder and keeps (arrival, source, dest, tags) of all it receives."""
+    """Stands in the place of a rank's recorder and keeps (round, source, dest, tags) of all it receives."""
 
     def __init__(self, rank: int, found: list):
         self.rank, self.found = rank, found
+        self.round = 0
 
     def _note(self, request) -> None:
         message = request.message
         if message is not None:
+            self.round = max(message.round, self.round + 1)  # as the simulated rank counts it
             source = request.comm.members[message.source]
-            self.found.append((round(message.arrival), source, self.rank, tuple(message.data.reshape(-1).tolist())))
+            self.found.append((self.round, source, self.rank, tuple(message.data.reshape(-1).tolist())))
 
     def receive_span(self, call, start, request) -> None:
         self._note(request)
@@ -239,8 +242,8 @@ def _story(algorithm, num_ranks, num_elements, root, tapped, options) -> Collect
     operation = algorithm.operation
     adds_up = operation in REDUCES or operation == "barrier"
     by_round: dict[int, list] = {}
-    for arrival, source, dest, tags in sorted(tapped, key=lambda m: (m[0], m[2], m[1])):
-        by_round.setdefault(arrival, []).append((source, dest, tags))
+    for number, source, dest, tags in sorted(tapped, key=lambda m: (m[0], m[2], m[1])):
+        by_round.setdefault(number, []).append((source, dest, tags))
     num_columns = num_ranks if operation in BY_RANK else num_elements
     state = _start(operation, num_ranks, num_columns, root)
     states, rounds = [_frozen(state)], []
