@@ -270,6 +270,14 @@ def test_fat_tree_routes(nodes_per_leaf, oversubscription):
         assert list(owners.values()).count(leaf) <= tree.num_uplinks
 
 
+@pytest.mark.parametrize("nodes_per_leaf", range(1, 100))
+def test_a_fat_tree_loses_no_uplink_to_rounding(nodes_per_leaf):
+    for tenths in range(10, 60):
+        assert FatTree(nodes_per_leaf, tenths / 10).num_uplinks == max(1, nodes_per_leaf * 10 // tenths)
+    for num_uplinks in range(1, nodes_per_leaf + 1):
+        assert FatTree(nodes_per_leaf, nodes_per_leaf / num_uplinks).num_uplinks == num_uplinks
+
+
 def test_routes_are_asked_once():
     class Counting(Crossbar):
         calls = 0
