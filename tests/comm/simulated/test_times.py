@@ -205,6 +205,13 @@ def test_a_node_has_one_port_and_its_inside_is_another_network():
     assert simulate(4, send_all([(0, 2), (1, 3)]), network=flat).results[2:] == [T, T]
 
 
+def test_ranks_have_ports_of_their_own_inside_a_node_that_costs_the_same():
+    cost = LinkCost(A, B)
+    for inside in (cost, LinkCost(A, B)):  # one object, or two
+        network = Network("all the same", cost, ranks_per_node=4, inside=inside)
+        assert simulate(4, send_all([(0, 1), (2, 3)]), network=network).results[1::2] == [T, T]
+
+
 def graph_of(topology, num_nodes):
     """{node: {next node: link}} from what the classes promise in words, not from their routes."""
     edges = {node: {} for node in range(num_nodes)}
