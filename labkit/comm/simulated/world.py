@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
+from numbers import Real
 
 import greenlet
 from mpi4py import MPI
@@ -280,6 +282,11 @@ class World:
         self, num_ranks: int, network: Network, *, seed: int | None = None, jitter: float = 1.0,
         check_unsafe_sends: bool = False,
     ):
+        if isinstance(jitter, bool) or not isinstance(jitter, Real) or not 0 <= jitter < inf:
+            raise UsageError(
+                f"jitter={jitter!r}: a message takes up to 1 + jitter times as long, and none arrives before it can; pass a "
+                "number that is neither negative nor infinite, for example 1.0."
+            )
         self.num_ranks, self.network = num_ranks, network
         self.seed = seed
         self.pickle = MPI.pickle  # dumps and loads the objects of messages

@@ -151,6 +151,26 @@ def test_the_same_seed_gives_the_same_run_and_seeds_differ():
     assert len({str(outcome(seed=seed)[1]) for seed in range(10)}) == 10
 
 
+@pytest.mark.parametrize("jitter", [-3, -0.1, float("nan"), float("inf"), True, "1", None, 1j])
+def test_a_jitter_that_is_none_is_refused(jitter):
+    for seed in (None, 1):
+        with pytest.raises(UsageError, match=r"(?s)^jitter=.*takes up to 1 \+ jitter times as long.*pass a number"):
+            simulate(2, lambda comm: None, seed=seed, jitter=jitter)
+
+
+def test_no_message_arrives_before_it_can():
+    def main(comm):
+        if comm.rank == 0:
+            comm.charge_compute(1.0)
+            comm.Send(np.zeros(1), 1)
+        else:
+            comm.Recv(np.zeros(1), 0)
+            return comm.me.now
+
+    for jitter in (0, 1, np.float64(2.5)):
+        for seed in range(5):
+            assert 2.0 <= simulate(2, main, seed=seed, jitter=jitter, network=alpha_beta(1.0, 0)).results[1] <= 2.0 + jitter
+
 
 def test_find_races():
     def racy(comm):
