@@ -163,6 +163,11 @@ class Mailbox:
             return self.world.random.choice(found)  # MPI leaves it open which of them is taken
         return min(found, key=lambda message: message.arrival)
 
+    def comes_at(self, probe):
+        """When the first message that ``probe`` accepts arrives of those that are on their way; None if none is known."""
+        queues = self.unexpected.values()
+        return min((message.arrival for queue in queues for message in queue if probe.accepts(message)), default=None)
+
     def take(self, message: Message) -> None:
         """Remove a message that a matched probe has found."""
         self.unexpected[message.source].remove(message)

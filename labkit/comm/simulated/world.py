@@ -27,7 +27,7 @@ from labkit.errors import UsageError
 
 POLL_S = 1e-7  # what a Test or Iprobe that finds nothing costs
 PATIENT_POLLS = 64  # after so many in a row, a polling rank lets others go first
-HOPELESS_POLLS = 3000  # a rank that polls so often while nothing at all happens is stuck
+HOPELESS_POLLS = 200_000  # ranks that poll so often, all together, while nothing at all happens are stuck
 AT_ONCE = -1  # before all virtual times
 
 
@@ -48,6 +48,7 @@ class SimulatedRank:
         "sent_round", "received_round", "depth", "num_sent", "bytes_sent", "num_received", "bytes_received", "num_reduced",
         "bytes_reduced", "reduced_in_round", "reducing_round", "posted", "collectives", "members", "recorder", "inside",
         "own", "computed_s", "state", "result", "failure", "stopped_at", "greenlet", "may_run_ahead", "is_hurried",
+        "patient_until", "looked_at",
     )
 
     def __init__(self, world: World, rank: int):
@@ -59,7 +60,9 @@ class SimulatedRank:
         self.waiting_any = False
         self.num_unknown = 0
         self.until = 0
-        self.num_polls = 0
+        self.num_polls = 0  # looks in vain since it has found something
+        self.patient_until = PATIENT_POLLS  # the last of them that does not jump
+        self.looked_at = -1  # when the last one ended
         # Counts. Rounds: a rank sends one message and receives one in a round.
         self.sent_round = self.received_round = self.depth = 0
         self.num_sent = self.bytes_sent = self.num_received = self.bytes_received = 0
@@ -203,26 +206,34 @@ class SimulatedRank:
     def poll(self, call: str, requests) -> None:
         """A look that found nothing: virtual time passes, so that a loop of such looks ends.
 
-        A rank that has looked often lets virtual time jump to the next thing that may change what it
-        sees. If nothing is to come but looks of such ranks, for long, it is blocked on ``requests``.
+        A rank that has looked often, and done nothing else between, lets virtual time jump to the next thing that may
+        change what it sees. If nothing is to come but ranks that look in vain, for long, it is blocked on ``requests``.
         """
         world, heap = self.world, self.world.heap
+        if self.now != self.looked_at or not self.num_polls:
+            self.patient_until = self.num_polls + PATIENT_POLLS
         self.num_polls += 1
-        if self.num_polls <= PATIENT_POLLS:
-            self.advance_to(self.now + POLL_S)
-            return
-        time = heap[0][0] if heap else self.now
-        if not heap or is_look(heap[0]):
-            world.idle_polls += 1
-            if world.idle_polls > HOPELESS_POLLS * (1 + min(len(heap), 16)) + PATIENT_POLLS * len(heap):
-                for request in requests:
-                    if request.kind == "probe":
-                        request.comm.mailbox.probe(request)
-                self.wait_for(requests, call, any_of_them=call not in ("Testall", "testall"))
-                return
-            if world.idle_polls % PATIENT_POLLS == 0:
-                time = min((entry[0] for entry in heap if not is_look(entry)), default=time)
-        self.advance_to(max(time, self.now) + POLL_S)
+        time = self.now
+        if self.num_polls > PATIENT_POLLS:
+            coming = [known for request in requests if (known := comes_at(request)) is not None]
+            if not coming and (not heap or looks_in_vain(heap[0])):
+                world.idle_polls += 1
+                if world.idle_polls > world.hopeless_polls:
+                    if all(map(looks_in_vain, heap)):
+                        for request in requests:
+                            if request.kind == "probe":
+                                request.comm.mailbox.probe(request)
+                        self.wait_for(requests, call, any_of_them=call not in ("Testall", "testall"))
+                        return
+                    world.idle_polls = 0
+            if self.num_polls > self.patient_until:
+                if heap:
+                    coming.append(heap[0][0])
+                    if self.num_polls % PATIENT_POLLS == 0 and is_look(heap[0]):
+                        coming[-1] = min((entry[0] for entry in heap if not is_look(entry)), default=heap[0][0])
+                time = min(coming, default=time)
+        self.looked_at = max(time, self.now) + POLL_S
+        self.advance_to(self.looked_at)
 
     def note_received(self, message) -> None:
         """Count a message, and which round it belongs to."""
@@ -269,10 +280,20 @@ class SimulatedRank:
         }
 
 
-def is_look(entry) -> bool:
-    """Whether an entry of the heap is but the next look of a rank that has looked often in vain."""
+def looks_in_vain(entry) -> bool:
+    """Whether an entry of the heap is but a rank that has looked often in vain, whatever it does between looks."""
     _, _, target, token = entry
     return type(target) is SimulatedRank and (target.num_polls > PATIENT_POLLS or target.token != token)
+
+
+def is_look(entry) -> bool:
+    """Whether it is but the next look of such a rank, and not the end of what it does between looks."""
+    return looks_in_vain(entry) and (entry[0] == entry[2].looked_at or entry[2].token != entry[3])
+
+
+def comes_at(request):
+    """When a request will be complete, or a message that a probe looks for will be there, if that is known."""
+    return request.comm.mailbox.comes_at(request) if request.kind == "probe" else request.done_at
 
 
 class World:
@@ -303,7 +324,8 @@ class World:
         self.current: SimulatedRank | None = None
         self.largest_of_round = [0]  # the largest message of each round, in bytes
         self.largest_reduction_of_round = [0]
-        self.idle_polls = 0
+        self.idle_polls = 0  # looks since anything has happened
+        self.hopeless_polls = HOPELESS_POLLS
         self.ending = self.interrupted = False
         self.failed_at = None
         self.mismatch = ""

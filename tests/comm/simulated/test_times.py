@@ -129,6 +129,44 @@ def test_both_directions_at_once():
     assert times(2, main, alpha_beta(A, B, eager_limit_bytes=0)) == [T, T]
 
 
+def test_a_rank_that_computes_between_looks_does_not_jump():
+    def main(comm):
+        if comm.rank:
+            comm.charge_compute(1.0)
+        else:
+            for _ in range(100):
+                assert not comm.Iprobe(source=1)
+                comm.charge_compute(1e-6)
+
+    assert times(2, main, alpha_beta(A, B)) == pytest.approx([100 * 1.1e-6, 1.0])
+
+
+@pytest.mark.parametrize("look", ["Test", "Iprobe"])
+@pytest.mark.parametrize("compute_s", [1e-6, 3e-5, 0])
+def test_looks_see_a_message_when_it_comes(look, compute_s):
+    """It comes at 1 ms, whether ``compute_s`` passes between looks or they follow each other; others compute longer."""
+    def main(comm, sends_at):
+        num_looks = 0
+        if comm.rank == 0:
+            request = comm.Irecv(BUFFER.copy(), 1) if look == "Test" else None
+            while not (comm.Iprobe(1) if request is None else request.Test()):
+                num_looks += 1
+                if compute_s:
+                    comm.charge_compute(compute_s)
+            return num_looks, comm.me.now
+        if comm.rank == 1:
+            comm.charge_compute(sends_at)
+            comm.Isend(BUFFER, 0)
+        comm.charge_compute(1.0 * comm.rank)
+
+    for sends_at, alpha in ((1e-3, 0), (0, 1e-3), (4e-4, 6e-4)):
+        run = simulate(3, lambda comm, at=sends_at: main(comm, at), network=alpha_beta(alpha, 0))
+        num_looks, time = run.results[0]
+        assert 1e-3 <= time <= 1e-3 + compute_s + 4e-7
+        if compute_s:
+            assert num_looks == pytest.approx(1e-3 / (compute_s + 1e-7), abs=1)
+
+
 def test_reductions_take_gamma():
     gamma = Fraction(1, 10**5)
 
