@@ -16,6 +16,7 @@ from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from numbers import Real
+from operator import attrgetter
 
 import greenlet
 from mpi4py import MPI
@@ -150,6 +151,7 @@ class SimulatedRank:
 
     def wait_for(self, requests, call: str, *, any_of_them: bool = False) -> None:
         """Block until all (or one) of the requests are known to complete, and then until they do."""
+        start = self.now
         if any_of_them:
             known = [r.done_at for r in requests if r.done_at is not None]
             if not known or min(known) > self.now:
@@ -161,10 +163,21 @@ class SimulatedRank:
                 if request.done_at is None:
                     self._block(requests, call, False)
                     break
-            time = max(request.done_at for request in requests)
-            if time > self.now:
-                self.advance_to(time)
+            if self.world.transport.has_overhead:
+                self.handle(requests, start)
+            else:
+                time = max(request.done_at for request in requests)
+                if time > self.now:
+                    self.advance_to(time)
         self.num_polls = 0
+
+    def handle(self, requests, time) -> None:
+        """From ``time`` on the processor handles one message after the other, each once it is there: LogGP's o."""
+        for request in sorted(requests, key=attrgetter("done_at")):
+            time = max(time, request.done_at) + request.overhead_s
+            request.overhead_s = 0
+        if time > self.now:
+            self.advance_to(time)
 
     def _refuse_thread(self) -> None:
         """All ranks share one thread, and take turns in it."""

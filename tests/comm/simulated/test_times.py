@@ -99,6 +99,64 @@ def test_loggp_rendezvous_pays_the_way_three_times():
     assert received == sent + latency + overhead
 
 
+@pytest.mark.parametrize("eager_limit", [N, 0])
+def test_a_processor_handles_one_message_after_the_other(eager_limit):
+    """Only o costs, 1: ten senders' messages are there at 1, and rank 0 has ten times o to do for them."""
+    def ten(receive):
+        def main(comm):
+            if comm.rank:
+                comm.charge_compute(spacing * comm.rank)
+                comm.Send(BUFFER, 0)
+            else:
+                receive(comm, range(1, comm.size))
+                return comm.me.now
+
+        return simulate(11, main, network=loggp(0, 1, 0, 0, eager_limit_bytes=eager_limit)).results[0]
+
+    def started(comm, sources):
+        return [comm.Irecv(BUFFER.copy(), source) for source in sources]
+
+    def prepared(comm, sources):
+        requests = [comm.Recv_init(BUFFER.copy(), source) for source in sources]
+        MPI.Prequest.Startall(requests)
+        return requests
+
+    def one_by_one(comm, requests):
+        for _ in requests:
+            MPI.Request.Waitany(requests)
+
+    ways = (
+        lambda comm, sources: [comm.Recv(BUFFER.copy(), source) for source in sources],
+        lambda comm, sources: MPI.Request.Waitall(started(comm, sources)),
+        lambda comm, sources: MPI.Request.Waitall(started(comm, reversed(sources))),
+        lambda comm, sources: MPI.Request.Waitall(prepared(comm, sources)),
+        lambda comm, sources: [request.Wait() for request in started(comm, sources)],
+        lambda comm, sources: one_by_one(comm, started(comm, sources)),
+    )
+    for spacing, expected in ((0, 11), (Fraction(1, 2), Fraction(23, 2)), (3, 32)):  # they come at 1 + spacing * rank
+        assert [ten(receive) for receive in ways] == [expected] * len(ways)
+
+
+@pytest.mark.parametrize("wait", [
+    lambda request: request.Wait(), lambda request: request.Test(), lambda request: MPI.Request.Waitall([request]),
+    lambda request: MPI.Request.Waitany([request]), lambda request: MPI.Request.Testall([request]),
+    lambda request: MPI.Request.Waitsome([request]), lambda request: MPI.Request.Testany([request]),
+])
+def test_a_message_that_comes_while_a_rank_computes_is_handled_afterwards(wait):
+    def main(comm):
+        if comm.rank:
+            comm.Send(BUFFER, 0)
+        else:
+            request = comm.Irecv(BUFFER.copy(), 1)
+            comm.charge_compute(5)
+            assert comm.me.now == 5
+            wait(request)
+            request.Wait()
+            return comm.me.now
+
+    assert simulate(2, main, network=loggp(0, 1, 0, 0)).results[0] == 6
+
+
 def test_one_port_out_and_one_port_in():
     def fan_out(comm):
         if comm.rank == 0:
