@@ -155,9 +155,10 @@ def _topology(value: str, text: str):
     found = re.fullmatch(r"([a-z-]+)(?:\(([^)]*)\))?", value)
     if not found or found[1] not in _TOPOLOGIES:
         raise UsageError(f"--network {text}: topology={value} is none of {', '.join(_TOPOLOGIES)}.")
-    numbers = [number for number in re.split(r"[x,]", found[2] or "") if number]
+    words = [word.strip() for word in re.split(r"[x,]", found[2])] if found[2] else []
+    kinds = (int, float) if found[1] == "fat-tree" else (int, int)
     try:
-        arguments = [float(n) if index == 1 and found[1] == "fat-tree" else int(n) for index, n in enumerate(numbers)]
+        arguments = [kind(word) if word else None for word, kind in zip(words, kinds, strict=False)] + words[len(kinds) :]
         return _TOPOLOGIES[found[1]](*arguments)
     except (TypeError, ValueError) as error:
         if isinstance(error, UsageError):

@@ -149,7 +149,7 @@ class FatTree:
     @property
     def num_uplinks(self) -> int:
         """Of a leaf."""
-        return max(1, int(self.nodes_per_leaf / self.oversubscription))
+        return max(1, int(self.nodes_per_leaf / self.oversubscription * (1 + 1e-12)))  # 33 / 1.1 is a little below 30
 
     def num_links(self, num_nodes: int) -> int:
         return 2 * self.num_uplinks * -(-num_nodes // self.nodes_per_leaf)

@@ -15,6 +15,7 @@ from mpi4py import MPI
 from labkit.comm.simulated.buffers import taken
 
 ANY_SOURCE, ANY_TAG = MPI.ANY_SOURCE, MPI.ANY_TAG
+NONBLOCKING = ("Irecv", "irecv", "Recv_init")  # of these a rank can have several open at a time
 
 
 class Message:
@@ -163,6 +164,11 @@ class Mailbox:
             return self.world.random.choice(found)  # MPI leaves it open which of them is taken
         return min(found, key=lambda message: message.arrival)
 
+    def comes_at(self, probe):
+        """When the first message that ``probe`` accepts arrives of those that are on their way; None if none is known."""
+        queues = self.unexpected.values()
+        return min((message.arrival for queue in queues for message in queue if probe.accepts(message)), default=None)
+
     def take(self, message: Message) -> None:
         """Remove a message that a matched probe has found."""
         self.unexpected[message.source].remove(message)
@@ -196,7 +202,10 @@ class Mailbox:
         if transport.ranks_per_node > 1:
             cost = transport.cost_between(self.members[message.source], self.owner.rank)
         if sender is None:
-            request.set_done(ready + cost.overhead_s)
+            if cost.overhead_s:
+                self._arrived(request, ready, cost.overhead_s)
+            else:
+                request.set_done(ready)
         elif cost.latency_s:  # the sender must hear of it first
             world.at(ready + cost.latency_s, self._transfer, (request, message))
         else:
@@ -222,4 +231,12 @@ class Mailbox:
         source, dest = self.members[message.source], self.owner.rank
         transport = self.world.transport
         arrival = transport.travel(source, dest, message.num_bytes, time)
-        request.set_done(arrival + transport.cost_between(source, dest).overhead_s)
+        self._arrived(request, arrival, transport.cost_between(source, dest).overhead_s)
+
+    def _arrived(self, request, time, overhead) -> None:
+        """The processor has ``overhead`` to do: at once if it waits for this one only, or when asked for it."""
+        if request.call in NONBLOCKING:
+            request.overhead_s = overhead
+            request.set_done(time)
+        else:
+            request.set_done(time + overhead)

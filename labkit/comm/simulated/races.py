@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import pickle
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -49,7 +51,8 @@ def find_races(num_ranks: int, function: Callable, seeds: Iterable[int] = range(
     ----------
     num_ranks : int
     function : callable
-        Called on every rank with its communicator; what it returns is compared, pickled.
+        Called on every rank with its communicator; what it returns is compared, pickled. The order in which dicts and
+        sets were filled does not count.
     seeds : iterable of int
     **options
         For :func:`labkit.comm.simulated.run.simulate`; a larger ``jitter`` reorders more.
@@ -103,9 +106,32 @@ def find_races(num_ranks: int, function: Callable, seeds: Iterable[int] = range(
 def _kind(outcome) -> bytes:
     """Equal for outcomes that are equal. By themselves: pickled together, shared objects would count."""
     try:
-        return b"".join(pickle.dumps(result) for result in outcome) if isinstance(outcome, list) else outcome.encode()
+        return b"".join(_pickled(result) for result in outcome) if isinstance(outcome, list) else outcome.encode()
     except Exception as error:
         raise UsageError(
             f"find_races compares what the ranks return, and this cannot be compared ({error}): return numbers, "
             "texts, arrays, or lists of them."
         ) from None
+
+
+class _Pickler(pickle.Pickler):
+    """Pickles equal values alike: dicts and sets in the order of their pickles, and each object as if it were there once."""
+
+    def persistent_id(self, value):
+        kind = type(value)
+        if kind is dict or kind is defaultdict:
+            return kind.__name__, sorted((_pickled(key), _pickled(item)) for key, item in value.items())
+        if kind is set or kind is frozenset:
+            return kind.__name__, sorted(map(_pickled, value))
+        return None
+
+
+def _pickled(value) -> bytes:
+    file = io.BytesIO()
+    pickler = _Pickler(file)
+    pickler.fast = True  # nothing is written as "the same object as before"
+    try:
+        pickler.dump(value)
+    except (ValueError, RecursionError):  # what contains itself can be written in no other way
+        return pickle.dumps(value)
+    return file.getvalue()

@@ -30,6 +30,7 @@ class Request:
 
     # What most requests never change stands here once, which makes them cheap.
     done_at = message = line = mark = sequence = value = None
+    overhead_s = 0  # what the processor has to do for it yet, once it is complete
     awaited = cancelled = pickled = False
     active = True
     data = None
@@ -61,6 +62,8 @@ class Request:
                 me.posted.pop(self.order, None)
             message = self.message
             if message is not None and self.kind == "recv":
+                if self.overhead_s:
+                    me.handle((self,), me.now)
                 me.note_received(message)
                 result = self._unpack(message)
             if self.mark is not None:

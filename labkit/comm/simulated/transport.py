@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from labkit.comm.network.model import Network
 
@@ -29,7 +30,8 @@ class Transport:
         self.network = network
         self.num_nodes = network.num_nodes(num_ranks)
         self.ranks_per_node = network.ranks_per_node
-        self.cost, self.inside = network.cost, network.inside or network.cost
+        self.cost, self.inside = network.cost, replace(network.inside or network.cost)  # two objects, also if they are equal
+        self.has_overhead = bool(self.cost.overhead_s or self.inside.overhead_s)
         self.out_free: list = [0] * self.num_nodes  # ports of nodes
         self.in_free: list = [0] * self.num_nodes
         self.own_out_free: list = [0] * num_ranks  # ports of ranks, for messages inside a node

@@ -14,6 +14,9 @@ import threading
 from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
+from numbers import Real
+from operator import attrgetter
 
 import greenlet
 from mpi4py import MPI
@@ -25,7 +28,7 @@ from labkit.errors import UsageError
 
 POLL_S = 1e-7  # what a Test or Iprobe that finds nothing costs
 PATIENT_POLLS = 64  # after so many in a row, a polling rank lets others go first
-HOPELESS_POLLS = 3000  # a rank that polls so often while nothing at all happens is stuck
+HOPELESS_POLLS = 200_000  # ranks that poll so often, all together, while nothing at all happens are stuck
 AT_ONCE = -1  # before all virtual times
 
 
@@ -46,6 +49,7 @@ class SimulatedRank:
         "sent_round", "received_round", "depth", "num_sent", "bytes_sent", "num_received", "bytes_received", "num_reduced",
         "bytes_reduced", "reduced_in_round", "reducing_round", "posted", "collectives", "members", "recorder", "inside",
         "own", "computed_s", "state", "result", "failure", "stopped_at", "greenlet", "may_run_ahead", "is_hurried",
+        "patient_until", "looked_at",
     )
 
     def __init__(self, world: World, rank: int):
@@ -57,7 +61,9 @@ class SimulatedRank:
         self.waiting_any = False
         self.num_unknown = 0
         self.until = 0
-        self.num_polls = 0
+        self.num_polls = 0  # looks in vain since it has found something
+        self.patient_until = PATIENT_POLLS  # the last of them that does not jump
+        self.looked_at = -1  # when the last one ended
         # Counts. Rounds: a rank sends one message and receives one in a round.
         self.sent_round = self.received_round = self.depth = 0
         self.num_sent = self.bytes_sent = self.num_received = self.bytes_received = 0
@@ -145,6 +151,7 @@ class SimulatedRank:
 
     def wait_for(self, requests, call: str, *, any_of_them: bool = False) -> None:
         """Block until all (or one) of the requests are known to complete, and then until they do."""
+        start = self.now
         if any_of_them:
             known = [r.done_at for r in requests if r.done_at is not None]
             if not known or min(known) > self.now:
@@ -156,10 +163,21 @@ class SimulatedRank:
                 if request.done_at is None:
                     self._block(requests, call, False)
                     break
-            time = max(request.done_at for request in requests)
-            if time > self.now:
-                self.advance_to(time)
+            if self.world.transport.has_overhead:
+                self.handle(requests, start)
+            else:
+                time = max(request.done_at for request in requests)
+                if time > self.now:
+                    self.advance_to(time)
         self.num_polls = 0
+
+    def handle(self, requests, time) -> None:
+        """From ``time`` on the processor handles one message after the other, each once it is there: LogGP's o."""
+        for request in sorted(requests, key=attrgetter("done_at")):
+            time = max(time, request.done_at) + request.overhead_s
+            request.overhead_s = 0
+        if time > self.now:
+            self.advance_to(time)
 
     def _refuse_thread(self) -> None:
         """All ranks share one thread, and take turns in it."""
@@ -201,26 +219,34 @@ class SimulatedRank:
     def poll(self, call: str, requests) -> None:
         """A look that found nothing: virtual time passes, so that a loop of such looks ends.
 
-        A rank that has looked often lets virtual time jump to the next thing that may change what it
-        sees. If nothing is to come but looks of such ranks, for long, it is blocked on ``requests``.
+        A rank that has looked often, and done nothing else between, lets virtual time jump to the next thing that may
+        change what it sees. If nothing is to come but ranks that look in vain, for long, it is blocked on ``requests``.
         """
         world, heap = self.world, self.world.heap
+        if self.now != self.looked_at or not self.num_polls:
+            self.patient_until = self.num_polls + PATIENT_POLLS
         self.num_polls += 1
-        if self.num_polls <= PATIENT_POLLS:
-            self.advance_to(self.now + POLL_S)
-            return
-        time = heap[0][0] if heap else self.now
-        if not heap or is_look(heap[0]):
-            world.idle_polls += 1
-            if world.idle_polls > HOPELESS_POLLS * (1 + min(len(heap), 16)) + PATIENT_POLLS * len(heap):
-                for request in requests:
-                    if request.kind == "probe":
-                        request.comm.mailbox.probe(request)
-                self.wait_for(requests, call, any_of_them=call not in ("Testall", "testall"))
-                return
-            if world.idle_polls % PATIENT_POLLS == 0:
-                time = min((entry[0] for entry in heap if not is_look(entry)), default=time)
-        self.advance_to(max(time, self.now) + POLL_S)
+        time = self.now
+        if self.num_polls > PATIENT_POLLS:
+            coming = [known for request in requests if (known := comes_at(request)) is not None]
+            if not coming and (not heap or looks_in_vain(heap[0])):
+                world.idle_polls += 1
+                if world.idle_polls > world.hopeless_polls:
+                    if all(map(looks_in_vain, heap)):
+                        for request in requests:
+                            if request.kind == "probe":
+                                request.comm.mailbox.probe(request)
+                        self.wait_for(requests, call, any_of_them=call not in ("Testall", "testall"))
+                        return
+                    world.idle_polls = 0
+            if self.num_polls > self.patient_until:
+                if heap:
+                    coming.append(heap[0][0])
+                    if self.num_polls % PATIENT_POLLS == 0 and is_look(heap[0]):
+                        coming[-1] = min((entry[0] for entry in heap if not is_look(entry)), default=heap[0][0])
+                time = min(coming, default=time)
+        self.looked_at = max(time, self.now) + POLL_S
+        self.advance_to(self.looked_at)
 
     def note_received(self, message) -> None:
         """Count a message, and which round it belongs to."""
@@ -267,10 +293,20 @@ class SimulatedRank:
         }
 
 
-def is_look(entry) -> bool:
-    """Whether an entry of the heap is but the next look of a rank that has looked often in vain."""
+def looks_in_vain(entry) -> bool:
+    """Whether an entry of the heap is but a rank that has looked often in vain, whatever it does between looks."""
     _, _, target, token = entry
     return type(target) is SimulatedRank and (target.num_polls > PATIENT_POLLS or target.token != token)
+
+
+def is_look(entry) -> bool:
+    """Whether it is but the next look of such a rank, and not the end of what it does between looks."""
+    return looks_in_vain(entry) and (entry[0] == entry[2].looked_at or entry[2].token != entry[3])
+
+
+def comes_at(request):
+    """When a request will be complete, or a message that a probe looks for will be there, if that is known."""
+    return request.comm.mailbox.comes_at(request) if request.kind == "probe" else request.done_at
 
 
 class World:
@@ -280,6 +316,11 @@ class World:
         self, num_ranks: int, network: Network, *, seed: int | None = None, jitter: float = 1.0,
         check_unsafe_sends: bool = False,
     ):
+        if isinstance(jitter, bool) or not isinstance(jitter, Real) or not 0 <= jitter < inf:
+            raise UsageError(
+                f"jitter={jitter!r}: a message takes up to 1 + jitter times as long, and none arrives before it can; pass a "
+                "number that is neither negative nor infinite, for example 1.0."
+            )
         self.num_ranks, self.network = num_ranks, network
         self.seed = seed
         self.pickle = MPI.pickle  # dumps and loads the objects of messages
@@ -296,7 +337,8 @@ class World:
         self.current: SimulatedRank | None = None
         self.largest_of_round = [0]  # the largest message of each round, in bytes
         self.largest_reduction_of_round = [0]
-        self.idle_polls = 0
+        self.idle_polls = 0  # looks since anything has happened
+        self.hopeless_polls = HOPELESS_POLLS
         self.ending = self.interrupted = False
         self.failed_at = None
         self.mismatch = ""

@@ -42,10 +42,18 @@ def test_values_replace_those_of_a_preset():
 
 @pytest.mark.parametrize(
     ("text", "topology"),
-    [("ring", Ring()), ("torus", Torus()), ("torus(4x8)", Torus(4, 8)), ("crossbar", Crossbar()), ("fat-tree(4,2.5)", FatTree(4, 2.5))],
+    [("ring", Ring()), ("torus", Torus()), ("torus(4x8)", Torus(4, 8)), ("crossbar", Crossbar()), ("fat-tree(4,2.5)", FatTree(4, 2.5)),
+     ("torus(x4)", Torus(None, 4)), ("torus(4x)", Torus(4)), ("torus(4)", Torus(4)), ("torus()", Torus()), ("fat-tree(8)", FatTree(8))],
 )
 def test_topologies(text, topology):
     assert find_network(f"topology={text}").topology == topology
+    assert find_network(f"topology={topology}").topology == topology  # as it is printed
+
+
+@pytest.mark.parametrize("text", ["torus(2x2x2)", "torus(ax)", "fat-tree(,4)", "fat-tree(4,)", "fat-tree(4,1,2)", "ring(4)"])
+def test_a_topology_of_wrong_sizes_is_refused(text):
+    with pytest.raises(UsageError, match="wrong sizes"):
+        find_network(f"topology={text}")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Which message goes to which receive, whatever the delays; and what may wait for what."""
 
+import collections
+import types
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -151,6 +154,26 @@ def test_the_same_seed_gives_the_same_run_and_seeds_differ():
     assert len({str(outcome(seed=seed)[1]) for seed in range(10)}) == 10
 
 
+@pytest.mark.parametrize("jitter", [-3, -0.1, float("nan"), float("inf"), True, "1", None, 1j])
+def test_a_jitter_that_is_none_is_refused(jitter):
+    for seed in (None, 1):
+        with pytest.raises(UsageError, match=r"(?s)^jitter=.*takes up to 1 \+ jitter times as long.*pass a number"):
+            simulate(2, lambda comm: None, seed=seed, jitter=jitter)
+
+
+def test_no_message_arrives_before_it_can():
+    def main(comm):
+        if comm.rank == 0:
+            comm.charge_compute(1.0)
+            comm.Send(np.zeros(1), 1)
+        else:
+            comm.Recv(np.zeros(1), 0)
+            return comm.me.now
+
+    for jitter in (0, 1, np.float64(2.5)):
+        for seed in range(5):
+            assert 2.0 <= simulate(2, main, seed=seed, jitter=jitter, network=alpha_beta(1.0, 0)).results[1] <= 2.0 + jitter
+
 
 def test_find_races():
     def racy(comm):
@@ -286,3 +309,50 @@ def test_find_races_needs_seeds_and_results_that_compare():
         find_races(2, lambda comm: (lambda: 1), seeds=range(2))
     shared = [1, 2]
     assert not find_races(2, lambda comm: shared if comm.bcast(comm.rank) == 0 else [1, 2], seeds=range(3))
+
+
+@pytest.mark.parametrize("fill", [
+    lambda values: dict(values), lambda values: [{"of": dict(values)}], lambda values: ({"a": {1: dict(values)}},),
+    lambda values: {str(key) for key, _ in values}, lambda values: frozenset((key, (value,)) for key, value in values),
+    lambda values: collections.Counter(key for key, _ in values),
+    lambda values: types.SimpleNamespace(**{f"n{k}": v for k, v in values}),
+    lambda values: collections.defaultdict(list, values), lambda values: np.array([dict(values), None]),
+    lambda values: [*sorted(values), values[0][1] * 0],
+])
+def test_the_order_in_which_a_dict_or_set_is_filled_is_no_race(fill):
+    def main(comm):
+        if comm.rank:
+            comm.send((comm.rank, float(comm.rank)), 0)
+        else:
+            return fill([comm.recv() for _ in range(comm.size - 1)])
+
+    assert not find_races(5, main)
+
+
+WITHIN = []
+WITHIN.append(WITHIN)
+
+
+@pytest.mark.parametrize("one, other", [
+    (1, 1.0), (1, True), (0.0, -0.0), (float("nan"), 0.0), ("1", b"1"), ([1], (1,)), ({1}, frozenset({1})),
+    ({1: 2}, {1: 2.0}), ({1: 2}, {2: 1}), ({1, 2}, [1, 2]), ({}, set()), ({}, ("dict", [])), (collections.OrderedDict([(1, 1), (2, 2)]),
+    collections.OrderedDict([(2, 2), (1, 1)])), (np.zeros(2), np.zeros(2, np.float32)), (np.zeros(2), np.zeros((1, 2))),
+    ({"a": np.zeros(2)}, {"a": np.ones(2)}), ([{1: {2: {3}}}], [{1: {2: {4}}}]), (WITHIN, [[]]),
+])
+def test_different_results_are_told_apart_and_equal_ones_are_not(one, other):
+    def main(comm):
+        if comm.rank:
+            comm.send(comm.rank, 0)
+        else:
+            return one if comm.recv() == 1 else other
+
+    assert find_races(3, main)
+    assert not find_races(3, lambda comm: comm.bcast(one))
+
+
+def test_results_are_compared_by_value_whatever_they_share():
+    def main(comm):
+        value = [1, "text"]
+        return [value, value] if comm.world.seed % 2 else [value, [1, "text"[:2] + "xt"]]
+
+    assert not find_races(2, main)

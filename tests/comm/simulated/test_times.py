@@ -99,6 +99,64 @@ def test_loggp_rendezvous_pays_the_way_three_times():
     assert received == sent + latency + overhead
 
 
+@pytest.mark.parametrize("eager_limit", [N, 0])
+def test_a_processor_handles_one_message_after_the_other(eager_limit):
+    """Only o costs, 1: ten senders' messages are there at 1, and rank 0 has ten times o to do for them."""
+    def ten(receive):
+        def main(comm):
+            if comm.rank:
+                comm.charge_compute(spacing * comm.rank)
+                comm.Send(BUFFER, 0)
+            else:
+                receive(comm, range(1, comm.size))
+                return comm.me.now
+
+        return simulate(11, main, network=loggp(0, 1, 0, 0, eager_limit_bytes=eager_limit)).results[0]
+
+    def started(comm, sources):
+        return [comm.Irecv(BUFFER.copy(), source) for source in sources]
+
+    def prepared(comm, sources):
+        requests = [comm.Recv_init(BUFFER.copy(), source) for source in sources]
+        MPI.Prequest.Startall(requests)
+        return requests
+
+    def one_by_one(comm, requests):
+        for _ in requests:
+            MPI.Request.Waitany(requests)
+
+    ways = (
+        lambda comm, sources: [comm.Recv(BUFFER.copy(), source) for source in sources],
+        lambda comm, sources: MPI.Request.Waitall(started(comm, sources)),
+        lambda comm, sources: MPI.Request.Waitall(started(comm, reversed(sources))),
+        lambda comm, sources: MPI.Request.Waitall(prepared(comm, sources)),
+        lambda comm, sources: [request.Wait() for request in started(comm, sources)],
+        lambda comm, sources: one_by_one(comm, started(comm, sources)),
+    )
+    for spacing, expected in ((0, 11), (Fraction(1, 2), Fraction(23, 2)), (3, 32)):  # they come at 1 + spacing * rank
+        assert [ten(receive) for receive in ways] == [expected] * len(ways)
+
+
+@pytest.mark.parametrize("wait", [
+    lambda request: request.Wait(), lambda request: request.Test(), lambda request: MPI.Request.Waitall([request]),
+    lambda request: MPI.Request.Waitany([request]), lambda request: MPI.Request.Testall([request]),
+    lambda request: MPI.Request.Waitsome([request]), lambda request: MPI.Request.Testany([request]),
+])
+def test_a_message_that_comes_while_a_rank_computes_is_handled_afterwards(wait):
+    def main(comm):
+        if comm.rank:
+            comm.Send(BUFFER, 0)
+        else:
+            request = comm.Irecv(BUFFER.copy(), 1)
+            comm.charge_compute(5)
+            assert comm.me.now == 5
+            wait(request)
+            request.Wait()
+            return comm.me.now
+
+    assert simulate(2, main, network=loggp(0, 1, 0, 0)).results[0] == 6
+
+
 def test_one_port_out_and_one_port_in():
     def fan_out(comm):
         if comm.rank == 0:
@@ -127,6 +185,44 @@ def test_both_directions_at_once():
 
     assert times(2, main, alpha_beta(A, B)) == [T, T]
     assert times(2, main, alpha_beta(A, B, eager_limit_bytes=0)) == [T, T]
+
+
+def test_a_rank_that_computes_between_looks_does_not_jump():
+    def main(comm):
+        if comm.rank:
+            comm.charge_compute(1.0)
+        else:
+            for _ in range(100):
+                assert not comm.Iprobe(source=1)
+                comm.charge_compute(1e-6)
+
+    assert times(2, main, alpha_beta(A, B)) == pytest.approx([100 * 1.1e-6, 1.0])
+
+
+@pytest.mark.parametrize("look", ["Test", "Iprobe"])
+@pytest.mark.parametrize("compute_s", [1e-6, 3e-5, 0])
+def test_looks_see_a_message_when_it_comes(look, compute_s):
+    """It comes at 1 ms, whether ``compute_s`` passes between looks or they follow each other; others compute longer."""
+    def main(comm, sends_at):
+        num_looks = 0
+        if comm.rank == 0:
+            request = comm.Irecv(BUFFER.copy(), 1) if look == "Test" else None
+            while not (comm.Iprobe(1) if request is None else request.Test()):
+                num_looks += 1
+                if compute_s:
+                    comm.charge_compute(compute_s)
+            return num_looks, comm.me.now
+        if comm.rank == 1:
+            comm.charge_compute(sends_at)
+            comm.Isend(BUFFER, 0)
+        comm.charge_compute(1.0 * comm.rank)
+
+    for sends_at, alpha in ((1e-3, 0), (0, 1e-3), (4e-4, 6e-4)):
+        run = simulate(3, lambda comm, at=sends_at: main(comm, at), network=alpha_beta(alpha, 0))
+        num_looks, time = run.results[0]
+        assert 1e-3 <= time <= 1e-3 + compute_s + 4e-7
+        if compute_s:
+            assert num_looks == pytest.approx(1e-3 / (compute_s + 1e-7), abs=1)
 
 
 def test_reductions_take_gamma():
@@ -205,6 +301,13 @@ def test_a_node_has_one_port_and_its_inside_is_another_network():
     assert simulate(4, send_all([(0, 2), (1, 3)]), network=flat).results[2:] == [T, T]
 
 
+def test_ranks_have_ports_of_their_own_inside_a_node_that_costs_the_same():
+    cost = LinkCost(A, B)
+    for inside in (cost, LinkCost(A, B)):  # one object, or two
+        network = Network("all the same", cost, ranks_per_node=4, inside=inside)
+        assert simulate(4, send_all([(0, 1), (2, 3)]), network=network).results[1::2] == [T, T]
+
+
 def graph_of(topology, num_nodes):
     """{node: {next node: link}} from what the classes promise in words, not from their routes."""
     edges = {node: {} for node in range(num_nodes)}
@@ -268,6 +371,14 @@ def test_fat_tree_routes(nodes_per_leaf, oversubscription):
                 assert owners.setdefault(link, leaf) == leaf  # a link belongs to one leaf and one direction
     for leaf in set(owners.values()):
         assert list(owners.values()).count(leaf) <= tree.num_uplinks
+
+
+@pytest.mark.parametrize("nodes_per_leaf", range(1, 100))
+def test_a_fat_tree_loses_no_uplink_to_rounding(nodes_per_leaf):
+    for tenths in range(10, 60):
+        assert FatTree(nodes_per_leaf, tenths / 10).num_uplinks == max(1, nodes_per_leaf * 10 // tenths)
+    for num_uplinks in range(1, nodes_per_leaf + 1):
+        assert FatTree(nodes_per_leaf, nodes_per_leaf / num_uplinks).num_uplinks == num_uplinks
 
 
 def test_routes_are_asked_once():
