@@ -193,6 +193,21 @@ def test_the_hierarchical_prediction_knows_nodes():
     )
 
 
+def test_what_takes_no_time_has_no_place_on_logarithmic_axes():
+    names = ["allreduce_ring", "allreduce_recursive_doubling"]
+    figure = scaling_figure(scaling_curves(names, 1000, NETWORK, ranks=(1, 2, 4)))
+    lines = [t for t in figure.data if t.mode == "lines"]
+    assert [tuple(line.x) for line in lines] == [(2, 4), (2, 4)]  # one rank sends nothing
+    alone = size_curves(names, 1, NETWORK)
+    assert times_layout(alone).fastest == () and not collective_time_figure(alone).data
+    with_empty = [Curve("a", ((0, 1e-6), (8, 1e-6), (64, 2e-6)), ((0, 1e-6), (8, 0.0), (64, 2e-6))), Curve("b", ((8, 3e-6), (64, 1e-6)))]
+    a, points, b = (t for t in collective_time_figure(with_empty).data if t.mode in ("lines", "markers"))
+    assert (a.x, points.x, b.x) == ((8, 64), (64,), (8, 64))
+    assert {a.line.width, b.line.width} == {2}
+    assert [(c.before, c.after) for c in times_layout(with_empty).crossovers] == [("a", "b")]
+    assert not collective_time_figure([Curve("a", ((0, 1e-6),))]).data
+
+
 # -- point to point -----------------------------------------------------------------------------------
 
 
