@@ -9,6 +9,7 @@ import pytest
 
 from labkit.comm.network.model import alpha_beta
 from labkit.comm.simulated.run import simulate
+from labkit.errors import UsageError
 from labkit.mpi.collectives.registry import ALGORITHMS
 from labkit.mpi.collectives.rounds import collective_rounds
 from labkit.mpi.curves import Curve, predicted_time_s, scaling_curves, simulated_time_s, size_curves, with_points
@@ -251,6 +252,26 @@ def test_strips_are_the_edges_that_the_neighbours_lack(shape, p, options):
     heads = [size for size in figure.data[3].marker.size or () if size]
     assert len(heads) == len(layout.strips)
     assert f"{layout.num_travelling} values" in figure.layout.title.text
+
+
+@pytest.mark.parametrize(
+    ("shape", "p", "options", "words"),
+    [
+        ((4, 4), 4, {"width": 3}, "the smallest has 2 and width=3"), ((4, 4), 4, {"width": -1}, "width=-1"),
+        ((4, 4), 4, {"width": 0}, "width=0"), ((3, 3), 6, {"process_shape": (6, 1)}, "3 rows on 6 blocks the smallest has 0"),
+        ((12, 18), 6, {"process_shape": (2, 2)}, "2 x 2 does not make 6"), ((12, 18), 4, {"process_shape": (-2, -2)}, "-2 x -2"),
+        ((0, 5), 2, {"process_shape": (1, 2)}, "it has 0 x 5"), ((5, 0), 1, {}, "5 x 0. Pass a larger grid"),
+    ],
+)
+def test_a_halo_that_cannot_be_is_refused(shape, p, options, words):
+    for make in (halo_layout, halo_figure):
+        with pytest.raises(UsageError, match=words):
+            make(shape, p, **options)
+
+
+def test_a_frame_may_be_wider_than_a_block_that_exchanges_nothing_that_way():
+    assert {s.num_points for s in halo_layout((2, 9), 3, process_shape=(1, 3), width=3).strips} == {6}
+    assert halo_layout((2, 2), 5).process_shape == (2, 2)  # the fifth rank stays idle
 
 
 # -- playback -----------------------------------------------------------------------------------------
