@@ -22,7 +22,7 @@ from labkit.views.collectives import (
     round_layout,
     scaling_figure,
 )
-from labkit.views.playback import playback_figure, playback_layout, timeline_until
+from labkit.views.playback import MAX_IN_FLIGHT, playback_figure, playback_layout, timeline_until
 from labkit.views.point_to_point import halo_figure, halo_layout, ping_pong_figure
 
 NETWORK = alpha_beta(10e-6, 1e-9, 0.1e-9)
@@ -308,3 +308,19 @@ def test_playing_shows_what_was_under_way():
     # Bars that turn from lying to standing would make the page give up the ranges of its axes.
     assert all(t.orientation == "h" for now in (0, 500) for t in playback_figure(timeline, now).data if t.type == "bar")
     assert playback_figure(type(timeline)(2), 0).layout.title.text == "At 0 ns: nothing has been communicated yet"
+
+
+def test_messages_under_way_that_are_not_drawn_are_counted():
+    def around(comm):
+        import numpy as np
+
+        comm.Sendrecv(np.zeros(10), (comm.rank + 1) % comm.size, 0, np.empty(10), (comm.rank - 1) % comm.size, 0)
+
+    timeline = simulate(512, around, network=alpha_beta(1e-6, 0), trace=True).timeline
+    layout = playback_layout(timeline, timeline.duration_ns // 2)
+    assert (len(layout.in_flight), layout.timeline.num_hidden_under_way) == (MAX_IN_FLIGHT, 112)
+    notes = [note.text for note in playback_figure(timeline, timeline.duration_ns // 2).layout.annotations]
+    assert any("112 messages under way not drawn." in note for note in notes)
+    assert playback_layout(timeline, timeline.duration_ns).timeline.num_hidden_under_way == 0
+    for empty in (type(timeline)(1), type(timeline)(2)):
+        assert not any("under way" in note.text for note in playback_figure(empty, 0).layout.annotations)
