@@ -64,10 +64,10 @@ def time_text(duration_ns: float) -> str:
 
     Examples
     --------
-    >>> time_text(1_234_000), time_text(0), time_text(999)
-    ('1.23 ms', '0 ns', '999 ns')
+    >>> time_text(1_234_000), time_text(0), time_text(999), time_text(999.7)
+    ('1.23 ms', '0 ns', '999 ns', '1 µs')
     """
-    size, name = time_unit(duration_ns)
+    size, name = time_unit(float(f"{duration_ns:.3g}"))  # of what will be read
     return f"{duration_ns / size:.3g} {name}"
 
 
@@ -76,10 +76,11 @@ def bytes_text(num_bytes: float) -> str:
 
     Examples
     --------
-    >>> bytes_text(96), bytes_text(65536), bytes_text(3 * 2**20)
-    ('96 B', '64 KiB', '3 MiB')
+    >>> bytes_text(96), bytes_text(65536), bytes_text(3 * 2**20), bytes_text(1010 * 1024)
+    ('96 B', '64 KiB', '3 MiB', '1010 KiB')
     """
     for power, name in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if num_bytes >= 1024**power:
-            return f"{num_bytes / 1024**power:.3g} {name}"
+        if round(num_bytes / 1024 ** (power - 1)) >= 1024:  # of what would be read in the smaller unit
+            number = num_bytes / 1024**power
+            return f"{number:.0f} {name}" if 999.5 <= number < 1024 else f"{number:.3g} {name}"
     return f"{num_bytes:.0f} B"
