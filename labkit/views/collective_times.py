@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from labkit.views.theme import INK, SERIES, base_layout, bytes_text, time_text
+from labkit.views.theme import INK, SERIES, base_layout, bytes_text, point_ticks, time_text, time_ticks
 
 if TYPE_CHECKING:
     from labkit.mpi.curves import Curve
@@ -129,10 +129,9 @@ def collective_time_figure(
     """
     curves = _with_logarithms(curves)
     figure, layout = _times_figure(curves, title, points, bytes_text)
-    sizes = [x for curve in curves for x, _ in (*curve.predicted, *curve.points)] or [1, 2**20]
-    ticks = _powers(min(sizes), max(sizes), 4 if max(sizes) < 2**12 * min(sizes) else 16)
-    figure.update_xaxes(title_text="message size (whole buffer)", tickvals=ticks, ticktext=[bytes_text(t) for t in ticks])
     _strip(figure, layout, curves)
+    ticks = _ticks(figure, curves, at_most=8)
+    figure.update_xaxes(title_text="message size (whole buffer)", tickvals=ticks, ticktext=[bytes_text(t) for t in ticks])
     return figure
 
 
@@ -150,17 +149,16 @@ def scaling_figure(
     """
     curves = _with_logarithms(curves)
     figure, layout = _times_figure(curves, title, points, lambda p: f"{p:.0f} ranks")
-    ranks = [x for curve in curves for x, _ in (*curve.predicted, *curve.points)] or [2, 1024]
-    ticks = _powers(min(ranks), max(ranks), 2)
-    figure.update_xaxes(title_text="number of ranks", tickvals=ticks, ticktext=[f"{t:.0f}" for t in ticks])
     _strip(figure, layout, curves)
+    ticks = _ticks(figure, curves, at_most=12)
+    figure.update_xaxes(title_text="number of ranks", tickvals=ticks, ticktext=[f"{t:.0f}" for t in ticks])
     return figure
 
 
-def _powers(low: float, high: float, base: int) -> list[float]:
-    """Powers of ``base`` from ``low`` to ``high``, both within."""
-    first, last = math.ceil(math.log(max(low, 1), base) - 1e-9), math.floor(math.log(high, base) + 1e-9)
-    return [float(base**k) for k in range(first, last + 1)]
+def _ticks(figure: go.Figure, curves, *, at_most: int) -> list[float]:
+    """At the x of the curves, none if there are none."""
+    xs = [x for curve in curves for x, _ in (*curve.predicted, *curve.points)]
+    return point_ticks(xs, *figure.layout.xaxis.range, at_most=at_most) if xs else []
 
 
 def colour_of(index: int) -> tuple[str, str, str]:
@@ -206,7 +204,7 @@ def _times_figure(curves, title, points, x_text) -> tuple[go.Figure, TimesLayout
     seconds = [s for curve in curves for _, s in (*curve.predicted, *curve.points)] or [1e-6, 1e-3]
     low, high = math.log10(min(seconds)), math.log10(max(seconds))
     low, high = low - 0.12 * (high - low) - 0.2, high + 0.15
-    ticks = [10.0**k for k in range(math.ceil(low), math.floor(high) + 1)]
+    ticks = time_ticks(seconds, low, high)
     figure.update_layout(
         margin={"l": 76, "r": 24, "t": 46, "b": 60},
         legend={"orientation": "v", "x": 1.01, "xanchor": "left", "y": 1, "yanchor": "top", "tracegroupgap": 2},

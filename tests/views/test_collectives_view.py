@@ -8,12 +8,13 @@ from dataclasses import replace
 import pytest
 
 from labkit.comm.network.model import alpha_beta
+from labkit.comm.network.presets import PRESETS
 from labkit.comm.simulated.run import simulate
 from labkit.errors import UsageError
 from labkit.mpi.collectives.registry import ALGORITHMS
 from labkit.mpi.collectives.rounds import collective_rounds
-from labkit.mpi.curves import Curve, predicted_time_s, scaling_curves, simulated_time_s, size_curves, with_points
-from labkit.mpi.point_to_point.ping_pong import PingPongResult, fit_ping_pong
+from labkit.mpi.curves import SIZES_BYTES, Curve, predicted_time_s, scaling_curves, simulated_time_s, size_curves, with_points
+from labkit.mpi.point_to_point.ping_pong import AlphaBetaFit, PingPongResult, fit_ping_pong
 from labkit.views.collective_times import times_layout
 from labkit.views.collectives import (
     collective_animation_figure,
@@ -207,6 +208,38 @@ def test_what_takes_no_time_has_no_place_on_logarithmic_axes():
     assert {a.line.width, b.line.width} == {2}
     assert [(c.before, c.after) for c in times_layout(with_empty).crossovers] == [("a", "b")]
     assert not collective_time_figure([Curve("a", ((0, 1e-6),))]).data
+
+
+@pytest.mark.parametrize(
+    ("sizes", "p", "num_ticks"), [(SIZES_BYTES, 8, 6), ((8, 8), 4, 1), ((8, 128), 4, 2), ((8, 9, 10, 10**6), 4, 2), ((1, 64), 1, 0)],
+)
+def test_ticks_lie_on_the_sizes_and_every_axis_has_numbers(sizes, p, num_ticks):
+    figure = collective_time_figure(size_curves(["allreduce_recursive_doubling"], p, PRESETS["ethernet-10g"], sizes))
+    xaxis, yaxis = figure.layout.xaxis, figure.layout.yaxis
+    assert len(xaxis.tickvals) == num_ticks and set(xaxis.tickvals) <= set(sizes)
+    low, high = yaxis.range
+    shown = [s for trace in figure.data for s in trace.y] or [1.0]
+    apart = max(shown) > 1.1 * min(shown)  # else one number tells them all
+    assert not xaxis.tickvals or len([t for t in yaxis.tickvals if low <= math.log10(t) <= high]) >= 1 + apart
+    assert len(set(yaxis.ticktext)) == len(yaxis.tickvals)
+
+
+def test_numbers_of_ranks_that_are_no_powers_of_2_have_ticks():
+    for ranks in ((3,), (3, 5, 6), (1,)):
+        figure = scaling_figure(scaling_curves(["allreduce_ring"], 1000, NETWORK, ranks=ranks))
+        assert figure.layout.xaxis.tickvals == tuple(p for p in ranks if p > 1)
+
+
+@pytest.mark.parametrize("times", [{1000: 3e-6, 1001: 3.1e-6}, {1024: 3e-6}, {0: 1e-6}, {64: 3e-6, 64 * 2**14: 4e-6}])
+def test_a_ping_pong_of_few_sizes_has_numbers_on_its_axes(times):
+    results = [PingPongResult(size, s, size / s) for size, s in times.items()]
+    fit = AlphaBetaFit(2e-6, 1e-9, tuple(times), (0.0,) * len(times))
+    figure = ping_pong_figure(results, fit)
+    for axis in (figure.layout.xaxis, figure.layout.xaxis2, figure.layout.xaxis3):
+        assert 1 <= len(axis.tickvals) <= 8 and (not any(times) or set(axis.tickvals) <= set(times))
+    shown = [y for trace in figure.data[:2] for y in trace.y]
+    assert not any(times) or all(0.99 * min(shown) <= t <= 1.01 * max(shown) for t in figure.layout.yaxis.tickvals)
+    assert figure.layout.yaxis.tickvals
 
 
 # -- point to point -----------------------------------------------------------------------------------
