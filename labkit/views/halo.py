@@ -99,20 +99,22 @@ def halo_layout(
 def _check(grid_shape, num_ranks: int, process_shape, width: int, *, given: bool) -> None:
     (height, length), (num_rows, num_columns) = grid_shape, process_shape
     if height < 1 or length < 1:
-        raise UsageError(f"halo_layout: a grid needs at least 1 x 1 points, but it has {height} x {length}. Pass a larger grid.")
+        raise UsageError(
+            f"halo_layout: a grid needs at least 1 x 1 points, but it has {height} x {length}. Pass a larger grid."
+        )
     if width < 1:
         raise UsageError(f"halo_layout: the frame is at least 1 point wide, but width={width}. Pass a width of 1 or more.")
     if given and (num_rows < 1 or num_columns < 1 or num_rows * num_columns != num_ranks):
         raise UsageError(
-            f"halo_layout: every rank has one block, but process_shape={num_rows} x {num_columns} does not make {num_ranks} of "
-            "them. Pass a shape whose product is the number of ranks, or none."
+            f"halo_layout: every rank has one block, but process_shape={num_rows} x {num_columns} does not make {num_ranks} "
+            "of them. Pass a shape whose product is the number of ranks, or none."
         )
     for points, parts, words in ((height, num_rows, "rows"), (length, num_columns, "columns")):
         if parts > 1 and points // parts < width:
             raise UsageError(
-                f"halo_layout: a block needs as many {words} as the frame of its neighbour is wide, but with {points} {words} on "
-                f"{parts} blocks the smallest has {points // parts} and width={width}. Pass a larger grid, fewer ranks or "
-                "a smaller width."
+                f"halo_layout: a block needs as many {words} as the frame of its neighbour is wide, but with {points} "
+                f"{words} on {parts} blocks the smallest has {points // parts} and width={width}. Pass a larger grid, "
+                "fewer ranks or a smaller width."
             )
 
 

@@ -13,7 +13,15 @@ from labkit.comm.simulated.run import simulate
 from labkit.errors import UsageError
 from labkit.mpi.collectives.registry import ALGORITHMS
 from labkit.mpi.collectives.rounds import collective_rounds
-from labkit.mpi.curves import SIZES_BYTES, Curve, predicted_time_s, scaling_curves, simulated_time_s, size_curves, with_points
+from labkit.mpi.curves import (
+    SIZES_BYTES,
+    Curve,
+    predicted_time_s,
+    scaling_curves,
+    simulated_time_s,
+    size_curves,
+    with_points,
+)
 from labkit.mpi.point_to_point.ping_pong import AlphaBetaFit, PingPongResult, fit_ping_pong
 from labkit.views.collective_times import times_layout
 from labkit.views.collectives import (
@@ -202,7 +210,10 @@ def test_what_takes_no_time_has_no_place_on_logarithmic_axes():
     assert [tuple(line.x) for line in lines] == [(2, 4), (2, 4)]  # one rank sends nothing
     alone = size_curves(names, 1, NETWORK)
     assert times_layout(alone).fastest == () and not collective_time_figure(alone).data
-    with_empty = [Curve("a", ((0, 1e-6), (8, 1e-6), (64, 2e-6)), ((0, 1e-6), (8, 0.0), (64, 2e-6))), Curve("b", ((8, 3e-6), (64, 1e-6)))]
+    with_empty = [
+        Curve("a", ((0, 1e-6), (8, 1e-6), (64, 2e-6)), ((0, 1e-6), (8, 0.0), (64, 2e-6))),
+        Curve("b", ((8, 3e-6), (64, 1e-6))),
+    ]
     a, points, b = (t for t in collective_time_figure(with_empty).data if t.mode in ("lines", "markers"))
     assert (a.x, points.x, b.x) == ((8, 64), (64,), (8, 64))
     assert {a.line.width, b.line.width} == {2}
@@ -211,7 +222,8 @@ def test_what_takes_no_time_has_no_place_on_logarithmic_axes():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "p", "num_ticks"), [(SIZES_BYTES, 8, 6), ((8, 8), 4, 1), ((8, 128), 4, 2), ((8, 9, 10, 10**6), 4, 2), ((1, 64), 1, 0)],
+    ("sizes", "p", "num_ticks"),
+    [(SIZES_BYTES, 8, 6), ((8, 8), 4, 1), ((8, 128), 4, 2), ((8, 9, 10, 10**6), 4, 2), ((1, 64), 1, 0)],
 )
 def test_ticks_lie_on_the_sizes_and_every_axis_has_numbers(sizes, p, num_ticks):
     figure = collective_time_figure(size_curves(["allreduce_recursive_doubling"], p, PRESETS["ethernet-10g"], sizes))
@@ -291,8 +303,10 @@ def test_strips_are_the_edges_that_the_neighbours_lack(shape, p, options):
     ("shape", "p", "options", "words"),
     [
         ((4, 4), 4, {"width": 3}, "the smallest has 2 and width=3"), ((4, 4), 4, {"width": -1}, "width=-1"),
-        ((4, 4), 4, {"width": 0}, "width=0"), ((3, 3), 6, {"process_shape": (6, 1)}, "3 rows on 6 blocks the smallest has 0"),
-        ((12, 18), 6, {"process_shape": (2, 2)}, "2 x 2 does not make 6"), ((12, 18), 4, {"process_shape": (-2, -2)}, "-2 x -2"),
+        ((4, 4), 4, {"width": 0}, "width=0"),
+        ((3, 3), 6, {"process_shape": (6, 1)}, "3 rows on 6 blocks the smallest has 0"),
+        ((12, 18), 6, {"process_shape": (2, 2)}, "2 x 2 does not make 6"),
+        ((12, 18), 4, {"process_shape": (-2, -2)}, "-2 x -2"),
         ((0, 5), 2, {"process_shape": (1, 2)}, "it has 0 x 5"), ((5, 0), 1, {}, "5 x 0. Pass a larger grid"),
     ],
 )

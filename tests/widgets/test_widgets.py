@@ -73,7 +73,8 @@ def test_a_shown_timeline_follows_every_zoom_and_the_way_back():
         return [s for s in timeline.spans if s.start_ns <= high * nanoseconds and s.end_ns >= low * nanoseconds]
 
     length = last - first
-    for low, high in ((first, first + length / 20), (first + 0.5 * length, first + 0.55 * length), (first + 0.9 * length, last)):
+    for start, end in ((0, 0.05), (0.5, 0.55), (0.9, 1)):
+        low, high = first + start * length, first + end * length
         widget.plotly_relayout({"xaxis.range": [low, high]})  # as the page does it
         inside = calls_within(low, high)
         reached = bars_reach()
