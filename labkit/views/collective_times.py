@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import plotly.graph_objects as go
 
-from labkit.views.theme import INK, SERIES, base_layout, bytes_text, time_text
+from labkit.views.theme import INK, SERIES, base_layout, bytes_text, point_ticks, time_text, time_ticks
 
 if TYPE_CHECKING:
     from labkit.mpi.curves import Curve
@@ -43,8 +43,10 @@ class TimesLayout:
 def times_layout(curves: Sequence[Curve]) -> TimesLayout:
     """Where the fastest predicted algorithm changes, by straight lines in log-log between the points.
 
-    Curves are compared at the x that all of them have. Of equally fast ones, the first counts.
+    Curves are compared at the x that all of them have. Of equally fast ones, the first counts. What takes no time
+    has no logarithm and is left out.
     """
+    curves = _with_logarithms(curves)
     lines = {curve.name: dict(curve.predicted) for curve in curves if curve.predicted}
     xs = sorted(set.intersection(*(set(line) for line in lines.values()))) if lines else []
     crossovers, fastest = [], []
@@ -57,6 +59,14 @@ def times_layout(curves: Sequence[Curve]) -> TimesLayout:
                 crossovers.append(Crossover(start, seconds, fastest[-1][0], name))
             fastest.append((name, start, end))
     return TimesLayout(tuple(crossovers), tuple(fastest), short_names([curve.name for curve in curves]))
+
+
+def _with_logarithms(curves: Sequence[Curve]) -> tuple[Curve, ...]:
+    """The same curves without what has no place on logarithmic axes: an empty message, one rank that sends nothing."""
+    def positive(pairs):
+        return tuple((x, seconds) for x, seconds in pairs if x > 0 and seconds > 0)
+
+    return tuple(replace(curve, predicted=positive(curve.predicted), points=positive(curve.points)) for curve in curves)
 
 
 def _pieces(lines, left: float, right: float):
@@ -117,11 +127,11 @@ def collective_time_figure(
     -------
     plotly.graph_objects.Figure
     """
+    curves = _with_logarithms(curves)
     figure, layout = _times_figure(curves, title, points, bytes_text)
-    sizes = [x for curve in curves for x, _ in (*curve.predicted, *curve.points)] or [1, 2**20]
-    ticks = _powers(min(sizes), max(sizes), 4 if max(sizes) < 2**12 * min(sizes) else 16)
-    figure.update_xaxes(title_text="message size (whole buffer)", tickvals=ticks, ticktext=[bytes_text(t) for t in ticks])
     _strip(figure, layout, curves)
+    ticks = _ticks(figure, curves, at_most=8)
+    figure.update_xaxes(title_text="message size (whole buffer)", tickvals=ticks, ticktext=[bytes_text(t) for t in ticks])
     return figure
 
 
@@ -137,18 +147,18 @@ def scaling_figure(
     title, points : str
         ``points`` says what the points are.
     """
+    curves = _with_logarithms(curves)
     figure, layout = _times_figure(curves, title, points, lambda p: f"{p:.0f} ranks")
-    ranks = [x for curve in curves for x, _ in (*curve.predicted, *curve.points)] or [2, 1024]
-    ticks = _powers(min(ranks), max(ranks), 2)
-    figure.update_xaxes(title_text="number of ranks", tickvals=ticks, ticktext=[f"{t:.0f}" for t in ticks])
     _strip(figure, layout, curves)
+    ticks = _ticks(figure, curves, at_most=12)
+    figure.update_xaxes(title_text="number of ranks", tickvals=ticks, ticktext=[f"{t:.0f}" for t in ticks])
     return figure
 
 
-def _powers(low: float, high: float, base: int) -> list[float]:
-    """Powers of ``base`` from ``low`` to ``high``, both within."""
-    first, last = math.ceil(math.log(max(low, 1), base) - 1e-9), math.floor(math.log(high, base) + 1e-9)
-    return [float(base**k) for k in range(first, last + 1)]
+def _ticks(figure: go.Figure, curves, *, at_most: int) -> list[float]:
+    """At the x of the curves, none if there are none."""
+    xs = [x for curve in curves for x, _ in (*curve.predicted, *curve.points)]
+    return point_ticks(xs, *figure.layout.xaxis.range, at_most=at_most) if xs else []
 
 
 def colour_of(index: int) -> tuple[str, str, str]:
@@ -191,10 +201,10 @@ def _times_figure(curves, title, points, x_text) -> tuple[go.Figure, TimesLayout
             ],
             marker={"symbol": "circle-open", "size": 13, "color": INK, "line": {"width": 2, "color": INK}},
         ))
-    seconds = [s for curve in curves for _, s in (*curve.predicted, *curve.points) if s > 0] or [1e-6, 1e-3]
+    seconds = [s for curve in curves for _, s in (*curve.predicted, *curve.points)] or [1e-6, 1e-3]
     low, high = math.log10(min(seconds)), math.log10(max(seconds))
     low, high = low - 0.12 * (high - low) - 0.2, high + 0.15
-    ticks = [10.0**k for k in range(math.ceil(low), math.floor(high) + 1)]
+    ticks = time_ticks(seconds, low, high)
     figure.update_layout(
         margin={"l": 76, "r": 24, "t": 46, "b": 60},
         legend={"orientation": "v", "x": 1.01, "xanchor": "left", "y": 1, "yanchor": "top", "tracegroupgap": 2},
@@ -209,8 +219,9 @@ def _times_figure(curves, title, points, x_text) -> tuple[go.Figure, TimesLayout
 
 def _alike(one, other) -> bool:
     """Whether two predicted lines lie on each other."""
-    pairs = zip(one.predicted, other.predicted, strict=False)
-    return bool(one.predicted and other.predicted) and all(abs(math.log(a / b)) < 0.03 for (_, a), (_, b) in pairs)
+    first, second = dict(one.predicted), dict(other.predicted)
+    shared = first.keys() & second.keys()
+    return bool(shared) and all(abs(math.log(first[x] / second[x])) < 0.03 for x in shared)
 
 
 def _strip(figure: go.Figure, layout: TimesLayout, curves) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import plotly.graph_objects as go
 
+from labkit.errors import UsageError
 from labkit.mpi.point_to_point.decomposition import block_range, process_grid
 from labkit.views.theme import ACCENT, INK, SERIES, base_layout
 
@@ -58,6 +59,12 @@ def halo_layout(
 ) -> HaloLayout:
     """Which points of which block travel where in one exchange.
 
+    Raises
+    ------
+    UsageError
+        No rank, no points, a frame without width, blocks that are not one a rank, or blocks smaller than the frame
+        that their neighbours need.
+
     Examples
     --------
     >>> layout = halo_layout((8, 8), 4)
@@ -68,6 +75,7 @@ def halo_layout(
     """
     height, length = grid_shape
     num_rows, num_columns = process_shape or process_grid(num_ranks, grid_shape)
+    _check(grid_shape, num_ranks, (num_rows, num_columns), width, given=process_shape is not None)
     blocks, strips = [], []
     for rank in range(num_rows * num_columns):
         row, column = divmod(rank, num_columns)
@@ -86,6 +94,28 @@ def halo_layout(
             }[direction]
             strips.append(Strip(rank, dest, direction, *edge))
     return HaloLayout(grid_shape, (num_rows, num_columns), width, tuple(blocks), tuple(strips))
+
+
+def _check(grid_shape, num_ranks: int, process_shape, width: int, *, given: bool) -> None:
+    (height, length), (num_rows, num_columns) = grid_shape, process_shape
+    if height < 1 or length < 1:
+        raise UsageError(
+            f"halo_layout: a grid needs at least 1 x 1 points, but it has {height} x {length}. Pass a larger grid."
+        )
+    if width < 1:
+        raise UsageError(f"halo_layout: the frame is at least 1 point wide, but width={width}. Pass a width of 1 or more.")
+    if given and (num_rows < 1 or num_columns < 1 or num_rows * num_columns != num_ranks):
+        raise UsageError(
+            f"halo_layout: every rank has one block, but process_shape={num_rows} x {num_columns} does not make {num_ranks} "
+            "of them. Pass a shape whose product is the number of ranks, or none."
+        )
+    for points, parts, words in ((height, num_rows, "rows"), (length, num_columns, "columns")):
+        if parts > 1 and points // parts < width:
+            raise UsageError(
+                f"halo_layout: a block needs as many {words} as the frame of its neighbour is wide, but with {points} "
+                f"{words} on {parts} blocks the smallest has {points // parts} and width={width}. Pass a larger grid, "
+                "fewer ranks or a smaller width."
+            )
 
 
 def halo_figure(
@@ -109,7 +139,7 @@ def halo_figure(
     Raises
     ------
     UsageError
-        No rank, or no points.
+        As :func:`halo_layout`.
     """
     layout = halo_layout(grid_shape, num_ranks, process_shape=process_shape, width=width, periodic=periodic)
     height, length = grid_shape

@@ -56,17 +56,20 @@ def playback_layout(timeline: Timeline, now_ns: int) -> PlaybackLayout:
     # For the ends of the axis; it reaches from the start of the run to its end even if the first call is late or
     # the last one early, or the line at now_ns is not in view.
     whole = timeline_layout(timeline, max_bars=0)
-    under_way = [m for m in timeline.messages if m.send_start_ns <= now_ns < m.recv_end_ns][:MAX_IN_FLIGHT]
+    under_way = [m for m in timeline.messages if m.send_start_ns <= now_ns < m.recv_end_ns]
     flying = tuple(
         InFlight(
             m.source, m.dest, m.num_bytes, sent_ns=m.send_start_ns,
             rank=m.source + (m.dest - m.source) * (now_ns - m.send_start_ns) / (m.recv_end_ns - m.send_start_ns),
         )
-        for m in under_way
+        for m in under_way[:MAX_IN_FLIGHT]
     )
     so_far = timeline_layout(timeline_until(timeline, now_ns))
     end_ns = max(whole.end_ns, timeline.duration_ns)
-    return PlaybackLayout(now_ns, replace(so_far, start_ns=min(0, whole.start_ns), end_ns=end_ns), flying)
+    so_far = replace(
+        so_far, start_ns=min(0, whole.start_ns), end_ns=end_ns, num_hidden_under_way=len(under_way) - len(flying),
+    )
+    return PlaybackLayout(now_ns, so_far, flying)
 
 
 def playback_figure(timeline: Timeline, now_ns: int) -> go.Figure:

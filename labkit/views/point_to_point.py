@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from labkit.mpi.point_to_point.ping_pong import AlphaBetaFit, PingPongResult
 from labkit.views.halo import halo_figure, halo_layout
-from labkit.views.theme import ACCENT, INK, SERIES, base_layout, bytes_text, time_text
+from labkit.views.theme import ACCENT, INK, SERIES, base_layout, bytes_text, point_ticks, time_text, time_ticks
 
 __all__ = ["halo_figure", "halo_layout", "ping_pong_figure"]
 
@@ -70,7 +70,8 @@ def ping_pong_figure(
     ticks, low, high = _size_ticks(sizes)
     common = {"type": "log", "tickvals": ticks, "ticktext": [bytes_text(t) for t in ticks], "range": [low, high]}
     seconds = [r.seconds_one_way for r in shown] or [1e-6]
-    decades = [10.0**k for k in range(math.floor(math.log10(min(seconds))), math.ceil(math.log10(max(seconds))) + 1)]
+    seconds += [s for s in map(fit.predict_s, line) if shown and s > 0]
+    times = time_ticks(seconds, math.log10(min(seconds)), math.log10(max(seconds)))
     largest = 1.15 * max([25, *(abs(p) for p in percents if not math.isnan(p))])
     size_title = {"text": "message size"}
     figure.update_layout(
@@ -78,7 +79,7 @@ def ping_pong_figure(
         legend={"yref": "container", "y": 1 - 40 / 520, "yanchor": "top"},
         xaxis={**common, "domain": [0, 0.45], "anchor": "y", "showticklabels": False},
         yaxis={"type": "log", "domain": [0.34, 1], "anchor": "x", "title": {"text": "time, one way"},
-               "tickvals": decades, "ticktext": [time_text(1e9 * d) for d in decades]},
+               "tickvals": times, "ticktext": [time_text(1e9 * t) for t in times]},
         xaxis2={**common, "domain": [0.56, 1], "anchor": "y2", "title": size_title},
         yaxis2={"type": "log", "domain": [0, 1], "anchor": "x2", "title": {"text": "bandwidth (B/s)"}, "exponentformat": "SI",
                 "dtick": 1},
@@ -102,11 +103,9 @@ def ping_pong_figure(
 
 
 def _size_ticks(sizes) -> tuple[list[float], float, float]:
-    """Ticks at powers of 2, and the ends of the axis (logarithms of 10)."""
-    low, high = math.log10(min(sizes)), math.log10(max(sizes))
-    powers = range(math.ceil(math.log2(min(sizes)) - 1e-9), math.floor(math.log2(max(sizes)) + 1e-9) + 1)
-    every = max(1, -(-len(powers) // 6))
-    return [2.0**k for k in powers if k % every == 0], low - 0.15, high + 0.15
+    """Ticks at the sizes, and the ends of the axis (logarithms of 10)."""
+    low, high = math.log10(min(sizes)) - 0.15, math.log10(max(sizes)) + 0.15
+    return point_ticks(sizes, low, high, at_most=6), low, high
 
 
 def _rate(value: float) -> str:

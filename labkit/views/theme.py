@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
+
 import plotly.graph_objects as go
 
 INK = "#7a7f87"  # text and axes: readable on white and on near-black
@@ -64,10 +67,10 @@ def time_text(duration_ns: float) -> str:
 
     Examples
     --------
-    >>> time_text(1_234_000), time_text(0), time_text(999)
-    ('1.23 ms', '0 ns', '999 ns')
+    >>> time_text(1_234_000), time_text(0), time_text(999), time_text(999.7)
+    ('1.23 ms', '0 ns', '999 ns', '1 µs')
     """
-    size, name = time_unit(duration_ns)
+    size, name = time_unit(float(f"{duration_ns:.3g}"))  # of what will be read
     return f"{duration_ns / size:.3g} {name}"
 
 
@@ -76,10 +79,64 @@ def bytes_text(num_bytes: float) -> str:
 
     Examples
     --------
-    >>> bytes_text(96), bytes_text(65536), bytes_text(3 * 2**20)
-    ('96 B', '64 KiB', '3 MiB')
+    >>> bytes_text(96), bytes_text(65536), bytes_text(3 * 2**20), bytes_text(1010 * 1024)
+    ('96 B', '64 KiB', '3 MiB', '1010 KiB')
     """
     for power, name in ((3, "GiB"), (2, "MiB"), (1, "KiB")):
-        if num_bytes >= 1024**power:
-            return f"{num_bytes / 1024**power:.3g} {name}"
+        if round(num_bytes / 1024 ** (power - 1)) >= 1024:  # of what would be read in the smaller unit
+            number = num_bytes / 1024**power
+            return f"{number:.0f} {name}" if 999.5 <= number < 1024 else f"{number:.3g} {name}"
     return f"{num_bytes:.0f} B"
+
+
+def point_ticks(xs: Iterable[float], low: float, high: float, *, at_most: int = 8) -> list[float]:
+    """Ticks of a logarithmic axis at the points themselves, as many as have room.
+
+    Parameters
+    ----------
+    xs : iterable of float
+        All above 0.
+    low, high : float
+        Logarithms (of 10) of the ends of the axis.
+    at_most : int
+        So many beside each other can be read.
+
+    Examples
+    --------
+    >>> point_ticks([8 * 4**k for k in range(12)], 0.8, 7.6)
+    [8.0, 128.0, 2048.0, 32768.0, 524288.0, 8388608.0]
+    >>> point_ticks([1000, 1001], 2.85, 3.15)
+    [1000.0]
+    """
+    ticks: list[float] = []
+    for x in sorted(set(xs)):
+        if not ticks or math.log10(x / ticks[-1]) >= (high - low) / at_most:
+            ticks.append(float(x))
+    return ticks
+
+
+def time_ticks(seconds: Sequence[float], low: float, high: float) -> list[float]:
+    """Ticks of a logarithmic axis of times: decades; 2 and 5 times them, too, where there are few; or else the ends.
+
+    Parameters
+    ----------
+    seconds : sequence of float
+        What is shown, all above 0.
+    low, high : float
+        Logarithms (of 10) of the ends of the axis.
+
+    Examples
+    --------
+    >>> time_ticks([1e-6, 1e-4], -6.1, -3.9), time_ticks([2e-6, 9e-6], -5.8, -5)
+    ([1e-06, 1e-05, 0.0001], [2e-06, 5e-06, 1e-05])
+    >>> time_ticks([3e-6, 4e-6], -5.6, -5.35)
+    [3e-06, 4e-06]
+    """
+    decades = range(math.floor(low), math.ceil(high) + 1)
+    for steps in ((1,), (1, 2, 5)):
+        ticks = [float(f"{step}e{k}") for k in decades for step in steps]
+        ticks = [tick for tick in ticks if low - 1e-9 <= math.log10(tick) <= high + 1e-9]
+        if len(ticks) >= 2:
+            return ticks
+    ends = min(seconds), max(seconds)
+    return list(ends) if ends[1] > 1.1 * ends[0] else [ends[0]]

@@ -59,6 +59,7 @@ class TimelineLayout:
     aggregated: bool
     totals: tuple[RankTotals, ...]
     title: str
+    num_hidden_under_way: int = 0  # messages of a moment in a run that is played
 
 
 def timeline_layout(
@@ -207,8 +208,8 @@ def timeline_figure(
     if layout.arrows:
         figure.add_trace(_arrow_trace(layout.arrows, unit))
     notes = _totals_notes(layout)
-    if layout.aggregated or layout.num_hidden_messages:
-        notes.append(_below(_what_is_left_out(layout)))
+    if left_out := _what_is_left_out(layout):
+        notes.append(_below(left_out))
     step = 1 if layout.num_ranks <= 32 else 4
     figure.update_layout(
         annotations=notes,
@@ -285,6 +286,8 @@ def _what_is_left_out(layout: TimelineLayout) -> str:
         words.append("Many calls: each column shows the shares of its time. Zoom in for single calls.")
     if layout.num_hidden_messages:
         words.append(f"{_count(layout.num_hidden_messages, 'message')} not drawn as arrows here.")
+    if layout.num_hidden_under_way:
+        words.append(f"{_count(layout.num_hidden_under_way, 'message')} under way not drawn.")
     return " ".join(words)
 
 

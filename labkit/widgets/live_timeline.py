@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import threading
 from collections.abc import Callable
 
@@ -114,7 +115,7 @@ class LiveTimeline(widgets.VBox):
                 try:
                     timeline, ended = source()
                 except Exception as error:  # said on the page; the last picture stays
-                    self.sentence.value = f"The run cannot be followed any more: {error}"
+                    self.sentence.value = f"The run cannot be followed any more: {html.escape(str(error))}"
                     return
                 if timeline is not seen and timeline != self.timeline:
                     self.update(timeline)

@@ -50,6 +50,7 @@ class TimelineWidget(FigureWidget):
         detail = timeline_figure(shown, unit=self._time_unit)
         detail.layout.xaxis.range = self._window
         replace_figure(self, detail)
+        self.layout.on_change(self._on_zoom, "xaxis.range")  # again: it may be another layout, which nobody listens to
 
 
 def show_timeline(timeline: Timeline) -> None:

@@ -36,6 +36,14 @@ def test_it_is_committed_clean(path):
     assert notebook.metadata.kernelspec.name == "python3"
 
 
+def test_what_it_says_to_read_is_known_in_the_notebook():
+    """A name of a ``%%mpi`` cell is known to the ranks only."""
+    cells = nbformat.read(FOLDER / "04_point_to_point.ipynb", 4).cells
+    local = "\n".join(c.source for c in cells if c.cell_type == "code" and not c.source.startswith("%%"))
+    named = {name for c in cells if c.cell_type == "markdown" for name in re.findall(r"`(\w+)\?\?`", c.source)}
+    assert named and all(re.search(rf"import\b.*\b{name}\b", local) for name in named)
+
+
 @pytest.mark.mpi
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -8,11 +8,21 @@ from dataclasses import replace
 import pytest
 
 from labkit.comm.network.model import alpha_beta
+from labkit.comm.network.presets import PRESETS
 from labkit.comm.simulated.run import simulate
+from labkit.errors import UsageError
 from labkit.mpi.collectives.registry import ALGORITHMS
 from labkit.mpi.collectives.rounds import collective_rounds
-from labkit.mpi.curves import Curve, predicted_time_s, scaling_curves, simulated_time_s, size_curves, with_points
-from labkit.mpi.point_to_point.ping_pong import PingPongResult, fit_ping_pong
+from labkit.mpi.curves import (
+    SIZES_BYTES,
+    Curve,
+    predicted_time_s,
+    scaling_curves,
+    simulated_time_s,
+    size_curves,
+    with_points,
+)
+from labkit.mpi.point_to_point.ping_pong import AlphaBetaFit, PingPongResult, fit_ping_pong
 from labkit.views.collective_times import times_layout
 from labkit.views.collectives import (
     collective_animation_figure,
@@ -21,7 +31,7 @@ from labkit.views.collectives import (
     round_layout,
     scaling_figure,
 )
-from labkit.views.playback import playback_figure, playback_layout, timeline_until
+from labkit.views.playback import MAX_IN_FLIGHT, playback_figure, playback_layout, timeline_until
 from labkit.views.point_to_point import halo_figure, halo_layout, ping_pong_figure
 
 NETWORK = alpha_beta(10e-6, 1e-9, 0.1e-9)
@@ -193,6 +203,57 @@ def test_the_hierarchical_prediction_knows_nodes():
     )
 
 
+def test_what_takes_no_time_has_no_place_on_logarithmic_axes():
+    names = ["allreduce_ring", "allreduce_recursive_doubling"]
+    figure = scaling_figure(scaling_curves(names, 1000, NETWORK, ranks=(1, 2, 4)))
+    lines = [t for t in figure.data if t.mode == "lines"]
+    assert [tuple(line.x) for line in lines] == [(2, 4), (2, 4)]  # one rank sends nothing
+    alone = size_curves(names, 1, NETWORK)
+    assert times_layout(alone).fastest == () and not collective_time_figure(alone).data
+    with_empty = [
+        Curve("a", ((0, 1e-6), (8, 1e-6), (64, 2e-6)), ((0, 1e-6), (8, 0.0), (64, 2e-6))),
+        Curve("b", ((8, 3e-6), (64, 1e-6))),
+    ]
+    a, points, b = (t for t in collective_time_figure(with_empty).data if t.mode in ("lines", "markers"))
+    assert (a.x, points.x, b.x) == ((8, 64), (64,), (8, 64))
+    assert {a.line.width, b.line.width} == {2}
+    assert [(c.before, c.after) for c in times_layout(with_empty).crossovers] == [("a", "b")]
+    assert not collective_time_figure([Curve("a", ((0, 1e-6),))]).data
+
+
+@pytest.mark.parametrize(
+    ("sizes", "p", "num_ticks"),
+    [(SIZES_BYTES, 8, 6), ((8, 8), 4, 1), ((8, 128), 4, 2), ((8, 9, 10, 10**6), 4, 2), ((1, 64), 1, 0)],
+)
+def test_ticks_lie_on_the_sizes_and_every_axis_has_numbers(sizes, p, num_ticks):
+    figure = collective_time_figure(size_curves(["allreduce_recursive_doubling"], p, PRESETS["ethernet-10g"], sizes))
+    xaxis, yaxis = figure.layout.xaxis, figure.layout.yaxis
+    assert len(xaxis.tickvals) == num_ticks and set(xaxis.tickvals) <= set(sizes)
+    low, high = yaxis.range
+    shown = [s for trace in figure.data for s in trace.y] or [1.0]
+    apart = max(shown) > 1.1 * min(shown)  # else one number tells them all
+    assert not xaxis.tickvals or len([t for t in yaxis.tickvals if low <= math.log10(t) <= high]) >= 1 + apart
+    assert len(set(yaxis.ticktext)) == len(yaxis.tickvals)
+
+
+def test_numbers_of_ranks_that_are_no_powers_of_2_have_ticks():
+    for ranks in ((3,), (3, 5, 6), (1,)):
+        figure = scaling_figure(scaling_curves(["allreduce_ring"], 1000, NETWORK, ranks=ranks))
+        assert figure.layout.xaxis.tickvals == tuple(p for p in ranks if p > 1)
+
+
+@pytest.mark.parametrize("times", [{1000: 3e-6, 1001: 3.1e-6}, {1024: 3e-6}, {0: 1e-6}, {64: 3e-6, 64 * 2**14: 4e-6}])
+def test_a_ping_pong_of_few_sizes_has_numbers_on_its_axes(times):
+    results = [PingPongResult(size, s, size / s) for size, s in times.items()]
+    fit = AlphaBetaFit(2e-6, 1e-9, tuple(times), (0.0,) * len(times))
+    figure = ping_pong_figure(results, fit)
+    for axis in (figure.layout.xaxis, figure.layout.xaxis2, figure.layout.xaxis3):
+        assert 1 <= len(axis.tickvals) <= 8 and (not any(times) or set(axis.tickvals) <= set(times))
+    shown = [y for trace in figure.data[:2] for y in trace.y]
+    assert not any(times) or all(0.99 * min(shown) <= t <= 1.01 * max(shown) for t in figure.layout.yaxis.tickvals)
+    assert figure.layout.yaxis.tickvals
+
+
 # -- point to point -----------------------------------------------------------------------------------
 
 
@@ -238,6 +299,28 @@ def test_strips_are_the_edges_that_the_neighbours_lack(shape, p, options):
     assert f"{layout.num_travelling} values" in figure.layout.title.text
 
 
+@pytest.mark.parametrize(
+    ("shape", "p", "options", "words"),
+    [
+        ((4, 4), 4, {"width": 3}, "the smallest has 2 and width=3"), ((4, 4), 4, {"width": -1}, "width=-1"),
+        ((4, 4), 4, {"width": 0}, "width=0"),
+        ((3, 3), 6, {"process_shape": (6, 1)}, "3 rows on 6 blocks the smallest has 0"),
+        ((12, 18), 6, {"process_shape": (2, 2)}, "2 x 2 does not make 6"),
+        ((12, 18), 4, {"process_shape": (-2, -2)}, "-2 x -2"),
+        ((0, 5), 2, {"process_shape": (1, 2)}, "it has 0 x 5"), ((5, 0), 1, {}, "5 x 0. Pass a larger grid"),
+    ],
+)
+def test_a_halo_that_cannot_be_is_refused(shape, p, options, words):
+    for make in (halo_layout, halo_figure):
+        with pytest.raises(UsageError, match=words):
+            make(shape, p, **options)
+
+
+def test_a_frame_may_be_wider_than_a_block_that_exchanges_nothing_that_way():
+    assert {s.num_points for s in halo_layout((2, 9), 3, process_shape=(1, 3), width=3).strips} == {6}
+    assert halo_layout((2, 2), 5).process_shape == (2, 2)  # the fifth rank stays idle
+
+
 # -- playback -----------------------------------------------------------------------------------------
 
 
@@ -272,3 +355,19 @@ def test_playing_shows_what_was_under_way():
     # Bars that turn from lying to standing would make the page give up the ranges of its axes.
     assert all(t.orientation == "h" for now in (0, 500) for t in playback_figure(timeline, now).data if t.type == "bar")
     assert playback_figure(type(timeline)(2), 0).layout.title.text == "At 0 ns: nothing has been communicated yet"
+
+
+def test_messages_under_way_that_are_not_drawn_are_counted():
+    def around(comm):
+        import numpy as np
+
+        comm.Sendrecv(np.zeros(10), (comm.rank + 1) % comm.size, 0, np.empty(10), (comm.rank - 1) % comm.size, 0)
+
+    timeline = simulate(512, around, network=alpha_beta(1e-6, 0), trace=True).timeline
+    layout = playback_layout(timeline, timeline.duration_ns // 2)
+    assert (len(layout.in_flight), layout.timeline.num_hidden_under_way) == (MAX_IN_FLIGHT, 112)
+    notes = [note.text for note in playback_figure(timeline, timeline.duration_ns // 2).layout.annotations]
+    assert any("112 messages under way not drawn." in note for note in notes)
+    assert playback_layout(timeline, timeline.duration_ns).timeline.num_hidden_under_way == 0
+    for empty in (type(timeline)(1), type(timeline)(2)):
+        assert not any("under way" in note.text for note in playback_figure(empty, 0).layout.annotations)

@@ -298,6 +298,13 @@ def test_a_timeline_grows_while_its_run_goes_on():
     live.follow(broken)
     live._thread.join(20)
     assert live.sentence.value == "The run cannot be followed any more: the engines are gone"
+
+    def odd():
+        raise OSError("no <MPI.Comm> & no engines")
+
+    live.follow(odd)
+    live._thread.join(20)
+    assert live.sentence.value.endswith("no &lt;MPI.Comm&gt; &amp; no engines")  # a page would swallow the name
     assert "9 messages" in live.figure.layout.title.text
     live.stop()
 

@@ -1,9 +1,11 @@
 """Widgets without a browser: what they hold and how they react."""
 
+import numpy as np
 import plotly.graph_objects as go
 import pytest
 from plotly.basewidget import BaseFigureWidget
 
+from labkit.comm.simulated.run import simulate
 from labkit.hardware.roofline import Roofline
 from labkit.trace.events import RankRecord
 from labkit.trace.timeline import Timeline
@@ -49,3 +51,37 @@ def test_a_long_timeline_gives_detail_when_zoomed():
     assert 100 <= len(bars.x) <= 102
     assert bars.base[1] == pytest.approx(10.0, abs=0.003) and bars.x[1] == pytest.approx(0.0006)
     assert not any("Zoom in" in note.text for note in widget.layout.annotations)
+
+
+def test_a_shown_timeline_follows_every_zoom_and_the_way_back():
+    def passing_on(comm):
+        for _ in range(60):
+            comm.Sendrecv(np.zeros(4), (comm.rank + 1) % comm.size, 0, np.empty(4), (comm.rank - 1) % comm.size, 0)
+
+    timeline = simulate(64, passing_on, trace=True).timeline.from_zero()
+    widget = TimelineWidget(timeline)
+    assert widget.model_id  # as if it were shown
+    first, last = widget.layout.xaxis.range
+    nanoseconds, _ = widget._time_unit
+
+    def bars_reach():
+        bars = [trace for trace in widget.data if trace.type == "bar"]
+        starts = [start for trace in bars for start in trace.base]
+        return min(starts), max(s + x for trace in bars for s, x in zip(trace.base, trace.x, strict=True)), len(starts)
+
+    def calls_within(low, high):
+        return [s for s in timeline.spans if s.start_ns <= high * nanoseconds and s.end_ns >= low * nanoseconds]
+
+    length = last - first
+    for start, end in ((0, 0.05), (0.5, 0.55), (0.9, 1)):
+        low, high = first + start * length, first + end * length
+        widget.plotly_relayout({"xaxis.range": [low, high]})  # as the page does it
+        inside = calls_within(low, high)
+        reached = bars_reach()
+        assert widget.layout.xaxis.range == pytest.approx((low, high))
+        assert reached[0] == pytest.approx(min(s.start_ns for s in inside) / nanoseconds)
+        assert reached[1] == pytest.approx(max(s.end_ns for s in inside) / nanoseconds)
+        assert not any("Zoom in" in note.text for note in widget.layout.annotations)
+    widget.plotly_relayout({"xaxis.range": [first, last]})
+    assert any("Zoom in" in note.text for note in widget.layout.annotations)
+    assert bars_reach()[0] < first + length / 20 and bars_reach()[1] > last - length / 20
