@@ -109,9 +109,13 @@ def send_column_copied(comm, array: np.ndarray, column: int, dest: int, *, tag: 
 
 
 def recv_column_copied(comm, array: np.ndarray, column: int, source: int, *, tag: int = 0) -> None:
-    """Receive one column through a contiguous buffer; it fits :func:`send_column` on the other side."""
+    """Receive one column through a contiguous buffer; it fits :func:`send_column` on the other side.
+
+    What does not arrive stays as it is, as in :func:`recv_column`: from ``PROC_NULL`` comes nothing, and a message
+    may be shorter than the column.
+    """
     check_column(comm, "recv_column_copied", array, column)
-    packed = np.empty(array.shape[0], array.dtype)
+    packed = array[:, column].copy()
     comm.Recv(_as_sendable(packed), source, tag)
     array[:, column] = packed
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 from helpers import equal, refused
+from mpi4py import MPI
 
 from labkit.mpi.point_to_point import datatypes, halo, heat
 from labkit.mpi.point_to_point.decomposition import block_range, process_grid
@@ -55,6 +56,23 @@ def check_a_column_is_a_plain_message_to_others(comm):
         room = np.zeros(5)
         comm.Recv(room, 0, 0)
         equal(room, grid[:, 2].copy(), "received as an array")
+
+
+def check_of_a_column_only_what_arrives_changes(comm):
+    grid, middle = np.arange(12.0).reshape(4, 3), [1, 4, 7, 10]
+    for receive in (datatypes.recv_column, datatypes.recv_column_copied):
+        for dtype in ("f8", "M8[s]"):  # a number, and what travels as bytes
+            target = grid.astype(dtype)
+            receive(comm, target, 1, MPI.PROC_NULL)
+            equal(target, grid.astype(dtype), f"{receive.__name__} from nobody")
+        if comm.rank == 0:
+            for other in range(1, comm.size):
+                comm.Send(np.array([70.0, 80.0]), other, 6)
+        else:
+            target, expected = grid.copy(), grid.copy()
+            expected[:, 1] = [70, 80, *middle[2:]]
+            receive(comm, target, 1, 0, tag=6)
+            equal(target, expected, f"{receive.__name__} of a short message")
 
 
 def check_columns_refuse_what_has_none(comm):
