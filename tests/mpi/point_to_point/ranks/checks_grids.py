@@ -175,6 +175,19 @@ def check_jacobi_is_bitwise_the_serial_one(comm):
                     assert whole is None
 
 
+def check_jacobi_starts_from_all_that_broadcasts(comm):
+    for of_point in (lambda i, j: j, lambda i, j: i, lambda i, j: 7):
+        whole = np.array([[float(of_point(i, j)) for j in range(5)] for i in range(4)])
+        for num_steps in (0, 2):
+            block = heat.jacobi_heat(comm, (4, 5), num_steps, boundary=0.5, initial=lambda i, j, shape: of_point(i, j))
+            found = heat.gather_grid(comm, block, (4, 5))
+            (top, bottom), (west, east) = block.rows, block.columns
+            equal(block.values.shape, (bottom - top, east - west), "shape of the block")
+            if comm.rank == 0:
+                expected = heat.serial_jacobi((4, 5), num_steps, boundary=0.5, initial=lambda i, j, shape: whole[i, j])
+                equal(found, expected, f"{num_steps} steps from {whole}")
+
+
 def check_jacobi_blocks_are_what_the_plan_says(comm):
     dims = process_grid(comm.size, (2, 2))
     block = heat.jacobi_heat(comm, (2, 2), 3)
@@ -192,3 +205,5 @@ def check_jacobi_refuses_wrong_arguments(comm):
     refused(lambda: heat.jacobi_heat(comm, (5, 5), -1), "jacobi_heat", where, "num_steps", "-1")
     refused(lambda: heat.jacobi_heat(comm, (5, 5), 1, boundary="open"), "jacobi_heat", "open", "periodic")
     refused(lambda: heat.jacobi_heat(comm, (5, 5), 1, boundary=(1, 2)), "(1, 2)", "left")
+    for wrong, what in ((np.zeros((7, 7)), "(7, 7)"), ("hot", "hot"), (None, "None"), ([[1, 2], [3]], "[3]")):
+        refused(lambda: heat.jacobi_heat(comm, (5, 5), 1, initial=lambda *_: wrong), "jacobi_heat", where, "initial", what)
