@@ -154,6 +154,32 @@ def check_halo_refuses_blocks_without_a_frame(comm):
     refused(lambda: halo.exchange_halo_2d(comm, np.zeros((4, 4)), columns="rows"), "datatype", "rows")
 
 
+def check_halo_refuses_what_mpi_has_no_type_for(comm):
+    where = f"on rank {comm.rank} of {comm.size}"
+    cart = comm.Create_cart((comm.size, 1), periods=(True, True), reorder=False)
+    for dtype in (">f8", "M8[s]", "S3", "U2", "O", [("a", "i4")]):
+        block, word = np.zeros((3, 3), dtype), np.dtype(dtype).str
+        refused(lambda: halo.exchange_halo_1d(comm, block), "exchange_halo_1d", where, word, "astype")
+        for columns in ("datatype", "copy"):
+            refused(lambda: halo.exchange_halo_2d(cart, block, columns=columns), "exchange_halo_2d", word, "astype")
+    for dtype in ("?", "i1", "u8", "f2", "f4", "g", "c8"):  # every rank has one point, a 1
+        block = np.zeros((3, 3), dtype)
+        block[1, 1] = 1
+        expected = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype)
+        for columns in ("datatype", "copy"):
+            found = block.copy()
+            halo.exchange_halo_2d(cart, found, columns=columns)
+            assert np.array_equal(found, expected), (dtype, columns, found)
+        halo.exchange_halo_1d(comm, block, periodic=True)
+        assert np.array_equal(block, np.array([[0, 1, 0]] * 3, dtype)), (dtype, block)
+    cart.Free()
+
+
+def check_halo_2d_refuses_ranks_without_a_grid(comm):
+    where = f"on rank {comm.rank} of {comm.size}"
+    refused(lambda: halo.exchange_halo_2d(comm, np.zeros((3, 3))), "exchange_halo_2d", where, "comm.Create_cart")
+
+
 def check_jacobi_is_bitwise_the_serial_one(comm):
     rough = np.random.default_rng(5).standard_normal((40, 40)) * 10.0 ** np.arange(-20, 20)
 
