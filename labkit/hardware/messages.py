@@ -160,7 +160,7 @@ def measure_messages() -> MessageTimes:
 
 
 def fit_alpha_beta(sizes_bytes: Sequence[float], times_s: Sequence[float]) -> tuple[float, float]:
-    """Least squares of the relative error of ``alpha + beta * bytes``; neither is negative.
+    """Least squares of the relative error of ``alpha + beta * bytes`` among those where neither is negative.
 
     Examples
     --------
@@ -170,5 +170,14 @@ def fit_alpha_beta(sizes_bytes: Sequence[float], times_s: Sequence[float]) -> tu
     """
     sizes, times = np.asarray(sizes_bytes, float), np.asarray(times_s, float)
     rows = np.stack([1 / times, sizes / times], axis=1)
-    alpha, beta = np.linalg.lstsq(rows, np.ones(len(times)), rcond=None)[0]
-    return max(float(alpha), 0.0), max(float(beta), 0.0)
+    alpha, beta = np.linalg.lstsq(rows, np.ones(len(times)), rcond=None)[0].tolist()
+    if alpha < 0:  # the best line that is allowed has alpha = 0, and another beta
+        return 0.0, _fit_alone(rows[:, 1])
+    if beta < 0:
+        return _fit_alone(rows[:, 0]), 0.0
+    return alpha, beta
+
+
+def _fit_alone(column: np.ndarray) -> float:
+    """The factor that makes a column, none of it negative, as near to 1 as can be."""
+    return float(column.sum() / (column @ column))

@@ -24,6 +24,7 @@ FALLBACKS = {
     "alltoall": "alltoall_pairwise", "scan": "scan_recursive_doubling", "exscan": "exscan_recursive_doubling",
 }
 LIBRARY = "mpich"
+ASK_FOR_BUILT_IN = {"reduce", "allreduce"}  # whether the operation is MPI's own, where others ask whether it commutes
 TAG = 11
 
 
@@ -42,8 +43,9 @@ def chosen(op: str, num_ranks: int, num_bytes: int, commutative: bool = True, nu
 
 
 def _run(op: str, comm, num_bytes: int, *arguments, reduction=None, num_elements=None, **options) -> None:
-    commutative = reduction is None or reduction.Is_commutative()
+    commutative = True
     if reduction is not None:
+        commutative = reduction.is_predefined if op in ASK_FOR_BUILT_IN else reduction.Is_commutative()
         options["op"] = reduction
     find(chosen(op, comm.size, num_bytes, commutative, num_elements)).function(comm, *arguments, **options)
 

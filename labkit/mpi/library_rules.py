@@ -91,7 +91,8 @@ def library_choice(library: str, op: str, num_ranks: int, num_bytes: int, *, com
         does not matter. The libraries compare just this; MPICH's allgather ``num_ranks * num_bytes``.
     commutative : bool
         Whether the operation commutes; only reductions look at it. True stands for a built-in operation,
-        False for one of the user's own.
+        False for one of the user's own. MPICH's reduce and allreduce treat one of the user's own that commutes
+        as one that does not.
     num_elements : int, optional
         Elements in those bytes. MPICH compares it with the largest power of two <= ``num_ranks``
         (allreduce, reduce); 8-byte elements are assumed if it is not given. Open MPI looks at it inside

@@ -44,6 +44,22 @@ def test_fit_finds_the_line():
     assert fit_alpha_beta([1, 2], [2e-6, 1e-6])[1] == 0.0
 
 
+@pytest.mark.parametrize(("sizes", "times", "expected"), [
+    ([1e3, 1e4, 1e5, 1e6], [1e-6, 1.1e-5, 1.3e-4, 2e-3], (0.0, 1.191e-9)),  # alone, alpha would be negative
+    ([1, 1e3, 1e6], [3e-6, 2e-6, 1e-6], None),  # beta
+    ([1, 1e3, 1e6], [2e-6, 3e-6, 1.002e-3], None),  # neither
+])
+def test_the_fit_is_the_best_of_those_without_a_negative_number(sizes, times, expected):
+    found = fit_alpha_beta(sizes, times)
+    errors = [(found[0] + found[1] * s) / t - 1 for s, t in zip(sizes, times, strict=True)]
+    # The sum of squares has one minimum: where a number is above 0 its slope is 0, at 0 it goes upwards.
+    for value, weights in zip(found, ([1 / t for t in times], [s / t for s, t in zip(sizes, times, strict=True)])):
+        slope = sum(e * w for e, w in zip(errors, weights)) / sum(weights)
+        assert slope == pytest.approx(0, abs=1e-9) if value > 0 else value == 0 and slope > 0
+    if expected is not None:
+        assert found == pytest.approx(expected, rel=1e-3)
+
+
 def test_compare_alternates_and_counts():
     calls = []
     result = compare(lambda: calls.append("a"), lambda: calls.append("b"), rounds=9, warmup=2)

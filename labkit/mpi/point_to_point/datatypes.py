@@ -15,6 +15,11 @@ from labkit.errors import UsageError
 from labkit.mpi.arguments import check_count, usage_error
 
 
+def is_mpi_dtype(dtype: np.dtype) -> bool:
+    """Whether MPI has a type for it: numbers, in the byte order of this machine."""
+    return dtype.kind in "biufc" and dtype.isnative
+
+
 def column_type(array: np.ndarray, num_rows: int | None = None):
     """A committed MPI datatype: one element of each of ``num_rows`` rows of ``array``. Free it after use.
 
@@ -48,7 +53,7 @@ def column_type(array: np.ndarray, num_rows: int | None = None):
             f"column_type: a column of dtype {array.dtype} holds Python objects, which MPI cannot send from where "
             "they lie. Send them with comm.send(array[:, column].tolist(), dest)."
         )
-    if array.dtype.kind in "biufc" and array.dtype.isnative:
+    if is_mpi_dtype(array.dtype):
         element, num_items = MPI.Datatype.fromcode(array.dtype.char), 1
     else:
         element, num_items = MPI.BYTE, array.itemsize
@@ -109,9 +114,13 @@ def send_column_copied(comm, array: np.ndarray, column: int, dest: int, *, tag: 
 
 
 def recv_column_copied(comm, array: np.ndarray, column: int, source: int, *, tag: int = 0) -> None:
-    """Receive one column through a contiguous buffer; it fits :func:`send_column` on the other side."""
+    """Receive one column through a contiguous buffer; it fits :func:`send_column` on the other side.
+
+    What does not arrive stays as it is, as in :func:`recv_column`: from ``PROC_NULL`` comes nothing, and a message
+    may be shorter than the column.
+    """
     check_column(comm, "recv_column_copied", array, column)
-    packed = np.empty(array.shape[0], array.dtype)
+    packed = array[:, column].copy()
     comm.Recv(_as_sendable(packed), source, tag)
     array[:, column] = packed
 
@@ -142,4 +151,4 @@ def check_column(comm, call: str, array, column) -> None:
 
 def _as_sendable(packed: np.ndarray) -> np.ndarray:
     """The array itself if MPI knows its dtype, else its bytes."""
-    return packed if packed.dtype.kind in "biufc" and packed.dtype.isnative else packed.view(np.uint8)
+    return packed if is_mpi_dtype(packed.dtype) else packed.view(np.uint8)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from labkit.mpi.arguments import check_count, usage_error
-from labkit.mpi.point_to_point.datatypes import column_type
+from labkit.mpi.point_to_point.datatypes import column_type, is_mpi_dtype
 from labkit.mpi.requests import wait_all
 
 # The direction a message moves in is its tag: on a periodic axis of 2 ranks both neighbours are one rank.
@@ -40,7 +40,7 @@ def exchange_halo_1d(comm, block: np.ndarray, *, width: int = 1, periodic: bool 
     Raises
     ------
     UsageError
-        Fewer than ``width`` rows between the frames, or not in C order.
+        Fewer than ``width`` rows between the frames, not in C order, or of a dtype that MPI does not know.
 
     Notes
     -----
@@ -79,7 +79,8 @@ def exchange_halo_2d(cart, block: np.ndarray, *, columns: str = "datatype") -> N
     Raises
     ------
     UsageError
-        The block is not 2-D in C order, or has nothing inside the frame; ``columns`` is neither word.
+        The block is not 2-D in C order, has nothing inside the frame, or is of a dtype that MPI does not know;
+        ``columns`` is neither word; the communicator is not Cartesian.
 
     Notes
     -----
@@ -90,6 +91,11 @@ def exchange_halo_2d(cart, block: np.ndarray, *, columns: str = "datatype") -> N
     _check_block(cart, call, block, 1, 2)
     if columns not in ("datatype", "copy"):
         raise usage_error(cart, call, f'columns must be "datatype" or "copy", but it is {columns!r}. Pass one of them.')
+    if not hasattr(cart, "Shift"):
+        raise usage_error(
+            cart, call, f"needs a Cartesian communicator, which knows its neighbours, but it is a {type(cart).__name__}. "
+            "Make one with comm.Create_cart(dims).",
+        )
     above, below = cart.Shift(0, 1)
     left, right = cart.Shift(1, 1)
     rows = {"receive": [(block[0, 1:-1], above, DOWN), (block[-1, 1:-1], below, UP)],
@@ -132,12 +138,17 @@ def _exchange(cart, receives, sends) -> None:
 
 
 def _check_block(comm, call: str, block, width: int, num_dims: int) -> None:
-    """A C-order array of ``num_dims`` with something between its frames of ``width``."""
+    """A C-order array of ``num_dims``, of numbers, with something between its frames of ``width``."""
     if not isinstance(block, np.ndarray) or block.ndim != num_dims or not block.flags.c_contiguous:
         what = f"of shape {block.shape}, strides {block.strides}" if isinstance(block, np.ndarray) else type(block).__name__
         raise usage_error(
             comm, call, f"block must be a {num_dims}-D NumPy array in C order, but it is {what}. "
             "Use np.ascontiguousarray(block).",
+        )
+    if not is_mpi_dtype(block.dtype):
+        raise usage_error(
+            comm, call, f"block must hold numbers in this machine's byte order, but its dtype is {block.dtype.str}, which "
+            'MPI does not know. Convert it, for example with block.astype(float), or dates with block.view("i8").',
         )
     framed = block.shape if num_dims == 2 and call == "exchange_halo_2d" else block.shape[:1]
     if min(framed) < 3 * width:

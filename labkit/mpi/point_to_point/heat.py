@@ -56,7 +56,8 @@ def jacobi_heat(
         The plate is closed to a torus, or its surroundings are held at these temperatures.
     initial : callable
         ``initial(rows, columns, grid_shape)`` gives the temperatures at index arrays of shapes (r, 1) and
-        (1, c). It must give a point the same value in whatever block the point lies.
+        (1, c): an array of shape (r, c), or what broadcasts to it. It must give a point the same value in
+        whatever block the point lies.
     columns : {"datatype", "copy"}
         How columns travel, see :func:`labkit.mpi.point_to_point.halo.exchange_halo_2d`.
 
@@ -68,7 +69,8 @@ def jacobi_heat(
     Raises
     ------
     UsageError
-        A grid without points, a boundary that is none, a number of steps below 0.
+        A grid without points, a boundary that is none, a number of steps below 0, or an ``initial`` whose
+        values do not fill the block.
 
     Notes
     -----
@@ -91,7 +93,10 @@ def jacobi_heat(
         return Block((0, 0), (0, 0), np.empty((0, 0)))
     row, column = divmod(comm.rank, dims[1])  # ranks of a Cartesian communicator run along the rows
     rows, cols = block_range(grid_shape[0], dims[0], row), block_range(grid_shape[1], dims[1], column)
-    values = initial(np.arange(*rows)[:, None], np.arange(*cols)[None, :], grid_shape)
+    try:
+        values = initial_values(initial, rows, cols, grid_shape)
+    except UsageError as error:
+        raise usage_error(comm, call, str(error)) from None
     old, new = _framed(values, edges), _framed(values, edges)
     for _ in range(num_steps):
         exchange_halo_2d(cart, old, columns=columns)
@@ -118,16 +123,16 @@ def serial_jacobi(
     Raises
     ------
     UsageError
-        A boundary that is none.
+        A boundary that is none, or an ``initial`` whose values do not fill the grid.
 
     Examples
     --------
-    >>> serial_jacobi((1, 3), 1, boundary=(4, 0, 0, 8), initial=lambda i, j, shape: 0.0 * i + 4.0 * j).tolist()
+    >>> serial_jacobi((1, 3), 1, boundary=(4, 0, 0, 8), initial=lambda i, j, shape: 4.0 * j).tolist()
     [[2.0, 3.0, 4.0]]
     """
     edges = boundary_values(boundary)
     height, width = grid_shape
-    grid = np.array(initial(np.arange(height)[:, None], np.arange(width)[None, :], grid_shape), float)
+    grid = initial_values(initial, (0, height), (0, width), grid_shape)
     for _ in range(num_steps):
         grid = _mean_of_neighbours(np.pad(grid, 1, mode="wrap") if edges is None else _framed(grid, edges))
     return grid
@@ -140,6 +145,36 @@ def gather_grid(comm, block: Block, grid_shape: tuple[int, int], *, root: int = 
         return None
     others = [comm.recv(source=rank, tag=BLOCK_TAG) for rank in range(comm.size) if rank != root]
     return assemble([block, *others], grid_shape)
+
+
+def initial_values(initial: Callable, rows: tuple[int, int], columns: tuple[int, int], grid_shape) -> np.ndarray:
+    """The temperatures of a block at the beginning, as an array of its own.
+
+    Raises
+    ------
+    UsageError
+        What ``initial`` returned are no numbers, or they do not broadcast to the shape of the block.
+
+    Examples
+    --------
+    >>> initial_values(lambda i, j, shape: j, (0, 2), (3, 6), (4, 6)).tolist()
+    [[3.0, 4.0, 5.0], [3.0, 4.0, 5.0]]
+    """
+    i, j = np.arange(*rows)[:, None], np.arange(*columns)[None, :]
+    shape = i.size, j.size
+    values = initial(i, j, grid_shape)
+    try:
+        numbers = np.asarray(values)
+        if numbers.dtype.kind not in "biuf":  # None would be taken for NaN
+            raise TypeError
+        return np.broadcast_to(numbers.astype(float), shape).copy()
+    except (TypeError, ValueError):
+        what = f"of shape {values.shape}, {values.dtype}" if isinstance(values, np.ndarray) else f"{values!r}"
+        raise UsageError(
+            f"initial must return numbers that fill a block of shape {shape}, but what it returned is {what}. "
+            "Compute them from the indices that it is given, of shapes "
+            f"{i.shape} and {j.shape}, not from grid_shape alone."
+        ) from None
 
 
 def boundary_values(boundary) -> tuple[float, float, float, float] | None:

@@ -38,7 +38,7 @@ class TaskError(LabkitError, RuntimeError):
 
     def __init__(self, index: int, task, rank: int, cause: BaseException):
         super().__init__(
-            f"task {index} of master_worker, {_short(task)}, failed on rank {rank}: {type(cause).__name__}: {cause}. "
+            f"task {index} of master_worker, {_short(task)}, failed on rank {rank}: {_said(cause)}. "
             "No further tasks were handed out. Try work(task) alone with this task."
         )
         self.index, self.task, self.rank = index, task, rank
@@ -76,7 +76,7 @@ def master_worker(comm, tasks: Sequence | None, work: Callable) -> TaskResults |
         At rank 0, after all workers have stopped: ``work`` raised, or a task or result cannot be pickled.
         The other ranks return.
     UsageError
-        ``work`` cannot be called.
+        ``work`` cannot be called; at rank 0, after all workers have stopped: ``tasks`` is no sequence.
 
     Notes
     -----
@@ -87,7 +87,15 @@ def master_worker(comm, tasks: Sequence | None, work: Callable) -> TaskResults |
         raise usage_error(comm, "master_worker", f"work must be callable, but it is {work!r}. Pass a function of a task.")
     if comm.rank != 0:
         return _serve(comm, work)
-    tasks = list(tasks)
+    try:
+        tasks = list(tasks)
+    except Exception as error:
+        _stop_workers(comm)
+        if isinstance(error, TypeError) and not hasattr(tasks, "__iter__"):
+            raise usage_error(
+                comm, "master_worker", f"tasks must be a sequence at rank 0, but it is {_short(tasks)}. Pass a list."
+            ) from None
+        raise
     if comm.size > 1:
         return _hand_out(comm, tasks)
     results = []
@@ -132,11 +140,15 @@ def _hand_out(comm, tasks) -> TaskResults:
             error = unpickling_error
         if error is not None and failure is None:  # of several failures the first to arrive is told
             failure = TaskError(index, tasks[index], source, error), error
-    for worker in range(1, comm.size):
-        comm.send(None, worker, STOP)
+    _stop_workers(comm)
     if failure is not None:
         raise failure[0] from failure[1]
     return TaskResults(results, ranks)
+
+
+def _stop_workers(comm) -> None:
+    for worker in range(1, comm.size):
+        comm.send(None, worker, STOP)
 
 
 def _serve(comm, work) -> None:
@@ -167,11 +179,22 @@ def _pickled_exception(error: Exception) -> bytes:
         parcel = MPI.pickle.dumps(error)
         MPI.pickle.loads(parcel)
     except Exception:
-        parcel = MPI.pickle.dumps(RuntimeError(f"{type(error).__name__}: {error}"))
+        parcel = MPI.pickle.dumps(RuntimeError(_said(error)))
     return parcel
 
 
+def _said(error: BaseException) -> str:
+    """The class of an exception, and what it says unless saying it fails."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
+
+
 def _short(task) -> str:
-    """The task as text, at most a line."""
-    text = repr(task)
+    """The task as text, at most a line; its class if its repr fails."""
+    try:
+        text = repr(task)
+    except Exception:
+        return f"of class {type(task).__name__}"
     return text if len(text) <= 80 else text[:77] + "..."

@@ -53,7 +53,7 @@ def time_send_modes(
     delay_s: float,
     *,
     clock: Callable[[], float] = wall_time,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> SendModeTimes:
     """How long Send, Ssend, Isend with its wait, and Bsend block rank 0 while rank 1 is late.
 
@@ -68,8 +68,10 @@ def time_send_modes(
         Bytes of the message, 0 or more.
     delay_s : float
         Rank 1 sleeps so long before it posts its receive.
-    clock, sleep : callable
-        Returns seconds; passes seconds without calling MPI.
+    clock : callable
+        Returns seconds.
+    sleep : callable, optional
+        Passes seconds without calling MPI. Default: the rank sleeps; on a simulated rank virtual time passes.
 
     Returns
     -------
@@ -121,7 +123,7 @@ def _late_receive(comm, data, delay_s, send, clock, sleep) -> tuple[float, float
         return returned - start, complete - returned
     if comm.rank == 1:
         comm.Recv(note, 0, NOTE_TAG)
-        sleep(delay_s)
+        (sleep or getattr(comm, "charge_compute", None) or time.sleep)(delay_s)
         comm.Recv(data, 0, DATA_TAG)
     return 0.0, 0.0
 
@@ -146,7 +148,7 @@ def find_eager_limit(
     delay_s: float = 0.05,
     repeats: int = 3,
     clock: Callable[[], float] = wall_time,
-    sleep: Callable[[float], None] = time.sleep,
+    sleep: Callable[[float], None] | None = None,
 ) -> int | None:
     """The largest message, up to ``max_bytes``, whose Send returns before the receive is posted.
 
@@ -162,7 +164,7 @@ def find_eager_limit(
         How late the receive is. It must be longer than an eager Send takes.
     repeats : int
         A size counts as eager if one of so many Sends returned early.
-    clock, sleep : callable
+    clock, sleep : callable, optional
         As in :func:`time_send_modes`.
 
     Returns

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from checks_on_ranks import names_of_checks, outcomes, see_that_it_is_well
 
+from labkit.comm.network.model import alpha_beta
 from labkit.comm.simulated.run import simulate
+from labkit.mpi.point_to_point.send_modes import find_eager_limit, time_send_modes
 
 RANKS = Path(__file__).parent / "ranks"
 CHECKS = names_of_checks(RANKS)
@@ -51,3 +53,21 @@ def functions(monkeypatch):
 @pytest.mark.parametrize("machine", SIMULATED)
 def test_on_simulated_ranks(machine, check, functions):
     assert simulate(SIMULATED[machine], functions[check]).left_over == {}
+
+
+@pytest.mark.parametrize("limit", [0, 1000, 65536])
+def test_simulated_ranks_have_the_eager_limit_of_their_network(limit):
+    network = alpha_beta(1e-6, 1e-9, eager_limit_bytes=limit)
+    found = simulate(2, lambda comm: find_eager_limit(comm, 1 << 20), network=network)
+    assert found.results == [limit] * 2
+
+
+def test_simulated_sends_wait_for_the_virtual_time_of_a_late_receive():
+    network = alpha_beta(1e-6, 1e-9, eager_limit_bytes=1000)
+    small, large = (
+        simulate(2, lambda comm: time_send_modes(comm, num_bytes, 3600.0), network=network).results[0]
+        for num_bytes in (1000, 1001)
+    )
+    assert small.send_was_eager and small.send_s < 1e-3 and not large.send_was_eager
+    for waited_s in (large.send_s, large.ssend_s, small.ssend_s, large.isend_s + large.isend_wait_s):
+        assert 3600 <= waited_s < 3600.001

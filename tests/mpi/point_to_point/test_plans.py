@@ -1,6 +1,7 @@
 """What needs no ranks: fits, block arithmetic, the serial reference, overlap on a machine made up here."""
 
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -106,6 +107,24 @@ def test_serial_jacobi_is_the_formula(shape, boundary):
                  for j in range(width)] for i in range(height)]
     found = serial_jacobi(shape, 3, boundary=boundary, initial=lambda rows, columns, shape: start[rows, columns])
     np.testing.assert_allclose(found, np.array(grid, float), rtol=1e-14, atol=1e-13)
+
+
+@pytest.mark.parametrize("of_point", [lambda i, j: j, lambda i, j: i, lambda i, j: 3])
+def test_serial_jacobi_starts_from_all_that_broadcasts(of_point):
+    found = serial_jacobi((4, 3), 0, initial=lambda i, j, shape: of_point(i, j))
+    assert found.dtype == float and found.tolist() == [[of_point(i, j) for j in range(3)] for i in range(4)]
+
+
+@pytest.mark.parametrize(("wrong", "word"), [(np.zeros((3, 4)), "(3, 4)"), ("hot", "'hot'"), (None, "None"), (1j, "1j")])
+def test_serial_jacobi_refuses_a_start_that_does_not_fill_the_grid(wrong, word):
+    with pytest.raises(UsageError, match=re.escape("(4, 3)") + ".*" + re.escape(word)):
+        serial_jacobi((4, 3), 1, initial=lambda i, j, shape: wrong)
+
+
+def test_serial_jacobi_leaves_the_array_of_the_start_alone():
+    start = np.arange(12.0).reshape(4, 3)
+    serial_jacobi((4, 3), 0, initial=lambda i, j, shape: start)[:] = -1
+    assert start.tolist() == np.arange(12.0).reshape(4, 3).tolist()
 
 
 def test_heat_settles_between_two_temperatures():

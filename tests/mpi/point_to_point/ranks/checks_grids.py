@@ -2,6 +2,7 @@
 
 import numpy as np
 from helpers import equal, refused
+from mpi4py import MPI
 
 from labkit.mpi.point_to_point import datatypes, halo, heat
 from labkit.mpi.point_to_point.decomposition import block_range, process_grid
@@ -55,6 +56,23 @@ def check_a_column_is_a_plain_message_to_others(comm):
         room = np.zeros(5)
         comm.Recv(room, 0, 0)
         equal(room, grid[:, 2].copy(), "received as an array")
+
+
+def check_of_a_column_only_what_arrives_changes(comm):
+    grid, middle = np.arange(12.0).reshape(4, 3), [1, 4, 7, 10]
+    for receive in (datatypes.recv_column, datatypes.recv_column_copied):
+        for dtype in ("f8", "M8[s]"):  # a number, and what travels as bytes
+            target = grid.astype(dtype)
+            receive(comm, target, 1, MPI.PROC_NULL)
+            equal(target, grid.astype(dtype), f"{receive.__name__} from nobody")
+        if comm.rank == 0:
+            for other in range(1, comm.size):
+                comm.Send(np.array([70.0, 80.0]), other, 6)
+        else:
+            target, expected = grid.copy(), grid.copy()
+            expected[:, 1] = [70, 80, *middle[2:]]
+            receive(comm, target, 1, 0, tag=6)
+            equal(target, expected, f"{receive.__name__} of a short message")
 
 
 def check_columns_refuse_what_has_none(comm):
@@ -136,6 +154,32 @@ def check_halo_refuses_blocks_without_a_frame(comm):
     refused(lambda: halo.exchange_halo_2d(comm, np.zeros((4, 4)), columns="rows"), "datatype", "rows")
 
 
+def check_halo_refuses_what_mpi_has_no_type_for(comm):
+    where = f"on rank {comm.rank} of {comm.size}"
+    cart = comm.Create_cart((comm.size, 1), periods=(True, True), reorder=False)
+    for dtype in (">f8", "M8[s]", "S3", "U2", "O", [("a", "i4")]):
+        block, word = np.zeros((3, 3), dtype), np.dtype(dtype).str
+        refused(lambda: halo.exchange_halo_1d(comm, block), "exchange_halo_1d", where, word, "astype")
+        for columns in ("datatype", "copy"):
+            refused(lambda: halo.exchange_halo_2d(cart, block, columns=columns), "exchange_halo_2d", word, "astype")
+    for dtype in ("?", "i1", "u8", "f2", "f4", "g", "c8"):  # every rank has one point, a 1
+        block = np.zeros((3, 3), dtype)
+        block[1, 1] = 1
+        expected = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]], dtype)
+        for columns in ("datatype", "copy"):
+            found = block.copy()
+            halo.exchange_halo_2d(cart, found, columns=columns)
+            assert np.array_equal(found, expected), (dtype, columns, found)
+        halo.exchange_halo_1d(comm, block, periodic=True)
+        assert np.array_equal(block, np.array([[0, 1, 0]] * 3, dtype)), (dtype, block)
+    cart.Free()
+
+
+def check_halo_2d_refuses_ranks_without_a_grid(comm):
+    where = f"on rank {comm.rank} of {comm.size}"
+    refused(lambda: halo.exchange_halo_2d(comm, np.zeros((3, 3))), "exchange_halo_2d", where, "comm.Create_cart")
+
+
 def check_jacobi_is_bitwise_the_serial_one(comm):
     rough = np.random.default_rng(5).standard_normal((40, 40)) * 10.0 ** np.arange(-20, 20)
 
@@ -157,6 +201,19 @@ def check_jacobi_is_bitwise_the_serial_one(comm):
                     assert whole is None
 
 
+def check_jacobi_starts_from_all_that_broadcasts(comm):
+    for of_point in (lambda i, j: j, lambda i, j: i, lambda i, j: 7):
+        whole = np.array([[float(of_point(i, j)) for j in range(5)] for i in range(4)])
+        for num_steps in (0, 2):
+            block = heat.jacobi_heat(comm, (4, 5), num_steps, boundary=0.5, initial=lambda i, j, shape: of_point(i, j))
+            found = heat.gather_grid(comm, block, (4, 5))
+            (top, bottom), (west, east) = block.rows, block.columns
+            equal(block.values.shape, (bottom - top, east - west), "shape of the block")
+            if comm.rank == 0:
+                expected = heat.serial_jacobi((4, 5), num_steps, boundary=0.5, initial=lambda i, j, shape: whole[i, j])
+                equal(found, expected, f"{num_steps} steps from {whole}")
+
+
 def check_jacobi_blocks_are_what_the_plan_says(comm):
     dims = process_grid(comm.size, (2, 2))
     block = heat.jacobi_heat(comm, (2, 2), 3)
@@ -174,3 +231,5 @@ def check_jacobi_refuses_wrong_arguments(comm):
     refused(lambda: heat.jacobi_heat(comm, (5, 5), -1), "jacobi_heat", where, "num_steps", "-1")
     refused(lambda: heat.jacobi_heat(comm, (5, 5), 1, boundary="open"), "jacobi_heat", "open", "periodic")
     refused(lambda: heat.jacobi_heat(comm, (5, 5), 1, boundary=(1, 2)), "(1, 2)", "left")
+    for wrong, what in ((np.zeros((7, 7)), "(7, 7)"), ("hot", "hot"), (None, "None"), ([[1, 2], [3]], "[3]")):
+        refused(lambda: heat.jacobi_heat(comm, (5, 5), 1, initial=lambda *_: wrong), "jacobi_heat", where, "initial", what)

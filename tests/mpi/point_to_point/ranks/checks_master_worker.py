@@ -4,6 +4,7 @@ import time
 
 from helpers import equal, refused
 
+from labkit.errors import UsageError
 from labkit.mpi.point_to_point.master_worker import TaskError, master_worker
 
 
@@ -22,6 +23,23 @@ class Unreadable:
 
     def __repr__(self):
         return "<unreadable>"
+
+
+class Nameless:
+    """A task that cannot be shown."""
+
+    def __repr__(self):
+        raise ValueError("no repr")
+
+
+class Speechless(Exception):
+    """Says nothing, and does not pickle."""
+
+    def __str__(self):
+        raise ValueError("no words")
+
+    def __reduce__(self):
+        raise ValueError("no pickle")
 
 
 def failing(comm, tasks, work):
@@ -138,6 +156,40 @@ def check_master_worker_survives_what_does_not_pickle(comm):
         error = failing(comm, tasks, work)
         if comm.rank == 0:
             assert error.index == len(tasks) // 4 * 2 and f"task {error.index} of" in str(error), str(error)
+
+
+def check_master_worker_names_what_cannot_be_shown(comm):
+    def awkward(task):
+        raise Speechless
+
+    for task, work, words in (
+        (Nameless(), lambda task: 1 / 0, ("of class Nameless", "ZeroDivisionError: division by zero")),
+        (7, awkward, ("task 0 of master_worker, 7", ": Speechless.")),
+    ):
+        error = failing(comm, [task], work)
+        if comm.rank == 0:
+            for word in words:
+                assert word in str(error), str(error)
+
+
+def check_master_worker_ends_the_workers_if_there_are_no_tasks_to_read(comm):
+    def breaks_off():
+        yield 1
+        raise KeyError("the second")
+
+    for wrong, error_class, words in ((None, UsageError, ("master_worker on rank 0", "sequence", "None")),
+                                      (7, UsageError, ("7",)), (breaks_off(), KeyError, ("the second",))):
+        try:
+            found = master_worker(comm, wrong, lambda task: task)
+            assert comm.rank != 0 and found is None, found
+        except error_class as error:
+            assert comm.rank == 0
+            for word in words:
+                assert word in str(error), str(error)
+        comm.Barrier()
+        left_over = comm.Iprobe()
+        comm.Barrier()
+        assert not left_over, "a message was left over"
 
 
 def check_master_worker_can_be_called_again(comm):
