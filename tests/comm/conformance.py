@@ -260,6 +260,53 @@ def check_waits(comm, MPI):
     equal(rooms[0], np.array([left, 7]), "data")
 
 
+def check_requests_that_are_over(comm, MPI):
+    rank, size, right, left = around(comm)
+    null, room = MPI.REQUEST_NULL, np.zeros(2, int)
+    first, second = comm.Irecv(room, left, 1), comm.Irecv(room.copy(), left, 2)
+    equal((first == null, null == first, first == first, first == second, bool(first)), (False, False, True, False, True), "active")
+    sends = [comm.Isend(np.array([rank, tag]), right, tag) for tag in (1, 2)]
+    for request in (first, second, *sends):
+        while request != null:
+            request.Wait()
+    equal((first == null, null == first, first == second, bool(first), first == 3), (True, True, True, False, False), "over")
+    persistent = comm.Recv_init(room, MPI.PROC_NULL)
+    persistent.Start()
+    persistent.Wait()
+    equal((persistent == null, persistent != null, bool(persistent)), (False, True, True), "a persistent one stays itself")
+    persistent.Free()
+    nobody = (MPI.ANY_SOURCE, MPI.ANY_TAG, 0)
+    for call in (lambda s: first.Wait(s), lambda s: first.Test(s), lambda s: first.Get_status(s),
+                 lambda s: MPI.Request.Waitany([first], s), lambda s: MPI.Request.Testany([null], s),
+                 lambda s: MPI.Request.Waitall([first], [s])):
+        status = MPI.Status()
+        sending = comm.Isend(np.array([rank, 3]), right, 3)
+        comm.Recv(room, left, 3, status)
+        sending.Wait()
+        call(status)
+        equal((status.source, status.tag, status.Get_count(MPI.BYTE)), nobody, "status of what is over")
+
+
+def check_null_requests(comm, MPI):
+    rank, size, right, left = around(comm)
+    null, Request = MPI.REQUEST_NULL, MPI.Request
+    for family, nothing in (
+        ("Waitall", True), ("Testall", True), ("Waitany", MPI.UNDEFINED), ("Testany", (MPI.UNDEFINED, True)),
+        ("Waitsome", None), ("Testsome", None),
+    ):
+        equal(getattr(Request, family)([null, null]), nothing, f"{family} of nothing")
+        room = np.zeros(1, int)
+        requests = [null, comm.Irecv(room, left, 4), null]
+        comm.Sendrecv(np.zeros(1), right, 6, np.zeros(1), left, 6)  # the receive is there
+        comm.Send(np.array([rank]), right, 4)
+        comm.Sendrecv(np.zeros(1), right, 5, np.zeros(1), left, 5)
+        expected = {"all": (True,), "any": (1, (1, True)), "ome": ([1],)}[family[-3:]]
+        while (found := getattr(Request, family)(requests)) not in expected:
+            assert found in (False, (MPI.UNDEFINED, False), []), f"{family}: {found}"
+        equal((int(room[0]), requests[1] == null), (left, True), family)
+    equal(Request.waitall([null, comm.irecv(source=MPI.PROC_NULL)]), [None, None], "waitall")
+
+
 def check_tests(comm, MPI):
     rank, size, right, left = around(comm)
     Request, room, status = MPI.Request, np.zeros(2, int), MPI.Status()

@@ -17,6 +17,7 @@ WORDS = {
     "tag": {MPI.ANY_TAG: "ANY_TAG"},
 }
 UNDEFINED, BYTE = MPI.UNDEFINED, MPI.BYTE
+MPIRequest, REQUEST_NULL = MPI.Request, MPI.REQUEST_NULL  # while a simulation runs, the name in MPI means a simulated one
 
 
 class Request:
@@ -53,20 +54,23 @@ class Request:
 
     def finish(self, status=None):
         """The books of a request that is complete: fill its buffer and status; return its object, if any."""
+        if not self.active:
+            if status is not None:
+                fill_empty(status)
+            return None
         result = None
-        if self.active:
-            self.active = False
-            me = self.comm.me
-            if self.line is not None or me.posted:
-                me.posted.pop(self.order, None)
-            message = self.message
-            if message is not None and self.kind == "recv":
-                me.note_received(message)
-                result = self._unpack(message)
-            if self.mark is not None:
-                self.mark(self)
-            if type(self) is Request:
-                self.buffer = None
+        self.active = False
+        me = self.comm.me
+        if self.line is not None or me.posted:
+            me.posted.pop(self.order, None)
+        message = self.message
+        if message is not None and self.kind == "recv":
+            me.note_received(message)
+            result = self._unpack(message)
+        if self.mark is not None:
+            self.mark(self)
+        if type(self) is Request:
+            self.buffer = None
         if status is not None:
             self._fill(status)
         return result
@@ -122,6 +126,13 @@ class Request:
 
     # -- mpi4py's names -------------------------------------------------------------------------
 
+    def __bool__(self):
+        return self.active
+
+    def __eq__(self, other):
+        """As mpi4py's: requests that are over are all equal, to MPI.REQUEST_NULL too. So they have no hash."""
+        return self is other or (not self and isinstance(other, (Request, MPIRequest)) and not other)
+
     def Wait(self, status=None):
         _wait(self.comm, [self], "Wait")
         self.finish(status)
@@ -143,7 +154,10 @@ class Request:
             self.comm.me.poll("Get_status", [self])
         done = not self.active or self.is_complete()
         if done and status is not None:
-            self._fill(status)
+            if self.active:
+                self._fill(status)
+            else:
+                fill_empty(status)
         return done
 
     def Cancel(self):
@@ -218,6 +232,9 @@ class Prequest(Request):
         self.active = False
         self.done_at = self.posted_at
 
+    def __bool__(self):
+        return True
+
     def Start(self):
         if self.active:
             raise MPIError(MPI.ERR_REQUEST, f"rank {self.comm.rank}: Start: {self.text()} is active; wait for it first")
@@ -242,6 +259,32 @@ def fill_status(status, message) -> None:
         status.Set_source(MPI.PROC_NULL)
         status.Set_tag(MPI.ANY_TAG)
         status.Set_elements(BYTE, 0)
+
+
+def fill_empty(status) -> None:
+    """What MPI says of a request that is not active."""
+    status.Set_source(MPI.ANY_SOURCE)
+    status.Set_tag(MPI.ANY_TAG)
+    status.Set_elements(BYTE, 0)
+    status.Set_cancelled(False)
+
+
+class _Null:
+    """Stands for MPI.REQUEST_NULL in a list of requests."""
+
+    active = False
+
+    def finish(self, status=None):
+        if status is not None:
+            fill_empty(status)
+
+
+_NULL = _Null()
+
+
+def _own(requests) -> list:
+    """The requests, of which some may be MPI.REQUEST_NULL."""
+    return [_NULL if isinstance(r, MPIRequest) and r == REQUEST_NULL else r for r in requests]
 
 
 def _live(requests) -> list[Request]:
@@ -272,13 +315,16 @@ def _finish_all(requests, statuses) -> list:
 
 
 def _wait_all(requests, call, statuses):
-    if requests:
-        _wait(requests[0].comm, requests, call)
+    requests = _own(requests)
+    live = _live(requests)
+    if live:
+        _wait(live[0].comm, live, call)
     return _finish_all(requests, _statuses(requests, statuses))
 
 
 def _test(requests, call, statuses):
     """The objects of the requests if all are complete, else None."""
+    requests = _own(requests)
     live = _live(requests)
     pending = [r for r in live if not r.is_complete()]
     if pending:
@@ -300,8 +346,10 @@ def _complete(requests) -> list[int]:
 
 
 def _wait_any(requests, call, status):
+    requests = _own(requests)
     live = _live(requests)
     if not live:
+        _NULL.finish(status)
         return UNDEFINED, None
     me = live[0].comm.me
     start = me.now
@@ -314,8 +362,10 @@ def _wait_any(requests, call, status):
 
 
 def _test_any(requests, call, status):
+    requests = _own(requests)
     live = _live(requests)
     if not live:
+        _NULL.finish(status)
         return UNDEFINED, True, None
     me = live[0].comm.me
     if not _complete(live):
@@ -339,6 +389,7 @@ def _some(requests, indices, statuses):
 
 
 def _wait_some(requests, call, statuses):
+    requests = _own(requests)
     live = _live(requests)
     if not live:
         return None, None
@@ -353,6 +404,7 @@ def _wait_some(requests, call, statuses):
 
 
 def _test_some(requests, call, statuses):
+    requests = _own(requests)
     live = _live(requests)
     if not live:
         return None, None
