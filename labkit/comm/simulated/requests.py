@@ -168,8 +168,13 @@ class Request:
     cancel = Cancel
 
     def Free(self):
+        if not self:
+            raise MPIError(MPI.ERR_REQUEST, f"rank {self.comm.rank}: Free: {self.text()} is over: there is nothing to free")
         self.comm.me.posted.pop(self.order, None)
-        self.active = False
+        was_active, self.active = self.active, False
+        self.__class__ = FreedRequest
+        if was_active and self.done_at is not None:
+            self.set_done(self.done_at)
 
     @classmethod
     def Waitall(cls, requests, statuses=None):
@@ -249,6 +254,35 @@ class Prequest(Request):
             request.Start()
 
 
+class FreedRequest(Request):
+    """What a request is after ``Free``: equal to MPI.REQUEST_NULL, while its communication goes on to its end."""
+
+    def set_done(self, time) -> None:
+        self.done_at = time
+        if self.kind == "recv":
+            self.comm.world.at(time, self._receive, self.message)
+
+    def _receive(self, time, message) -> None:
+        """The message is there: fill the buffer."""
+        if message is None:  # from MPI.PROC_NULL
+            return
+        me, world = self.comm.me, self.comm.world
+        me.note_received(message)
+        try:
+            self._unpack(message)
+        except Exception as failure:  # nobody waits for it, whom it could be told
+            me.state, me.failure, world.failed_at, world.ending = "failed", failure, time, True
+
+    def __eq__(self, other):
+        """Not equal to one another: a mailbox tells them apart by this."""
+        return self is other or (isinstance(other, MPIRequest) and not other)
+
+    def Start(self):
+        raise MPIError(
+            MPI.ERR_REQUEST, f"rank {self.comm.rank}: Start: {self.text()} has been freed: make another one, or free it later"
+        )
+
+
 def fill_status(status, message) -> None:
     """Say which message it is; None for a receive from MPI.PROC_NULL, or a cancelled one."""
     if message is not None:
@@ -311,7 +345,16 @@ def _statuses(requests, statuses):
 
 
 def _finish_all(requests, statuses) -> list:
-    return [r.finish(statuses[i] if statuses is not None else None) for i, r in enumerate(requests)]
+    """Finish every one, also those after one that fails; then the first failure is raised."""
+    results, failure = [], None
+    for i, request in enumerate(requests):
+        try:
+            results.append(request.finish(statuses[i] if statuses is not None else None))
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return results
 
 
 def _wait_all(requests, call, statuses):
@@ -382,10 +425,7 @@ def _test_any(requests, call, status):
 def _some(requests, indices, statuses):
     if statuses is not None:
         statuses += [MPI.Status() for _ in range(len(indices) - len(statuses))]
-    results = [
-        requests[index].finish(statuses[k] if statuses is not None else None) for k, index in enumerate(indices)
-    ]
-    return indices, results
+    return indices, _finish_all([requests[index] for index in indices], statuses)
 
 
 def _wait_some(requests, call, statuses):
