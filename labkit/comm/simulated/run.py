@@ -214,7 +214,7 @@ class Simulation:
                 graph=find_stuck(self.states, logs),
             )
         if any(isinstance(state, WaitReport) for state in self.states):
-            graph = find_stuck(self.states, logs)
+            graph = find_stuck(self.states, logs, at_rest=True)
             reports = {s.rank: s for s in self.states if isinstance(s, WaitReport)}
             return DeadlockError(verdict_text(graph, reports), statuses=graph.statuses, graph=graph)
         mismatch = find_mismatch(logs)

@@ -69,6 +69,15 @@ def nonblocking_missing(comm):
         comm.Ibarrier().Wait()
 
 
+def taken_by_a_probe(comm):
+    if comm.rank == 0:
+        found = comm.Mprobe(1)
+        comm.Recv(room(), 1)
+        found.Recv(room())
+    elif comm.rank == 1:
+        comm.Ssend(ROOM, 0)
+
+
 DEADLOCKS = {
     "head to head": (2, lambda c: c.Ssend(ROOM, 1 - c.rank), (0, 1), (0, 1),
                      ["rank 0 waits in Ssend(dest=1, tag=0)", "a cycle 0 -> 1 -> 0", "Sendrecv"]),
@@ -92,6 +101,8 @@ DEADLOCKS = {
     "wrong tag": (2, wrong_tag, (1,), (), ["a message of 32 bytes from rank 0 with tag 7 has arrived at rank 1, which asks for tag 8"]),
     "anybody": (3, lambda c: c.recv(), (0, 1, 2), (0, 1), ["ranks 0-2 wait in recv(source=ANY_SOURCE, tag=ANY_TAG)"]),
     "COMM_SELF": (2, lambda c: MPI.COMM_SELF.recv(), (0, 1), (0,), ["recv(source=ANY_SOURCE, tag=ANY_TAG)"]),
+    "taken by a probe": (3, taken_by_a_probe, (0, 1), (0, 1),
+                         ["rank 0 waits in Recv(source=1, tag=ANY_TAG); rank 1 waits in Ssend(dest=0, tag=0): a cycle"]),
     "object collective": (3, lambda c: c.bcast(1) if c.rank else c.recv(source=1), (0, 1, 2), None, ["bcast(root=0)"]),
 }
 
