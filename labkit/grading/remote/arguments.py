@@ -63,7 +63,9 @@ class Wires:
                 status.Set_elements(MPI.BYTE, words[2])
                 status.Set_cancelled(words[3])
         if word == "error":
-            raise self._error(*value)
+            error = self._error(*value)
+            error.ended = ended
+            raise error
         return value, got, ended
 
     def _error(self, kind, error_class, text) -> BaseException:

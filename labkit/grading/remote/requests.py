@@ -178,7 +178,12 @@ def of_family(method: str, requests, statuses=None):
     one_each = method.lower().endswith(("all", "some"))
     found = [MPI.Status() for _ in requests] if one_each and statuses is not None else statuses or ()
     rooms = [request.rooms if isinstance(request, RemoteRequest) else () for request in requests]
-    value, got, ended = wires.call(0, method, handles, (), rooms, found)
+    try:
+        value, got, ended = wires.call(0, method, handles, (), rooms, found)
+    except MPIError as error:  # of one of them, and all are over
+        for index in error.ended:
+            requests[index].end()
+        raise
     value = returned(wires, value, got)
     if one_each and statuses is not None:
         _hand_over(method, value, statuses, found)
