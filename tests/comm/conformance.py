@@ -157,6 +157,37 @@ def check_nobody(comm, MPI):
     persistent.Free()
 
 
+def check_nothing_to_nobody(comm, MPI):
+    """What is sent to nobody, or received from nobody, is not looked at."""
+    nobody, room = MPI.PROC_NULL, np.ones(3)
+    for nothing in (None, [1, 2], "text", b"bytes", np.ones((4, 4))[:, 1]):
+        for call in (comm.Send, comm.Ssend, comm.Rsend, comm.Recv):
+            equal(call(nothing, nobody), None, call.__name__)
+        for call in (comm.Isend, comm.Issend, comm.Irecv):
+            equal(call(nothing, nobody).Wait(), True, call.__name__)
+        for call in (comm.Send_init, comm.Ssend_init, comm.Recv_init):
+            request = call(nothing, nobody)
+            request.Start()
+            request.Wait()
+            request.Free()
+        equal(comm.Sendrecv(nothing, nobody, 0, room, nobody), None, "Sendrecv")
+        equal(comm.Sendrecv(room, nobody, 0, nothing, nobody), None, "Sendrecv")
+    equal(comm.Sendrecv(room, nobody, source=nobody), None, "Sendrecv without a buffer")
+    rank, size, right, left = around(comm)
+    equal(comm.Sendrecv(None, nobody, 0, room[:0], nobody), None, "Sendrecv")
+    sending = comm.Isend(room, right)
+    comm.Sendrecv(None, nobody, 0, got := np.zeros(3), left)
+    sending.Wait()
+    equal(got, room, "a Sendrecv that only receives")
+    for call in (comm.Send, comm.Isend, comm.Send_init, comm.Recv, comm.Irecv, comm.Recv_init):
+        try:
+            call(None, right)
+        except TypeError:
+            pass
+        else:
+            raise AssertionError(f"{call.__name__} took None")
+
+
 def check_wildcards_and_order(comm, MPI):
     rank, size, right, left = around(comm)
     if rank:

@@ -78,7 +78,7 @@ class PointToPoint:
     def Recv(self, buf, source=ANY_SOURCE, tag=ANY_TAG, status=None):
         me = self.me
         start = me.now
-        request = self._post("Recv", buf, source, tag, room_of(buf), False)
+        request = self._post("Recv", buf, source, tag, room_of(buf, source), False)
         me.end_with(request)
         request.finish(status)
         if me.recorder is not None:
@@ -97,12 +97,12 @@ class PointToPoint:
     def Sendrecv(
         self, sendbuf, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None
     ):
-        room = room_of(recvbuf)
+        room = room_of(recvbuf, source)
         self._sendrecv("Sendrecv", sendbuf, dest, sendtag, recvbuf, source, recvtag, status, room, False)
 
     def Sendrecv_replace(self, buf, dest, sendtag=0, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
-        size = room_of(buf)
-        data = taken(buf)
+        nobody = dest == source == PROC_NULL
+        size, data = (0, b"") if nobody else (room_of(buf), taken(buf))
         self._sendrecv("Sendrecv_replace", data, dest, sendtag, buf, source, recvtag, status, size, False)
 
     def sendrecv(
@@ -135,7 +135,7 @@ class PointToPoint:
         return self._isend("ibsend", self.world.pickle.dumps(obj), dest, tag, False, buffered=True)
 
     def Irecv(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
-        request = self._post("Irecv", buf, source, tag, room_of(buf), False)
+        request = self._post("Irecv", buf, source, tag, room_of(buf, source), False)
         self.note_start(request)
         return request
 
@@ -202,8 +202,6 @@ class PointToPoint:
             dest, tag = index(dest), index(tag)
         if not (0 <= dest < self.size and 0 <= tag <= TAG_UB):
             self._check_dest(call, dest, tag)
-            if type(buf) is not bytes:
-                size_of(buf)  # checks that it is a buffer
             return self.me.now
         me, world = self.me, self.world
         is_bytes = type(buf) is bytes
@@ -252,7 +250,7 @@ class PointToPoint:
         elif sent > me.now:
             me.end_at(sent)
         if me.recorder is not None:
-            me.recorder.send_span(self, call, start, dest, tag, len(buf) if type(buf) is bytes else size_of(buf))
+            me.recorder.send_span(self, call, start, dest, tag, len(buf) if type(buf) is bytes else size_of(buf, dest))
 
     def _isend(self, call, buf, dest, tag, synchronous, buffered=False):
         start = self.me.now
@@ -288,7 +286,7 @@ class PointToPoint:
         if not (type(dest) is int and type(sendtag) is int and 0 <= dest < self.size and 0 <= sendtag <= TAG_UB):
             self._check_dest(call, dest, sendtag)
         if type(sendbuf) is not bytes and not is_plain(sendbuf):
-            sendbuf = taken(sendbuf)
+            sendbuf = taken(sendbuf) if dest != PROC_NULL else b""
         receive = self._post(call, recvbuf, source, recvtag, room, pickled)
         num_bytes = len(sendbuf) if type(sendbuf) is bytes else sendbuf.nbytes
         sent = self._launch(call, sendbuf, dest, sendtag, False, num_bytes=num_bytes)
@@ -310,7 +308,7 @@ class PointToPoint:
             self._check_source(call, peer, tag)
         else:
             self._check_dest(call, peer, tag)
-        return Prequest(kind, call, self, peer, tag, buf, room_of(buf) if kind == "recv" else size_of(buf))
+        return Prequest(kind, call, self, peer, tag, buf, room_of(buf, peer) if kind == "recv" else size_of(buf, peer))
 
     def begin(self, request: Prequest) -> None:
         """Start a persistent request."""

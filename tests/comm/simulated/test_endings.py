@@ -473,3 +473,12 @@ def test_a_message_that_is_too_long_leaves_the_others_complete_as_with_mpi4py(fa
     filled, over, words = simulate(1, main).results[0]
     assert "tag 1 has 32 bytes, the receive buffer room for 24" in words
     assert (filled, over) == main(own)[:2] == ([[1.0] * 3] * 2, [True] * 3)
+
+
+@pytest.mark.parametrize("trace", [False, True])
+def test_nothing_replaced_by_nothing(trace):
+    def main(comm):
+        assert comm.Send(None, MPI.PROC_NULL) is None and comm.Bsend("text", MPI.PROC_NULL) is None
+        return comm.Sendrecv_replace(None, MPI.PROC_NULL, source=MPI.PROC_NULL)
+
+    assert simulate(2, main, trace=trace).results == [None, main(MPI.COMM_SELF)]
