@@ -769,6 +769,7 @@ def check_cartesian(comm, MPI):
     equal((row.coords, column.coords), ([coords[1]], [coords[0]]), "coordinates in a Sub")
     twin = grid.Dup()
     equal((twin.coords, twin.allreduce(1)), (coords, size), "Dup of a grid")
+    equal(ring.Clone().Shift(0, 1), (left, right), "Clone of a ring")
     equal(MPI.Compute_dims(size, 2), sorted(MPI.Compute_dims(size, 2), reverse=True), "Compute_dims")
     if size > 1:
         part = comm.Create_cart([size - 1])

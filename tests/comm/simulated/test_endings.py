@@ -8,6 +8,7 @@ import pytest
 from mpi4py import MPI
 
 from labkit.comm.network.model import alpha_beta
+from labkit.comm.network.presets import PRESETS
 from labkit.comm.simulated.communicator import Aborted
 from labkit.comm.simulated.run import Simulation, simulate
 from labkit.errors import (
@@ -482,3 +483,37 @@ def test_nothing_replaced_by_nothing(trace):
         return comm.Sendrecv_replace(None, MPI.PROC_NULL, source=MPI.PROC_NULL)
 
     assert simulate(2, main, trace=trace).results == [None, main(MPI.COMM_SELF)]
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (lambda r: ([4, 1] if r < 2 else [2, 2], None),
+     ["ranks 0 and 1: dims [4, 1], periods [False, False]", "ranks 2 and 3: dims [2, 2]"]),
+    (lambda r: ([4], [r == 3]), ["ranks 0-2: dims [4], periods [False]; rank 3: dims [4], periods [True]"]),
+    (lambda r: ([4 - r // 3], None), ["ranks 0-2: dims [4]", "rank 3: dims [3]"]),
+])
+def test_ranks_that_ask_for_different_grids_are_all_told(arguments, words):
+    def main(comm):
+        with pytest.raises(MPI.Exception) as caught:
+            comm.Create_cart(*arguments(comm.rank))
+        return caught.value.Get_error_class(), str(caught.value)
+
+    for rank, (error_class, text) in enumerate(simulate(4, main).results):
+        assert error_class == MPI.ERR_ARG and text.startswith(f"rank {rank}: Create_cart")
+        assert all(part in text for part in words)
+
+
+@pytest.mark.parametrize("seconds", [-5, -1e-300, float("nan"), float("inf")])
+def test_no_rank_computes_for_less_than_no_time_or_for_ever(seconds):
+    with pytest.raises(RankFailedError, match="cannot compute for .* s; pass a finite number") as caught:
+        simulate(2, lambda comm: comm.charge_compute(seconds))
+    assert type(caught.value.__cause__) is UsageError
+
+
+def test_a_network_has_a_name():
+    def times(network):
+        return simulate(2, lambda comm: comm.allreduce(1), network=network).times_s
+
+    assert times("ethernet-10g") == times(PRESETS["ethernet-10g"])
+    for wrong, words in (("ethernet-11g", "there is no network"), (None, "a Network or its name"), (1e-6, "not 1e-06")):
+        with pytest.raises(UsageError, match=words):
+            times(wrong)
