@@ -64,6 +64,7 @@ class PointToPoint:
         self._send("Ssend", buf, dest, tag, True)
 
     def Bsend(self, buf, dest, tag=0):
+        self._check_room("Bsend", buf, dest)
         self._send("Bsend", buf, dest, tag, False, buffered=True)
 
     def send(self, obj, dest, tag=0):
@@ -73,7 +74,9 @@ class PointToPoint:
         self._send("ssend", self.world.pickle.dumps(obj), dest, tag, True)
 
     def bsend(self, obj, dest, tag=0):
-        self._send("bsend", self.world.pickle.dumps(obj), dest, tag, False, buffered=True)
+        data = self.world.pickle.dumps(obj)
+        self._check_room("bsend", data, dest)
+        self._send("bsend", data, dest, tag, False, buffered=True)
 
     def Recv(self, buf, source=ANY_SOURCE, tag=ANY_TAG, status=None):
         me = self.me
@@ -123,6 +126,7 @@ class PointToPoint:
         return self._isend("Issend", buf, dest, tag, True)
 
     def Ibsend(self, buf, dest, tag=0):
+        self._check_room("Ibsend", buf, dest)
         return self._isend("Ibsend", buf, dest, tag, False, buffered=True)
 
     def isend(self, obj, dest, tag=0):
@@ -132,7 +136,9 @@ class PointToPoint:
         return self._isend("issend", self.world.pickle.dumps(obj), dest, tag, True)
 
     def ibsend(self, obj, dest, tag=0):
-        return self._isend("ibsend", self.world.pickle.dumps(obj), dest, tag, False, buffered=True)
+        data = self.world.pickle.dumps(obj)
+        self._check_room("ibsend", data, dest)
+        return self._isend("ibsend", data, dest, tag, False, buffered=True)
 
     def Irecv(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
         request = self._post("Irecv", buf, source, tag, room_of(buf, source), False)
@@ -318,6 +324,8 @@ class PointToPoint:
             self.mailbox.post(request)
         else:
             call = request.call
+            if call == "Bsend_init":
+                self._check_room(call, request.buffer, request.peer)
             synchronous = call == "Ssend_init" or (call == "Send_init" and self.world.check_unsafe_sends)
             sent = self._launch(
                 call, request.buffer, request.peer, request.tag, synchronous, call == "Bsend_init", request
@@ -364,6 +372,12 @@ class PointToPoint:
             if status is not None:
                 fill_status(status, message)
         return message is not None, message
+
+    def _check_room(self, call, buf, dest):
+        """A buffered send needs an attached buffer; ranks in processes of their own have none that is known here."""
+        buffers = getattr(self.world, "send_buffers", None)
+        if buffers is not None and dest != PROC_NULL:
+            buffers.check_room(call, len(buf) if type(buf) is bytes else size_of(buf))
 
     def _check_dest(self, call, dest, tag):
         """Raise the error of a destination or tag that a send cannot have."""

@@ -517,3 +517,30 @@ def test_a_network_has_a_name():
     for wrong, words in (("ethernet-11g", "there is no network"), (None, "a Network or its name"), (1e-6, "not 1e-06")):
         with pytest.raises(UsageError, match=words):
             times(wrong)
+
+
+def test_a_buffered_send_needs_a_buffer_as_with_mpi4py():
+    def main(comm):
+        def error_class(call):
+            try:
+                call()
+            except MPI.Exception as error:
+                return error.Get_error_class()
+
+        data = np.ones(50)
+        calls = [lambda: comm.Bsend(data, comm.rank), lambda: comm.bsend(1, comm.rank), lambda: comm.Ibsend(data, comm.rank),
+                 lambda: comm.ibsend(1, comm.rank), lambda: comm.Bsend_init(data, comm.rank).Start()]
+        found = [error_class(call) for call in calls]
+        comm.Bsend(data, MPI.PROC_NULL)
+        MPI.Attach_buffer(np.empty(400 + MPI.BSEND_OVERHEAD, np.uint8))
+        found.append(error_class(lambda: comm.Bsend(np.ones(100), comm.rank)))
+        comm.Bsend(data, comm.rank)
+        comm.Recv(got := np.zeros(50), comm.rank)
+        MPI.Detach_buffer()
+        return found, got.sum()
+
+    own = MPI.COMM_SELF.Dup()
+    own.Set_errhandler(MPI.ERRORS_RETURN)
+    assert simulate(2, main).results == [main(own)] * 2 == [([MPI.ERR_BUFFER] * 6, 50.0)] * 2
+    with pytest.raises(RankFailedError, match=r"Bsend: 32 bytes .* it has 0: call MPI.Attach_buffer"):
+        simulate(1, lambda comm: comm.Bsend(ROOM, 0))
