@@ -295,7 +295,8 @@ def check_requests_that_are_over(comm, MPI):
     rank, size, right, left = around(comm)
     null, room = MPI.REQUEST_NULL, np.zeros(2, int)
     first, second = comm.Irecv(room, left, 1), comm.Irecv(room.copy(), left, 2)
-    equal((first == null, null == first, first == first, first == second, bool(first)), (False, False, True, False, True), "active")
+    found = first == null, null == first, first == first, first == second, bool(first)
+    equal(found, (False, False, True, False, True), "active")
     sends = [comm.Isend(np.array([rank, tag]), right, tag) for tag in (1, 2)]
     for request in (first, second, *sends):
         while request != null:

@@ -94,8 +94,8 @@ class _SendBuffers:
         buf, needed = self.by_rank.get(rank, b""), num_bytes + MPI.BSEND_OVERHEAD
         if buf is not None and memoryview(buf).nbytes < needed:  # None: MPI sees to it
             raise MPIError(
-                MPI.ERR_BUFFER, f"rank {rank}: {call}: {num_bytes} bytes and MPI.BSEND_OVERHEAD ({MPI.BSEND_OVERHEAD}) need an "
-                f"attached buffer of {needed} bytes, and it has {memoryview(buf).nbytes}: call MPI.Attach_buffer before"
+                MPI.ERR_BUFFER, f"rank {rank}: {call}: {num_bytes} bytes and MPI.BSEND_OVERHEAD ({MPI.BSEND_OVERHEAD}) need "
+                f"an attached buffer of {needed} bytes, and it has {memoryview(buf).nbytes}: call MPI.Attach_buffer before"
             )
 
     def detach(self):

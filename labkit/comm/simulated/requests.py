@@ -279,7 +279,7 @@ class FreedRequest(Request):
 
     def Start(self):
         raise MPIError(
-            MPI.ERR_REQUEST, f"rank {self.comm.rank}: Start: {self.text()} has been freed: make another one, or free it later"
+            MPI.ERR_REQUEST, f"rank {self.comm.rank}: Start: {self.text()} has been freed: make another, or free it later"
         )
 
 
