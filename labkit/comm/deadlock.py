@@ -25,6 +25,8 @@ from labkit.comm.waits import (
 def find_stuck(
     states: Sequence[RankStatus | WaitReport],
     logs: Mapping[int, Mapping[str, CollectiveLog]] | None = None,
+    *,
+    at_rest: bool = False,
 ) -> WaitGraph:
     """The wait-for graph of the ranks, with those that can never go on.
 
@@ -34,6 +36,9 @@ def find_stuck(
         One a rank, in rank order: a report for a waiting rank, a status for any other.
     logs : mapping of int to mapping of str to CollectiveLog, optional
         By rank: the collective calls of ranks that do not wait (of those that do, the report has them).
+    at_rest : bool
+        It is known that nothing is under way: every waiting rank is stuck, also one whose partner seems to be there
+        (of a send and a receive that name each other, the message may have been taken by a matched probe).
 
     Returns
     -------
@@ -70,7 +75,7 @@ def find_stuck(
             for other in reports[peer].operations + reports[peer].posted
         )
 
-    while True:
+    while not at_rest:
         freed = set()
         for rank, report in reports.items():
             if rank not in movable:

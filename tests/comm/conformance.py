@@ -157,6 +157,37 @@ def check_nobody(comm, MPI):
     persistent.Free()
 
 
+def check_nothing_to_nobody(comm, MPI):
+    """What is sent to nobody, or received from nobody, is not looked at."""
+    nobody, room = MPI.PROC_NULL, np.ones(3)
+    for nothing in (None, [1, 2], "text", b"bytes", np.ones((4, 4))[:, 1]):
+        for call in (comm.Send, comm.Ssend, comm.Rsend, comm.Recv):
+            equal(call(nothing, nobody), None, call.__name__)
+        for call in (comm.Isend, comm.Issend, comm.Irecv):
+            equal(call(nothing, nobody).Wait(), True, call.__name__)
+        for call in (comm.Send_init, comm.Ssend_init, comm.Recv_init):
+            request = call(nothing, nobody)
+            request.Start()
+            request.Wait()
+            request.Free()
+        equal(comm.Sendrecv(nothing, nobody, 0, room, nobody), None, "Sendrecv")
+        equal(comm.Sendrecv(room, nobody, 0, nothing, nobody), None, "Sendrecv")
+    equal(comm.Sendrecv(room, nobody, source=nobody), None, "Sendrecv without a buffer")
+    rank, size, right, left = around(comm)
+    equal(comm.Sendrecv(None, nobody, 0, room[:0], nobody), None, "Sendrecv")
+    sending = comm.Isend(room, right)
+    comm.Sendrecv(None, nobody, 0, got := np.zeros(3), left)
+    sending.Wait()
+    equal(got, room, "a Sendrecv that only receives")
+    for call in (comm.Send, comm.Isend, comm.Send_init, comm.Recv, comm.Irecv, comm.Recv_init):
+        try:
+            call(None, right)
+        except TypeError:
+            pass
+        else:
+            raise AssertionError(f"{call.__name__} took None")
+
+
 def check_wildcards_and_order(comm, MPI):
     rank, size, right, left = around(comm)
     if rank:
@@ -258,6 +289,54 @@ def check_waits(comm, MPI):
     request.Wait()
     equal((request.Wait(), request.Test(), request.wait()), (True, True, None), "complete is complete")
     equal(rooms[0], np.array([left, 7]), "data")
+
+
+def check_requests_that_are_over(comm, MPI):
+    rank, size, right, left = around(comm)
+    null, room = MPI.REQUEST_NULL, np.zeros(2, int)
+    first, second = comm.Irecv(room, left, 1), comm.Irecv(room.copy(), left, 2)
+    found = first == null, null == first, first == first, first == second, bool(first)
+    equal(found, (False, False, True, False, True), "active")
+    sends = [comm.Isend(np.array([rank, tag]), right, tag) for tag in (1, 2)]
+    for request in (first, second, *sends):
+        while request != null:
+            request.Wait()
+    equal((first == null, null == first, first == second, bool(first), first == 3), (True, True, True, False, False), "over")
+    persistent = comm.Recv_init(room, MPI.PROC_NULL)
+    persistent.Start()
+    persistent.Wait()
+    equal((persistent == null, persistent != null, bool(persistent)), (False, True, True), "a persistent one stays itself")
+    persistent.Free()
+    nobody = (MPI.ANY_SOURCE, MPI.ANY_TAG, 0)
+    for call in (lambda s: first.Wait(s), lambda s: first.Test(s), lambda s: first.Get_status(s),
+                 lambda s: MPI.Request.Waitany([first], s), lambda s: MPI.Request.Testany([null], s),
+                 lambda s: MPI.Request.Waitall([first], [s])):
+        status = MPI.Status()
+        sending = comm.Isend(np.array([rank, 3]), right, 3)
+        comm.Recv(room, left, 3, status)
+        sending.Wait()
+        call(status)
+        equal((status.source, status.tag, status.Get_count(MPI.BYTE)), nobody, "status of what is over")
+
+
+def check_null_requests(comm, MPI):
+    rank, size, right, left = around(comm)
+    null, Request = MPI.REQUEST_NULL, MPI.Request
+    for family, nothing in (
+        ("Waitall", True), ("Testall", True), ("Waitany", MPI.UNDEFINED), ("Testany", (MPI.UNDEFINED, True)),
+        ("Waitsome", None), ("Testsome", None),
+    ):
+        equal(getattr(Request, family)([null, null]), nothing, f"{family} of nothing")
+        room = np.zeros(1, int)
+        requests = [null, comm.Irecv(room, left, 4), null]
+        comm.Sendrecv(np.zeros(1), right, 6, np.zeros(1), left, 6)  # the receive is there
+        comm.Send(np.array([rank]), right, 4)
+        comm.Sendrecv(np.zeros(1), right, 5, np.zeros(1), left, 5)
+        expected = {"all": (True,), "any": (1, (1, True)), "ome": ([1],)}[family[-3:]]
+        while (found := getattr(Request, family)(requests)) not in expected:
+            assert found in (False, (MPI.UNDEFINED, False), []), f"{family}: {found}"
+        equal((int(room[0]), requests[1] == null), (left, True), family)
+    equal(Request.waitall([null, comm.irecv(source=MPI.PROC_NULL)]), [None, None], "waitall")
 
 
 def check_tests(comm, MPI):
@@ -691,6 +770,7 @@ def check_cartesian(comm, MPI):
     equal((row.coords, column.coords), ([coords[1]], [coords[0]]), "coordinates in a Sub")
     twin = grid.Dup()
     equal((twin.coords, twin.allreduce(1)), (coords, size), "Dup of a grid")
+    equal(ring.Clone().Shift(0, 1), (left, right), "Clone of a ring")
     equal(MPI.Compute_dims(size, 2), sorted(MPI.Compute_dims(size, 2), reverse=True), "Compute_dims")
     if size > 1:
         part = comm.Create_cart([size - 1])

@@ -52,18 +52,22 @@ def check_buffer(buffer) -> None:
     _own().Send_init(buffer, 0).Free()  # nothing is sent
 
 
-def size_of(buffer) -> int:
-    """Bytes that a send of ``buffer`` sends; checks that it is a buffer at all."""
+def size_of(buffer, dest=None) -> int:
+    """Bytes that a send of ``buffer`` sends; checks that it is a buffer at all, unless it is for MPI.PROC_NULL."""
     if is_plain(buffer):
         return buffer.nbytes
+    if dest == MPI.PROC_NULL:
+        return 0
     check_buffer(buffer)
     return _room(buffer)
 
 
-def room_of(buffer) -> int:
-    """Bytes that a receive into ``buffer`` has room for; checks that it can be written."""
+def room_of(buffer, source=None) -> int:
+    """Bytes that a receive into ``buffer`` has room for; checks that it can be written, unless it is from MPI.PROC_NULL."""
     if type(buffer) is np.ndarray and buffer.flags.carray and buffer.dtype in PLAIN:  # contiguous and can be written
         return buffer.nbytes
+    if source == MPI.PROC_NULL:
+        return 0
     _own().Recv_init(buffer, 0).Free()  # mpi4py checks it, and nothing is received
     return _room(buffer)
 

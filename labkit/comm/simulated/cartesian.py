@@ -6,6 +6,7 @@ import math
 
 from mpi4py import MPI
 
+from labkit.comm.deadlock import ranks_text
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated.communicator import SimulatedComm
 
@@ -102,6 +103,8 @@ class SimulatedCartcomm(SimulatedComm):
         comm.extents, comm.wraps = self.extents, self.wraps
         return comm
 
+    Clone = Dup
+
 
 def make_cart(comm: SimulatedComm, dims, periods):
     """Collective: the first ``prod(dims)`` ranks of ``comm`` on a grid; MPI.COMM_NULL for the rest."""
@@ -116,9 +119,25 @@ def make_cart(comm: SimulatedComm, dims, periods):
             f"rank {comm.rank}: Create_cart({list(dims)}, periods={list(periods)}): a grid of {size} ranks, and the "
             f"communicator has {comm.size}",
         )
-    cart = comm._make(
-        "Create_cart", lambda values: {rank: tuple(range(size)) for rank in range(size)}, None, SimulatedCartcomm
-    )
+    wraps = tuple(bool(p) for p in periods)
+
+    def groups(values):
+        if len(set(values.values())) > 1:
+            raise MPIError(MPI.ERR_ARG, f"rank {comm.rank}: {_disagreement(values)}")
+        return {rank: tuple(range(size)) for rank in range(size)}
+
+    cart = comm._make("Create_cart", groups, (dims, wraps), SimulatedCartcomm)
     if cart != MPI.COMM_NULL:
-        cart.extents, cart.wraps = dims, tuple(bool(p) for p in periods)
+        cart.extents, cart.wraps = dims, wraps
     return cart
+
+
+def _disagreement(values) -> str:
+    """Which members of a communicator ask for which grid."""
+    askers: dict[tuple, list[int]] = {}
+    for rank, grid in sorted(values.items()):
+        askers.setdefault(grid, []).append(rank)
+    calls = "; ".join(
+        f"{ranks_text(ranks)}: dims {list(dims)}, periods {list(wraps)}" for (dims, wraps), ranks in askers.items()
+    )
+    return f"Create_cart: every member passes the same dims and periods, and these differ ({calls}): compute them alike"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError
@@ -11,7 +13,7 @@ from labkit.comm.simulated.nonblocking import NonblockingCollectives
 from labkit.comm.simulated.point_to_point import PointToPoint
 from labkit.comm.simulated.requests import Request
 from labkit.comm.source_lines import cell_line
-from labkit.errors import NotAvailableError
+from labkit.errors import NotAvailableError, UsageError
 
 WHOLE_WORLD = "comm"
 COMM_SELF = MPI.COMM_SELF  # while a simulation runs, the name in MPI means a simulated one
@@ -215,6 +217,8 @@ class SimulatedComm(PointToPoint, Collectives, NonblockingCollectives):
 
     def charge_compute(self, seconds: float) -> None:
         """Let virtual time pass, as if the rank computed."""
+        if not 0 <= seconds < math.inf:
+            raise UsageError(f"rank {self.rank}: a rank cannot compute for {seconds} s; pass a finite number from 0 on.")
         me = self.me
         start = me.now
         me.computed_s += seconds

@@ -26,7 +26,7 @@ def simulated_names(world: World, comms):
         raise UsageError(
             "a simulation is running in this process: neither its ranks nor other threads can start another one."
         )
-    buffers = _SendBuffers(world)
+    buffers = world.send_buffers = _SendBuffers(world)
     replaced = {
         "Op": Op, "Request": Request, "Prequest": Prequest, "Wtime": lambda: float(world.current.now),
         "COMM_WORLD": _CurrentComm(lambda: comms[world.current.rank]),
@@ -81,6 +81,22 @@ class _SendBuffers:
                 "call Detach_buffer first"
             )
         self.by_rank[rank] = buf
+
+    def check_room(self, call: str, num_bytes: int) -> None:
+        """Whether a message fits; what earlier ones may still take of the buffer is not counted.
+
+        Raises
+        ------
+        MPIError
+            ``MPI_ERR_BUFFER``: it does not fit, or no buffer is attached.
+        """
+        rank = self.world.current.rank
+        buf, needed = self.by_rank.get(rank, b""), num_bytes + MPI.BSEND_OVERHEAD
+        if buf is not None and memoryview(buf).nbytes < needed:  # None: MPI sees to it
+            raise MPIError(
+                MPI.ERR_BUFFER, f"rank {rank}: {call}: {num_bytes} bytes and MPI.BSEND_OVERHEAD ({MPI.BSEND_OVERHEAD}) need "
+                f"an attached buffer of {needed} bytes, and it has {memoryview(buf).nbytes}: call MPI.Attach_buffer before"
+            )
 
     def detach(self):
         return self.by_rank.pop(self.world.current.rank, None)

@@ -64,6 +64,7 @@ class PointToPoint:
         self._send("Ssend", buf, dest, tag, True)
 
     def Bsend(self, buf, dest, tag=0):
+        self._check_room("Bsend", buf, dest)
         self._send("Bsend", buf, dest, tag, False, buffered=True)
 
     def send(self, obj, dest, tag=0):
@@ -73,12 +74,14 @@ class PointToPoint:
         self._send("ssend", self.world.pickle.dumps(obj), dest, tag, True)
 
     def bsend(self, obj, dest, tag=0):
-        self._send("bsend", self.world.pickle.dumps(obj), dest, tag, False, buffered=True)
+        data = self.world.pickle.dumps(obj)
+        self._check_room("bsend", data, dest)
+        self._send("bsend", data, dest, tag, False, buffered=True)
 
     def Recv(self, buf, source=ANY_SOURCE, tag=ANY_TAG, status=None):
         me = self.me
         start = me.now
-        request = self._post("Recv", buf, source, tag, room_of(buf), False)
+        request = self._post("Recv", buf, source, tag, room_of(buf, source), False)
         me.end_with(request)
         request.finish(status)
         if me.recorder is not None:
@@ -97,12 +100,12 @@ class PointToPoint:
     def Sendrecv(
         self, sendbuf, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None
     ):
-        room = room_of(recvbuf)
+        room = room_of(recvbuf, source)
         self._sendrecv("Sendrecv", sendbuf, dest, sendtag, recvbuf, source, recvtag, status, room, False)
 
     def Sendrecv_replace(self, buf, dest, sendtag=0, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
-        size = room_of(buf)
-        data = taken(buf)
+        nobody = dest == source == PROC_NULL
+        size, data = (0, b"") if nobody else (room_of(buf), taken(buf))
         self._sendrecv("Sendrecv_replace", data, dest, sendtag, buf, source, recvtag, status, size, False)
 
     def sendrecv(
@@ -123,6 +126,7 @@ class PointToPoint:
         return self._isend("Issend", buf, dest, tag, True)
 
     def Ibsend(self, buf, dest, tag=0):
+        self._check_room("Ibsend", buf, dest)
         return self._isend("Ibsend", buf, dest, tag, False, buffered=True)
 
     def isend(self, obj, dest, tag=0):
@@ -132,10 +136,12 @@ class PointToPoint:
         return self._isend("issend", self.world.pickle.dumps(obj), dest, tag, True)
 
     def ibsend(self, obj, dest, tag=0):
-        return self._isend("ibsend", self.world.pickle.dumps(obj), dest, tag, False, buffered=True)
+        data = self.world.pickle.dumps(obj)
+        self._check_room("ibsend", data, dest)
+        return self._isend("ibsend", data, dest, tag, False, buffered=True)
 
     def Irecv(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
-        request = self._post("Irecv", buf, source, tag, room_of(buf), False)
+        request = self._post("Irecv", buf, source, tag, room_of(buf, source), False)
         self.note_start(request)
         return request
 
@@ -202,8 +208,6 @@ class PointToPoint:
             dest, tag = index(dest), index(tag)
         if not (0 <= dest < self.size and 0 <= tag <= TAG_UB):
             self._check_dest(call, dest, tag)
-            if type(buf) is not bytes:
-                size_of(buf)  # checks that it is a buffer
             return self.me.now
         me, world = self.me, self.world
         is_bytes = type(buf) is bytes
@@ -252,7 +256,7 @@ class PointToPoint:
         elif sent > me.now:
             me.end_at(sent)
         if me.recorder is not None:
-            me.recorder.send_span(self, call, start, dest, tag, len(buf) if type(buf) is bytes else size_of(buf))
+            me.recorder.send_span(self, call, start, dest, tag, len(buf) if type(buf) is bytes else size_of(buf, dest))
 
     def _isend(self, call, buf, dest, tag, synchronous, buffered=False):
         start = self.me.now
@@ -288,7 +292,7 @@ class PointToPoint:
         if not (type(dest) is int and type(sendtag) is int and 0 <= dest < self.size and 0 <= sendtag <= TAG_UB):
             self._check_dest(call, dest, sendtag)
         if type(sendbuf) is not bytes and not is_plain(sendbuf):
-            sendbuf = taken(sendbuf)
+            sendbuf = taken(sendbuf) if dest != PROC_NULL else b""
         receive = self._post(call, recvbuf, source, recvtag, room, pickled)
         num_bytes = len(sendbuf) if type(sendbuf) is bytes else sendbuf.nbytes
         sent = self._launch(call, sendbuf, dest, sendtag, False, num_bytes=num_bytes)
@@ -310,7 +314,7 @@ class PointToPoint:
             self._check_source(call, peer, tag)
         else:
             self._check_dest(call, peer, tag)
-        return Prequest(kind, call, self, peer, tag, buf, room_of(buf) if kind == "recv" else size_of(buf))
+        return Prequest(kind, call, self, peer, tag, buf, room_of(buf, peer) if kind == "recv" else size_of(buf, peer))
 
     def begin(self, request: Prequest) -> None:
         """Start a persistent request."""
@@ -320,6 +324,8 @@ class PointToPoint:
             self.mailbox.post(request)
         else:
             call = request.call
+            if call == "Bsend_init":
+                self._check_room(call, request.buffer, request.peer)
             synchronous = call == "Ssend_init" or (call == "Send_init" and self.world.check_unsafe_sends)
             sent = self._launch(
                 call, request.buffer, request.peer, request.tag, synchronous, call == "Bsend_init", request
@@ -366,6 +372,12 @@ class PointToPoint:
             if status is not None:
                 fill_status(status, message)
         return message is not None, message
+
+    def _check_room(self, call, buf, dest):
+        """A buffered send needs an attached buffer; ranks in processes of their own have none that is known here."""
+        buffers = getattr(self.world, "send_buffers", None)
+        if buffers is not None and dest != PROC_NULL:
+            buffers.check_room(call, len(buf) if type(buf) is bytes else size_of(buf))
 
     def _check_dest(self, call, dest, tag):
         """Raise the error of a destination or tag that a send cannot have."""

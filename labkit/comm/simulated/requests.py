@@ -17,6 +17,7 @@ WORDS = {
     "tag": {MPI.ANY_TAG: "ANY_TAG"},
 }
 UNDEFINED, BYTE = MPI.UNDEFINED, MPI.BYTE
+MPIRequest, REQUEST_NULL = MPI.Request, MPI.REQUEST_NULL  # while a simulation runs, the name in MPI means a simulated one
 
 
 class Request:
@@ -54,22 +55,25 @@ class Request:
 
     def finish(self, status=None):
         """The books of a request that is complete: fill its buffer and status; return its object, if any."""
+        if not self.active:
+            if status is not None:
+                fill_empty(status)
+            return None
         result = None
-        if self.active:
-            self.active = False
-            me = self.comm.me
-            if self.line is not None or me.posted:
-                me.posted.pop(self.order, None)
-            message = self.message
-            if message is not None and self.kind == "recv":
-                if self.overhead_s:
-                    me.handle((self,), me.now)
-                me.note_received(message)
-                result = self._unpack(message)
-            if self.mark is not None:
-                self.mark(self)
-            if type(self) is Request:
-                self.buffer = None
+        self.active = False
+        me = self.comm.me
+        if self.line is not None or me.posted:
+            me.posted.pop(self.order, None)
+        message = self.message
+        if message is not None and self.kind == "recv":
+            if self.overhead_s:
+                me.handle((self,), me.now)
+            me.note_received(message)
+            result = self._unpack(message)
+        if self.mark is not None:
+            self.mark(self)
+        if type(self) is Request:
+            self.buffer = None
         if status is not None:
             self._fill(status)
         return result
@@ -125,6 +129,13 @@ class Request:
 
     # -- mpi4py's names -------------------------------------------------------------------------
 
+    def __bool__(self):
+        return self.active
+
+    def __eq__(self, other):
+        """As mpi4py's: requests that are over are all equal, to MPI.REQUEST_NULL too. So they have no hash."""
+        return self is other or (not self and isinstance(other, (Request, MPIRequest)) and not other)
+
     def Wait(self, status=None):
         _wait(self.comm, [self], "Wait")
         self.finish(status)
@@ -146,7 +157,10 @@ class Request:
             self.comm.me.poll("Get_status", [self])
         done = not self.active or self.is_complete()
         if done and status is not None:
-            self._fill(status)
+            if self.active:
+                self._fill(status)
+            else:
+                fill_empty(status)
         return done
 
     def Cancel(self):
@@ -157,8 +171,13 @@ class Request:
     cancel = Cancel
 
     def Free(self):
+        if not self:
+            raise MPIError(MPI.ERR_REQUEST, f"rank {self.comm.rank}: Free: {self.text()} is over: there is nothing to free")
         self.comm.me.posted.pop(self.order, None)
-        self.active = False
+        was_active, self.active = self.active, False
+        self.__class__ = FreedRequest
+        if was_active and self.done_at is not None:
+            self.set_done(self.done_at)
 
     @classmethod
     def Waitall(cls, requests, statuses=None):
@@ -221,6 +240,9 @@ class Prequest(Request):
         self.active = False
         self.done_at = self.posted_at
 
+    def __bool__(self):
+        return True
+
     def Start(self):
         if self.active:
             raise MPIError(MPI.ERR_REQUEST, f"rank {self.comm.rank}: Start: {self.text()} is active; wait for it first")
@@ -235,6 +257,35 @@ class Prequest(Request):
             request.Start()
 
 
+class FreedRequest(Request):
+    """What a request is after ``Free``: equal to MPI.REQUEST_NULL, while its communication goes on to its end."""
+
+    def set_done(self, time) -> None:
+        self.done_at = time
+        if self.kind == "recv":
+            self.comm.world.at(time, self._receive, self.message)
+
+    def _receive(self, time, message) -> None:
+        """The message is there: fill the buffer."""
+        if message is None:  # from MPI.PROC_NULL
+            return
+        me, world = self.comm.me, self.comm.world
+        me.note_received(message)
+        try:
+            self._unpack(message)
+        except Exception as failure:  # nobody waits for it, whom it could be told
+            me.state, me.failure, world.failed_at, world.ending = "failed", failure, time, True
+
+    def __eq__(self, other):
+        """Not equal to one another: a mailbox tells them apart by this."""
+        return self is other or (isinstance(other, MPIRequest) and not other)
+
+    def Start(self):
+        raise MPIError(
+            MPI.ERR_REQUEST, f"rank {self.comm.rank}: Start: {self.text()} has been freed: make another, or free it later"
+        )
+
+
 def fill_status(status, message) -> None:
     """Say which message it is; None for a receive from MPI.PROC_NULL, or a cancelled one."""
     if message is not None:
@@ -245,6 +296,32 @@ def fill_status(status, message) -> None:
         status.Set_source(MPI.PROC_NULL)
         status.Set_tag(MPI.ANY_TAG)
         status.Set_elements(BYTE, 0)
+
+
+def fill_empty(status) -> None:
+    """What MPI says of a request that is not active."""
+    status.Set_source(MPI.ANY_SOURCE)
+    status.Set_tag(MPI.ANY_TAG)
+    status.Set_elements(BYTE, 0)
+    status.Set_cancelled(False)
+
+
+class _Null:
+    """Stands for MPI.REQUEST_NULL in a list of requests."""
+
+    active = False
+
+    def finish(self, status=None):
+        if status is not None:
+            fill_empty(status)
+
+
+_NULL = _Null()
+
+
+def _own(requests) -> list:
+    """The requests, of which some may be MPI.REQUEST_NULL."""
+    return [_NULL if isinstance(r, MPIRequest) and r == REQUEST_NULL else r for r in requests]
 
 
 def _live(requests) -> list[Request]:
@@ -271,17 +348,29 @@ def _statuses(requests, statuses):
 
 
 def _finish_all(requests, statuses) -> list:
-    return [r.finish(statuses[i] if statuses is not None else None) for i, r in enumerate(requests)]
+    """Finish every one, also those after one that fails; then the first failure is raised."""
+    results, failure = [], None
+    for i, request in enumerate(requests):
+        try:
+            results.append(request.finish(statuses[i] if statuses is not None else None))
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
+    return results
 
 
 def _wait_all(requests, call, statuses):
-    if requests:
-        _wait(requests[0].comm, requests, call)
+    requests = _own(requests)
+    live = _live(requests)
+    if live:
+        _wait(live[0].comm, live, call)
     return _finish_all(requests, _statuses(requests, statuses))
 
 
 def _test(requests, call, statuses):
     """The objects of the requests if all are complete, else None."""
+    requests = _own(requests)
     live = _live(requests)
     pending = [r for r in live if not r.is_complete()]
     if pending:
@@ -303,8 +392,10 @@ def _complete(requests) -> list[int]:
 
 
 def _wait_any(requests, call, status):
+    requests = _own(requests)
     live = _live(requests)
     if not live:
+        _NULL.finish(status)
         return UNDEFINED, None
     me = live[0].comm.me
     start = me.now
@@ -317,8 +408,10 @@ def _wait_any(requests, call, status):
 
 
 def _test_any(requests, call, status):
+    requests = _own(requests)
     live = _live(requests)
     if not live:
+        _NULL.finish(status)
         return UNDEFINED, True, None
     me = live[0].comm.me
     if not _complete(live):
@@ -335,13 +428,11 @@ def _test_any(requests, call, status):
 def _some(requests, indices, statuses):
     if statuses is not None:
         statuses += [MPI.Status() for _ in range(len(indices) - len(statuses))]
-    results = [
-        requests[index].finish(statuses[k] if statuses is not None else None) for k, index in enumerate(indices)
-    ]
-    return indices, results
+    return indices, _finish_all([requests[index] for index in indices], statuses)
 
 
 def _wait_some(requests, call, statuses):
+    requests = _own(requests)
     live = _live(requests)
     if not live:
         return None, None
@@ -356,6 +447,7 @@ def _wait_some(requests, call, statuses):
 
 
 def _test_some(requests, call, statuses):
+    requests = _own(requests)
     live = _live(requests)
     if not live:
         return None, None

@@ -11,6 +11,7 @@ from numbers import Integral
 
 from labkit.comm.deadlock import find_mismatch, find_stuck, ranks_text
 from labkit.comm.network.model import Network, alpha_beta
+from labkit.comm.network.presets import find_network
 from labkit.comm.simulated.communicator import WHOLE_WORLD, Shared
 from labkit.comm.simulated.names import simulated_names
 from labkit.comm.simulated.recorder import Recorder
@@ -104,7 +105,7 @@ def simulate(
     num_ranks: int,
     function: Callable,
     *,
-    network: Network = DEFAULT_NETWORK,
+    network: Network | str = DEFAULT_NETWORK,
     seed: int | None = None,
     jitter: float = 1.0,
     trace: bool = False,
@@ -121,7 +122,8 @@ def simulate(
         At least 1.
     function : callable
         Called on every rank with its communicator, which has the methods of mpi4py's.
-    network : Network
+    network : Network or str
+        A string is read by :func:`labkit.comm.network.presets.find_network`.
     seed : int, optional
         With a seed, every message takes up to ``1 + jitter`` times as long, at random, and a wildcard
         takes any message that MPI would allow: run with several seeds to look for races.
@@ -144,7 +146,7 @@ def simulate(
     RankFailedError
         A rank raised an exception, which is the error's ``__cause__``.
     UsageError
-        No ranks, or called on a simulated rank.
+        No ranks, no such network, or called on a simulated rank.
 
     Examples
     --------
@@ -165,11 +167,15 @@ class Simulation:
     """A world of simulated ranks that runs once: :func:`simulate` in its parts."""
 
     def __init__(
-        self, num_ranks: int, *, network: Network = DEFAULT_NETWORK, seed: int | None = None, jitter: float = 1.0,
+        self, num_ranks: int, *, network: Network | str = DEFAULT_NETWORK, seed: int | None = None, jitter: float = 1.0,
         trace: bool = False, check_unsafe_sends: bool = False,
     ):
         if isinstance(num_ranks, bool) or not isinstance(num_ranks, Integral) or num_ranks < 1:
             raise UsageError(f"a simulation has at least 1 rank, not {num_ranks!r}; pass a whole number.")
+        if isinstance(network, str):
+            network = find_network(network)
+        if not isinstance(network, Network):
+            raise UsageError(f"a network is a Network or its name, for example 'ethernet-10g', not {network!r}.")
         num_ranks = int(num_ranks)
         self.world = World(num_ranks, network, seed=seed, jitter=jitter, check_unsafe_sends=check_unsafe_sends)
         shared = Shared(self.world, tuple(range(num_ranks)), WHOLE_WORLD)
@@ -214,7 +220,7 @@ class Simulation:
                 graph=find_stuck(self.states, logs),
             )
         if any(isinstance(state, WaitReport) for state in self.states):
-            graph = find_stuck(self.states, logs)
+            graph = find_stuck(self.states, logs, at_rest=True)
             reports = {s.rank: s for s in self.states if isinstance(s, WaitReport)}
             return DeadlockError(verdict_text(graph, reports), statuses=graph.statuses, graph=graph)
         mismatch = find_mismatch(logs)

@@ -56,14 +56,17 @@ class Wires:
             reply, got = self.link.receive()
         word, value, found, filled, ended = reply
         for index, number, block in filled:
-            buffers.put(np.frombuffer(got[block], np.uint8), rooms[index][number])
+            if len(got[block]):  # from MPI.PROC_NULL comes nothing, and the buffer may be none
+                buffers.put(np.frombuffer(got[block], np.uint8), rooms[index][number])
         for status, words in zip(statuses, found, strict=False):
             if status is not None and words is not None:
                 status.source, status.tag = words[0], words[1]
                 status.Set_elements(MPI.BYTE, words[2])
                 status.Set_cancelled(words[3])
         if word == "error":
-            raise self._error(*value)
+            error = self._error(*value)
+            error.ended = ended
+            raise error
         return value, got, ended
 
     def _error(self, kind, error_class, text) -> BaseException:
@@ -105,9 +108,9 @@ class Arguments:
         taken = buf if buffers.is_plain(buf) else buffers.taken(buf)
         return self.block(taken.reshape(-1).view(np.uint8) if taken.size else b"")
 
-    def room(self, buf) -> int:
-        """Where a receive puts it."""
-        size = buffers.room_of(buf)
+    def room(self, buf, source=None) -> int:
+        """Where a receive puts it; from MPI.PROC_NULL it is not looked at."""
+        size = buffers.room_of(buf, source)
         self.rooms.append(buf)
         return size
 

@@ -22,7 +22,7 @@ from labkit.grading.remote.arguments import Arguments, Wires
 from labkit.grading.remote.calls import COLLECTIVES, NONBLOCKING, OBJECT_COLLECTIVES, SELF, WORLD
 from labkit.grading.remote.requests import RemotePrequest, RemoteRequest, returned
 
-ANY_SOURCE, ANY_TAG = MPI.ANY_SOURCE, MPI.ANY_TAG
+ANY_SOURCE, ANY_TAG, PROC_NULL = MPI.ANY_SOURCE, MPI.ANY_TAG, MPI.PROC_NULL
 
 
 class RemoteComm:
@@ -79,32 +79,33 @@ class RemoteComm:
 
     def Recv(self, buf, source=ANY_SOURCE, tag=ANY_TAG, status=None):
         arguments = Arguments(self._wires)
-        self._make("Recv", [arguments.room(buf), index(source), index(tag)], arguments, [status])
+        self._make("Recv", [arguments.room(buf, source), index(source), index(tag)], arguments, [status])
 
     def recv(self, buf=None, source=ANY_SOURCE, tag=ANY_TAG, status=None):
         return self._make("recv", [None, index(source), index(tag)], None, [status])
 
     def Irecv(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
         arguments = Arguments(self._wires)
-        return self._make("Irecv", [arguments.room(buf), index(source), index(tag)], arguments)
+        return self._make("Irecv", [arguments.room(buf, source), index(source), index(tag)], arguments)
 
     def irecv(self, buf=None, source=ANY_SOURCE, tag=ANY_TAG):
         return self._make("irecv", [None, index(source), index(tag)])
 
     def Recv_init(self, buf, source=ANY_SOURCE, tag=ANY_TAG):
         arguments = Arguments(self._wires)
-        return self._make("Recv_init", [arguments.room(buf), index(source), index(tag)], arguments)
+        return self._make("Recv_init", [arguments.room(buf, source), index(source), index(tag)], arguments)
 
     def Sendrecv(self, sendbuf, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
         arguments = Arguments(self._wires)
-        room = arguments.room(recvbuf)
-        args = [arguments.data(sendbuf), index(dest), index(sendtag), room, index(source), index(recvtag)]
+        room = arguments.room(recvbuf, source)
+        args = [arguments.data(_sent(sendbuf, dest)), index(dest), index(sendtag), room, index(source), index(recvtag)]
         self._make("Sendrecv", args, arguments, [status])
 
     def Sendrecv_replace(self, buf, dest, sendtag=0, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
         arguments = Arguments(self._wires)
-        arguments.room(buf)
-        args = [arguments.data(buf), index(dest), index(sendtag), index(source), index(recvtag)]
+        peer = PROC_NULL if dest == source == PROC_NULL else None
+        arguments.room(buf, peer)
+        args = [arguments.data(_sent(buf, peer)), index(dest), index(sendtag), index(source), index(recvtag)]
         self._make("Sendrecv_replace", args, arguments, [status])
 
     def sendrecv(self, sendobj, dest, sendtag=0, recvbuf=None, source=ANY_SOURCE, recvtag=ANY_TAG, status=None):
@@ -198,10 +199,16 @@ def _comm_of(wires, handle, rank, size, where, context, extents, wraps):
     return RemoteCart(wires, handle, rank, size, where, context, extents, wraps)
 
 
+def _sent(buf, dest):
+    """The buffer of a send: of one to MPI.PROC_NULL, MPI does not look at it."""
+    return b"" if dest == PROC_NULL else buf
+
+
 def _sends(name: str):
     is_persistent, is_started = name.endswith("_init"), name.startswith("I")
 
     def method(self, buf, dest, tag=0):
+        buf = _sent(buf, dest)
         arguments = Arguments(self._wires)
         found = self._make(name, [arguments.data(buf), index(dest), index(tag)], arguments)
         if is_started:

@@ -6,6 +6,7 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError
+from labkit.comm.simulated.requests import fill_empty
 from labkit.comm.source_lines import cell_line
 from labkit.errors import UsageError
 from labkit.grading.remote.arguments import Arguments, Wires
@@ -23,6 +24,13 @@ class RemoteRequest:
 
     def __init__(self, wires: Wires, handle: int, rooms=()):
         self.wires, self.handle, self.rooms = wires, handle, rooms
+
+    def __bool__(self):
+        return self.handle != NULL
+
+    def __eq__(self, other):
+        """As mpi4py's: requests that are over are all equal, to MPI.REQUEST_NULL too. So they have no hash."""
+        return self is other or (not self and isinstance(other, (RemoteRequest, _MPIRequest)) and not other)
 
     def note_sent(self, words: str, buffer, block) -> None:
         """This sends ``buffer``, which may not change before it is complete."""
@@ -163,11 +171,19 @@ def of_family(method: str, requests, statuses=None):
     if wires is None:
         if statuses is not None and method.lower() in ("waitall", "testall"):
             _lengthen(statuses, len(requests))
+        for status in statuses or ():
+            if status is not None:
+                fill_empty(status)
         return _of_nothing(method, requests)
     one_each = method.lower().endswith(("all", "some"))
     found = [MPI.Status() for _ in requests] if one_each and statuses is not None else statuses or ()
     rooms = [request.rooms if isinstance(request, RemoteRequest) else () for request in requests]
-    value, got, ended = wires.call(0, method, handles, (), rooms, found)
+    try:
+        value, got, ended = wires.call(0, method, handles, (), rooms, found)
+    except MPIError as error:  # of one of them, and all are over
+        for index in error.ended:
+            requests[index].end()
+        raise
     value = returned(wires, value, got)
     if one_each and statuses is not None:
         _hand_over(method, value, statuses, found)

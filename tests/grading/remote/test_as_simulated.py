@@ -143,6 +143,22 @@ def test_null_requests_are_inactive(ranks):
         ]
 
 
+def test_requests_are_over_after_a_wait_that_failed(ranks):
+    source = source_of("""
+        rooms = [np.zeros(2) for _ in range(3)]
+        requests = [comm.Irecv(room, left, tag) for tag, room in enumerate(rooms)]
+        for tag, count in enumerate((2, 3, 2)):
+            comm.Send(np.ones(count), right, tag)
+        try:
+            MPI.Request.Waitall(requests)
+        except MPI.Exception as error:
+            words = str(error)
+        over = [request == MPI.REQUEST_NULL for request in requests]
+        return "tag 1 has 24 bytes" in words, over, [request.Wait() for request in requests], rooms[0][0], rooms[2][1]
+    """)
+    assert results(ranks(2, source).simulate([(), ()])[0]) == [(True, [True] * 3, [True] * 3, 1.0, 1.0)] * 2
+
+
 def test_statuses_lists_are_made_as_long_as_needed(ranks):
     source = source_of("""
         comm.Send(np.zeros(2), right, 4)
