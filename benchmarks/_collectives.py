@@ -42,8 +42,9 @@ def check(operation, call, x):
 
 def brought(operation, x):
     """What a rank brings and a call leaves as it is; an all-reduce changes all itself."""
-    block = x.size // size
-    return {"allreduce": x[:0], "broadcast": x if rank == 0 else x[:0], "allgather": x[rank * block : (rank + 1) * block]}[operation]
+    block, nothing = x.size // size, x[:0]
+    own = x[rank * block : (rank + 1) * block]
+    return {"allreduce": nothing, "broadcast": nothing if rank else x, "allgather": own}[operation]
 
 
 def compare(num_bytes, num_rounds):
@@ -64,7 +65,8 @@ def compare(num_bytes, num_rounds):
             check(operation, shared.allreduce, shared.own)
             calls["fused"] = shared.allreduce
         vectors = [x] if shared is None else [x, shared.own]
-        found[operation] = timed_in_turn(comm, calls, vectors, num_rounds, before=functools.partial(brought(operation, x).fill, 0))
+        write = functools.partial(brought(operation, x).fill, 0)
+        found[operation] = timed_in_turn(comm, calls, vectors, num_rounds, before=write)
         if shared is not None:
             shared.free()
     return found
