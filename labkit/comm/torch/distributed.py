@@ -17,7 +17,7 @@ from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated import cartesian, collectives
-from labkit.comm.simulated.buffers import is_plain, size_of, taken
+from labkit.comm.simulated.buffers import is_plain, taken
 from labkit.comm.simulated.checks import check_reduction
 from labkit.comm.simulated.communicator import FreedComm, SimulatedComm
 from labkit.comm.simulated.requests import Request, posted_line
@@ -71,11 +71,9 @@ class Distributed:
         """Send a message: the time when the sender can go on (now), or the request that will know it."""
         dest, tag = index(dest), index(tag)
         self._check_dest(call, dest, tag)
-        is_bytes = type(buf) is bytes
         if dest == MPI.PROC_NULL:
-            if not is_bytes:
-                size_of(buf)  # checks that it is a buffer
             return NOW
+        is_bytes = type(buf) is bytes
         data = buf if is_bytes or is_plain(buf) else taken(buf)
         num_bytes = len(data) if is_bytes else data.nbytes
         if buffered and not is_bytes:
