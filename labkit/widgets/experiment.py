@@ -13,6 +13,7 @@ from labkit.widgets.figure_widget import FigureWidget
 from labkit.widgets.replace import replace_figure
 
 STOP = "Stop"
+SETTLE_S = 0.2  # a page holds the last value of a control back until the kernel has taken the one before
 
 
 class Stopped(Exception):
@@ -87,6 +88,8 @@ class Experiment(widgets.VBox):
     def _run(self) -> None:
         words = ""
         try:
+            if self._locked:
+                self._stop.wait(SETTLE_S)
             self.value = self._measure(self._progress)
             self._show(self._draw(self.value))
             words = html.escape(self._words(self.value), quote=False)

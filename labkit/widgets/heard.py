@@ -16,7 +16,14 @@ HEAR = """
 async function hear(model) {
   const own = await model.widget_manager.get_model(model.get("_own_id"));
   const plain = Object.getPrototypeOf(Object.getPrototypeOf(own));  // the model of ipywidgets below anywidget's
-  own.comm?.on_msg((message) => plain._handle_comm_msg.call(own, message));
+  own.comm?.on_msg(async (message) => {
+    try {
+      await plain._handle_comm_msg.call(own, message);
+    } catch (error) {
+      own.state_change = Promise.resolve();  // else one message that fails ends them all
+      throw error;
+    }
+  });
 }
 """
 INITIALIZE = HEAR + """

@@ -16,6 +16,11 @@ def replace_figure(widget: FigureWidget, figure: go.Figure) -> None:
     From then on it is always sent whole: plotly's model on the page still counts the traces of the first figure,
     and changes of single traces would be refused there, or go to the wrong ones.
     """
+    with widget.turn:
+        _replace(widget, figure)
+
+
+def _replace(widget: FigureWidget, figure: go.Figure) -> None:
     same_kinds = [trace.type for trace in widget.data] == [trace.type for trace in figure.data]
     if same_kinds and not widget._was_sent_again:
         with widget.batch_update():

@@ -39,7 +39,7 @@ def lab(tmp_path, tmp_path_factory, browser, servers):
     outside, shared = servers
     context = browser.new_context(viewport={"width": 1280, "height": 1000})
     context.set_default_timeout(WAIT_MS)
-    server = None
+    server, pages = None, []
 
     def open_notebook(path: Path, text: str | None = None) -> LabPage:
         nonlocal server
@@ -47,6 +47,7 @@ def lab(tmp_path, tmp_path_factory, browser, servers):
         target = tmp_path / path.name
         target.write_text(path.read_text() if text is None else text)
         page = LabPage(context.new_page(), server)
+        pages.append(page)
         page.open(str(target.relative_to(server.root)))
         return page
 
@@ -58,6 +59,7 @@ def lab(tmp_path, tmp_path_factory, browser, servers):
         return shared[0]
 
     yield open_notebook
+    print(*(f"{page.path.name}: {error}" for page in pages for error in page.errors), sep="\n")  # shown if a test fails
     context.close()
     if server in shared:
         server.end_kernels()

@@ -21,6 +21,9 @@ def test_bits_are_clicked_typed_and_stepped(lab, tmp_path):
     def shows(label, text):
         cell.locator(f"[data-reading='{label}']", has_text=re.compile(f"^{re.escape(text)}")).first.wait_for()
 
+    def draws(words):
+        cell.locator(".gtitle", has_text=words).wait_for()
+
     def bits():
         return "".join(cell.locator(".bit").all_text_contents())
 
@@ -30,12 +33,12 @@ def test_bits_are_clicked_typed_and_stepped(lab, tmp_path):
 
     shows("exact value", "0.0999755859375")
     assert bits() == f"{0x2E66:016b}" and number.input_value() == "0.1" and code.input_value() == "0x2e66"
-    cell.locator(".gtitle", has_text="an error of -0.4 ulp").wait_for()
+    draws("an error of -0.4 ulp")
     page.page.screenshot(path=str(tmp_path / "binary16.png"))
 
     cell.locator(".bit").first.click()
     shows("exact value", "-0.0999755859375")
-    cell.locator(".gtitle", has_text="-0.0999755859375 in binary16").wait_for()
+    draws("-0.0999755859375 in binary16")
     keys.press("ArrowRight")  # the keyboard alone: set the next bit, which moves on; then switch the one after
     keys.press("1")
     shows("exact value", "-6552")
@@ -47,17 +50,21 @@ def test_bits_are_clicked_typed_and_stepped(lab, tmp_path):
     keys.press("0")
     shows("exact value", "25.59375")
 
-    for text, label, expected in (
-        ("-0", "exact value", "-0"), ("inf", "this is", "infinity"), ("nan", "this is", "NaN"), ("0x0001", "this is", "subnormal"),
-        ("0." + "3" * 1000, "exact value", "0.333251953125"), ("1e9", "error", "beyond the largest number"),
+    for text, label, expected, drawn in (
+        ("-0", "exact value", "-0", "-0 in binary16 is -0"), ("inf", "this is", "infinity", "inf in binary16"),
+        ("nan", "this is", "NaN", "nan in binary16"), ("0x0001", "this is", "subnormal", "0.0000000596046447753"),
+        ("0." + "3" * 1000, "exact value", "0.333251953125", "0.3333333333333333333"),
+        ("1e9", "error", "beyond the largest number", "1e9 in binary16 is inf"),
     ):  # fmt: skip
         enter(number, text)
         shows(label, expected)
+        draws(drawn)
         assert cell.locator(".message").inner_text() == ""
     enter(code, "3c00")
     shows("exact value", "1")
     cell.get_by_role("button", name="Next above").click()
     shows("exact value", "1.0009765625")
+    draws("1.0009765625 in binary16")
 
     before = bits()
     for text, words in (("a <b>tenth</b>", "is no number"), ("9" * 3000, "at most 2000 characters"), ("0xFFFFF", "has 16 bits, but")):
@@ -73,7 +80,7 @@ def test_bits_are_clicked_typed_and_stepped(lab, tmp_path):
     cell.locator("select").first.select_option("binary64")
     shows("exact value", "0.1000000000000000055511151231257827")
     assert len(bits()) == 64
-    cell.locator(".gtitle", has_text="0.1 in binary64 is").wait_for()
+    draws("0.1 in binary64 is")
     page.page.screenshot(path=str(tmp_path / "binary64.png"))
     cell.locator("select").first.select_option("custom")
     cell.locator("[data-reading='format']", has_text="E11M52: 1 + 11 + 52").wait_for()
@@ -86,7 +93,7 @@ def test_bits_are_clicked_typed_and_stepped(lab, tmp_path):
     shows("format", "E5M3: 1 + 5 + 3 bits, bias 15")
     assert len(bits()) == 9
     shows("exact value", "0.1015625")
-    cell.locator(".gtitle", has_text="0.1 in E5M3 is 0.1015625").wait_for()
+    draws("0.1 in E5M3 is 0.1015625")
     assert cell.locator(".spoken").inner_text() == "0.1015625"
     page.page.screenshot(path=str(tmp_path / "custom.png"))
     assert cell.locator("[data-mime-type='application/vnd.jupyter.stderr']").count() == 0

@@ -22,10 +22,14 @@ CELLS = (
 )
 
 
-def test_twenty_figures_load_the_javascript_once(lab):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in CELLS])
+def open_cells(lab, cells):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
     notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    page = lab(Path("figures.ipynb"), nbformat.writes(notebook))
+    return lab(Path("figures.ipynb"), nbformat.writes(notebook))
+
+
+def test_twenty_figures_load_the_javascript_once(lab):
+    page = open_cells(lab, CELLS)
     page.run_all(timeout_s=120)
     page.page.wait_for_function("() => document.querySelectorAll('.js-plotly-plot .main-svg').length >= 21")
     size = len(str(BaseFigureWidget._esm))
@@ -53,10 +57,10 @@ def test_widgets_hear_the_kernel_although_the_page_was_busy_when_they_were_made(
         "from labkit.widgets.bit_editor import BitEditor\nBitEditor('1', 'binary16')",
         # Here the kernel speaks before the page can hear it.
         "from labkit import flashcards\ncards = flashcards('00_start_here')\ndisplay(cards)\ncards.known()",
+        "from labkit.widgets.replace import replace_figure\nbars = go.Figure(go.Bar(y=[1, 2]), layout_title_text='bars')\n"
+        "replaced = FigureWidget(go.Figure(go.Scatter(y=[1, 2])))\ndisplay(replaced)\nreplace_figure(replaced, bars)",
     ]
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(text) for text in cells])
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    page = lab(Path("busy.ipynb"), nbformat.writes(notebook))
+    page = open_cells(lab, cells)
     page.page.evaluate(GIVES_UP)
     page.run_all(timeout_s=120)
     line = page.page.locator(".js-plotly-plot .scatterlayer .js-line").first
@@ -74,4 +78,39 @@ def test_widgets_hear_the_kernel_although_the_page_was_busy_when_they_were_made(
     cards.get_by_role("button", name="Turn", exact=True).click()
     cards.get_by_role("button", name="I knew it").click()
     expect(cards.locator(".score")).to_have_text(re.compile("^2 of "))
+    expect(page.page.locator(".jp-CodeCell").nth(3).locator(".gtitle")).to_have_text("bars")
     assert page.errors == []
+
+
+def test_a_figure_is_shown_as_it_is_now(lab):
+    """Shown twice, changed before the page was ready, and after a change that the page could not make."""
+    cells = [
+        f"{CELLS[0].rpartition('figures = ')[0]}"
+        "twice = FigureWidget(go.Figure(go.Scatter(y=[1, 2]), layout_title_text='first'))\ntwice",
+        "twice.data[0].y = [1, 2, 3]\ntwice.layout.title.text = 'second'",
+        "twice",
+        "early = FigureWidget(go.Figure(go.Scatter(y=[1, 2])))\ndisplay(early)\nearly.add_scatter(y=[2, 1]);",
+        "early.add_scatter(y=[2, 2])\nearly.layout.title.text = 'three'",
+        "broken = FigureWidget(go.Figure(go.Scatter(y=[1, 2]), layout_title_text='first'))\nbroken",
+        "broken._layout['title'] = {'text': 'second'}\n"  # a change that the page is not told of,
+        "broken._py2js_deleteTraces = {'delete_inds': [7], 'layout_edit_id': 1, 'trace_edit_id': 1}",  # and an error
+        "broken.layout.title.text = 'third'",
+    ]
+    page = open_cells(lab, cells)
+    of_cell = page.page.locator(".jp-CodeCell")
+    for number, title in ((1, "first"), (2, None), (3, "second"), (4, None), (5, None), (6, "first"), (7, None)):
+        page.page.locator(".jp-CodeCell .cm-content").nth(number - 1).click()
+        page.page.keyboard.press("Control+Enter")
+        expect(of_cell.nth(number - 1).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]"))
+        if title:
+            expect(of_cell.nth(number - 1).locator(".gtitle")).to_have_text(title)
+        if number == 4:
+            expect(of_cell.nth(3).locator(".scatterlayer .trace")).to_have_count(2)
+    expect(of_cell.nth(0).locator(".gtitle")).to_have_text("second")
+    expect(of_cell.nth(3).locator(".gtitle")).to_have_text("three")
+    expect(of_cell.nth(3).locator(".scatterlayer .trace")).to_have_count(3)
+    expect(of_cell.nth(5).locator(".gtitle")).to_have_text("second")
+    page.page.locator(".jp-CodeCell .cm-content").nth(7).click()
+    page.page.keyboard.press("Control+Enter")
+    expect(of_cell.nth(5).locator(".gtitle")).to_have_text("third")
+    assert page.errors and all("must be valid indices" in error for error in page.errors)

@@ -17,7 +17,7 @@ def title(page, words):
 
 def check_figures(page, titles):
     for words in titles:
-        expect(title(page, words)).to_be_attached(timeout=60_000)
+        expect(title(page, re.compile(words) if "?" in words else words)).to_be_attached(timeout=60_000)
 
 
 def widget(page, words):
@@ -31,6 +31,7 @@ def steps(page, found, slider, number, key="ArrowRight"):
     found.locator(".noUi-handle").nth(slider).focus()
     for _ in range(number):
         page.page.keyboard.press(key)
+    page.page.wait_for_timeout(500)  # the page holds values back until the kernel has taken those before
 
 
 def test_lesson_06(lab, tmp_path):
@@ -73,7 +74,8 @@ def test_lesson_07(lab, tmp_path):
 
 def test_lesson_11(lab, tmp_path):
     page = run_lesson(lab, "11_fault_tolerance")
-    check_figures(page, ("Least at 17 min between checkpoints", "50 steps; 5 done twice", "Cost of the job: spot"))
+    # 15, if the checkpoint of step 20 was still being written, beside training, when the rank was killed.
+    check_figures(page, ("Least at 17 min between checkpoints", "50 steps; 1?5 done twice", "Cost of the job: spot"))
 
     spot = widget(page, "simulate jobs too")
     before = spot.locator(".gtitle").first.text_content()
@@ -85,7 +87,7 @@ def test_lesson_11(lab, tmp_path):
     steps(page, faults, 1, 1, "ArrowLeft")  # rank 0
     steps(page, faults, 2, 3, "ArrowLeft")  # after step 22 instead of 25
     faults.get_by_role("button", name="Run").click()
-    # Or 12, if the checkpoint of step 20 was still being written, beside training, when the rank was killed.
+    # 12, if the checkpoint of step 20 was still being written.
     lost = re.compile("rank 0 killed by SIGKILL: 1?2 steps lost, training again on 1 rank")
     expect(faults.get_by_text(lost)).to_be_visible(timeout=PATIENCE_MS)
     expect(faults.locator(".gtitle", has_text=re.compile("60 steps; 1?2 done twice"))).to_be_visible(timeout=60_000)

@@ -38,6 +38,16 @@ def test_what_was_measured_is_drawn_and_then_replaced():
     assert widget.figures is shown and shown[0].data[0].y == (2,)
 
 
+def test_a_value_that_comes_just_after_the_click_counts():
+    """A slider's last value, which the page holds back while the kernel takes the one before; the click overtakes it."""
+    slider = ipywidgets.IntSlider()
+    widget = Experiment([slider], lambda progress: slider.value, figure_of, words=str, label="Go")
+    widget.button.click()
+    slider.value = 7
+    widget.wait(60)
+    assert widget.value == 7
+
+
 def test_it_is_stopped_where_it_tells_its_progress():
     reached, go_on = threading.Event(), threading.Event()
     slider = ipywidgets.IntSlider()

@@ -1,5 +1,7 @@
 """Widgets without a browser: what they hold and how they react."""
 
+import threading
+
 import numpy as np
 import plotly.graph_objects as go
 import pytest
@@ -10,6 +12,7 @@ from labkit.hardware.roofline import Roofline
 from labkit.trace.events import RankRecord
 from labkit.trace.timeline import Timeline
 from labkit.widgets.figure_widget import FigureWidget, shared_bundle
+from labkit.widgets.replace import replace_figure
 from labkit.widgets.roofline import OWN, RooflineWidget
 from labkit.widgets.timeline import TimelineWidget
 
@@ -26,6 +29,58 @@ def test_figures_share_one_copy_of_the_javascript():
         assert state["_bundle"] == f"IPY_MODEL_{shared_bundle().model_id}"
         assert sum(len(v) for v in state.values() if isinstance(v, str)) < 10_000
     assert all(figure.comm is None for figure in figures)  # sent when shown
+
+
+class Page:
+    """Stands for the page that shows a figure: what it was told."""
+
+    def __init__(self, figure):
+        self.told = []
+        assert figure.model_id
+        figure.comm.send = lambda data=None, metadata=None, buffers=None: self.told.append(data["state"])
+
+
+def test_a_page_that_has_missed_the_whole_figure_gets_it_again():
+    figure = FigureWidget(go.Figure(go.Scatter(y=[1, 2])))
+    page = Page(figure)
+    replace_figure(figure, go.Figure(go.Bar(y=[3]), layout_title_text="bars"))
+    edits = page.told[0]["_num_edits_sent"]
+    assert len(page.told) == 1 and edits > 0
+    for number, expected in ((0, edits), (-1, edits + 1)):  # it missed all; it failed
+        figure._handle_custom_msg({"type": "edits seen", "number": number}, [])
+        again = page.told.pop()
+        assert again["_num_edits_sent"] == expected and again["_widget_layout"]["title"]["text"] == "bars"
+        assert again["_widget_data"][0]["type"] == "bar"
+    figure._handle_custom_msg({"type": "edits seen", "number": edits + 1}, [])
+    assert len(page.told) == 1
+
+
+def test_a_change_is_sent_while_another_thread_listens_to_the_page():
+    figure = FigureWidget(go.Figure(go.Scatter(y=[1, 2])))
+    page = Page(figure)
+    speaking, changes = threading.Event(), threading.Event()
+
+    class Slow(dict):
+        def items(self):
+            if figure._cross_validation_lock:  # what was said is being taken
+                speaking.set()
+                changes.wait(0.5)  # or until the change has come between
+            return super().items()
+
+    def change():
+        figure.layout.title.text = "new"
+        changes.set()
+
+    threads = threading.Thread(target=figure.set_state, args=({"_js2py_restyle": Slow()},)), threading.Thread(target=change)
+    threads[0].start()
+    assert speaking.wait(10)
+    threads[1].start()
+    for thread in threads:
+        thread.join(10)
+        assert not thread.is_alive()
+    assert [state["_py2js_relayout"]["relayout_data"] for state in page.told if state.get("_py2js_relayout")] == [
+        {"title.text": "new"}
+    ]
 
 
 def test_roofline_widget_follows_its_controls():
