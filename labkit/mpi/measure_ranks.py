@@ -19,38 +19,37 @@ LEAST_S = 2e-3  # of one round of one algorithm, if it takes no more than
 MOST_CALLS = 50
 
 
-def expected(operation: str, inputs: list, rank: int):
-    """What the rank must get (root 0), by NumPy from the inputs of all ranks; None for nothing."""
-    size = len(inputs)
-    mine = slice(rank * (len(inputs[0]) // size), (rank + 1) * (len(inputs[0]) // size))
+def expected(operation: str, first: np.ndarray, size: int, rank: int):
+    """What the rank must get (root 0) if rank r contributes ``first + r``, by NumPy; None for nothing."""
+    block = first.size // size
+    mine = first[rank * block : (rank + 1) * block]
+    before = sum(range(rank))
     match operation:
         case "broadcast":
-            return inputs[0]
+            return first
         case "scatter":
-            return inputs[0][mine]
-        case "gather":
-            return np.concatenate(inputs) if rank == 0 else None
-        case "allgather":
-            return np.concatenate(inputs)
+            return mine
+        case "gather" | "allgather":
+            return np.concatenate([first + r for r in range(size)]) if operation == "allgather" or rank == 0 else None
         case "reduce":
-            return np.sum(inputs, axis=0) if rank == 0 else None
+            return size * first + sum(range(size)) if rank == 0 else None
         case "allreduce":
-            return np.sum(inputs, axis=0)
+            return size * first + sum(range(size))
         case "reduce_scatter":
-            return np.sum(inputs, axis=0)[mine]
+            return size * mine + sum(range(size))
         case "alltoall":
-            return np.concatenate([block[mine] for block in inputs])
+            return np.concatenate([mine + r for r in range(size)])
         case "scan":
-            return np.sum(inputs[: rank + 1], axis=0)
+            return (rank + 1) * first + before + rank
         case "exscan":
-            return np.sum(inputs[:rank], axis=0) if rank else None
+            return rank * first + before if rank else None
     return None
 
 
-def check(comm, algorithm, call, result, inputs) -> None:
+def check(comm, algorithm, call, result, first) -> None:
     """One call; every rank's result must be that of the definition (the inputs are small whole numbers: exactly)."""
     call()
-    wanted = expected(algorithm.operation, inputs, comm.rank)
+    wanted = expected(algorithm.operation, first, comm.size, comm.rank)
     right = wanted is None or np.array_equal(result, wanted)
     if not comm.allreduce(right, op=MPI.LAND):
         if comm.rank == 0:
@@ -77,13 +76,13 @@ def main(names: list, sizes: list, num_rounds: int) -> None:
         for name in names:
             algorithm = find(name)
             n = num_elements_for(algorithm.operation, comm.size, num_bytes)
-            inputs = [np.arange(own_size(algorithm.operation, comm.size, n)) % 97.0 + r for r in range(comm.size)]
+            first = np.arange(own_size(algorithm.operation, comm.size, n)) % 97.0
             options = {}
             if name == "allreduce_hierarchical":
                 options["node_comm"], options["leader_comm"] = communicators = node_communicators(comm)
                 to_free += [one.Free for one in communicators if one != MPI.COMM_NULL]
-            call, result = prepare(comm, algorithm, inputs[comm.rank].copy(), **options)
-            check(comm, algorithm, call, result, inputs)
+            call, result = prepare(comm, algorithm, first + comm.rank, **options)
+            check(comm, algorithm, call, result, first)
             calls[name] = call
         num_calls = {}
         for name, call in calls.items():  # also the warm-up
