@@ -1,4 +1,7 @@
-"""How fast ranks are simulated: against the goals of the project, on one core."""
+"""How fast ranks are simulated: against the goals of the project, on one core.
+
+Of several runs the fastest counts: what else a machine does, and what its other guests do, only adds.
+"""
 
 import functools
 import resource
@@ -15,13 +18,19 @@ from labkit.mpi.collectives.allreduce_rings import allreduce_ring
 
 NETWORK = alpha_beta(1e-6, 1e-9, 1e-10, eager_limit_bytes=65536)
 GOALS_S = {256: 2.0, 1024: 30.0}
+NUM_RUNS = {256: 9, 1024: 3}
 MESSAGES_A_SECOND = 100_000
 MEMORY_BYTES = 1e9
 
 
 @functools.cache
 def ring(num_ranks):
-    """Seconds, messages, and whether others used the machine, of one ring all-reduce with a correct result."""
+    """Seconds, messages, and whether others used the machine, of the fastest ring all-reduce."""
+    return min(one_ring(num_ranks) for _ in range(NUM_RUNS[num_ranks]))
+
+
+def one_ring(num_ranks):
+    """As :func:`ring`, of one with a correct result."""
 
     def program(comm):
         x = np.full(num_ranks, comm.rank, float)
