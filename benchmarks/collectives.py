@@ -15,7 +15,7 @@ MIB = 1 << 20
 RANKS = (2, 4)
 SIZES = (MIB, 4 * MIB, 16 * MIB)
 PREDICTED_SIZES = tuple(65536 * 4**k for k in range(5))
-NUM_ROUNDS, STARTS_TO_COMPARE = 7, 3
+NUM_ROUNDS, STARTS_TO_COMPARE = 7, 5
 # Who is ahead by little differs from start to start of the ranks: many judge, and their mean counts.
 NUM_STARTS, NUM_JUDGES, ROUNDS_A_START = 9, 25, 9
 LEAST_ALLREDUCE = {MIB: 0.9, 4 * MIB: 1.0, 16 * MIB: 1.0}
