@@ -9,7 +9,8 @@ from mpi4py import MPI
 from labkit.comm.mpi_errors import TAG_UB, MPIError, peer_problem, tag_problem
 from labkit.comm.simulated.buffers import is_plain, room_of, size_of, taken
 from labkit.comm.simulated.matching import Message
-from labkit.comm.simulated.requests import Prequest, Request, fill_status, posted_line
+from labkit.comm.simulated.request_lists import fill_status
+from labkit.comm.simulated.requests import Prequest, Request, posted_line
 
 ANY_SOURCE, ANY_TAG, PROC_NULL = MPI.ANY_SOURCE, MPI.ANY_TAG, MPI.PROC_NULL
 

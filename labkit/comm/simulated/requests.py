@@ -1,14 +1,15 @@
-"""Requests of simulated ranks: mpi4py's Wait and Test families, in virtual time."""
+"""Requests of simulated ranks, which complete in virtual time."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError, truncation_problem
 from labkit.comm.simulated.buffers import put
+from labkit.comm.simulated.request_lists import (
+    MPIRequest, lengthened, fill_empty, fill_status, test_all, test_any, test_some, wait, wait_all, wait_any, wait_some,
+)
 from labkit.comm.source_lines import cell_line
 from labkit.comm.waits import Operation
 
@@ -16,8 +17,6 @@ WORDS = {
     "peer": {MPI.ANY_SOURCE: "ANY_SOURCE", MPI.PROC_NULL: "PROC_NULL"},
     "tag": {MPI.ANY_TAG: "ANY_TAG"},
 }
-UNDEFINED, BYTE = MPI.UNDEFINED, MPI.BYTE
-MPIRequest, REQUEST_NULL = MPI.Request, MPI.REQUEST_NULL  # while a simulation runs, the name in MPI means a simulated one
 
 
 class Request:
@@ -137,19 +136,19 @@ class Request:
         return self is other or (not self and isinstance(other, (Request, MPIRequest)) and not other)
 
     def Wait(self, status=None):
-        _wait(self.comm, [self], "Wait")
+        wait(self.comm, [self], "Wait")
         self.finish(status)
         return True
 
     def wait(self, status=None):
-        _wait(self.comm, [self], "wait")
+        wait(self.comm, [self], "wait")
         return self.finish(status)
 
     def Test(self, status=None):
-        return _test([self], "Test", [status] if status is not None else None) is not None
+        return test_all([self], "Test", [status] if status is not None else None) is not None
 
     def test(self, status=None):
-        results = _test([self], "test", [status] if status is not None else None)
+        results = test_all([self], "test", [status] if status is not None else None)
         return (False, None) if results is None else (True, results[0])
 
     def Get_status(self, status=None):
@@ -181,55 +180,55 @@ class Request:
 
     @classmethod
     def Waitall(cls, requests, statuses=None):
-        _wait_all(requests, "Waitall", statuses)
+        wait_all(requests, "Waitall", statuses)
         return True
 
     @classmethod
     def waitall(cls, requests, statuses=None):
-        return _wait_all(requests, "waitall", statuses)
+        return wait_all(requests, "waitall", statuses)
 
     @classmethod
     def Testall(cls, requests, statuses=None):
-        return _test(requests, "Testall", _statuses(requests, statuses)) is not None
+        return test_all(requests, "Testall", lengthened(requests, statuses)) is not None
 
     @classmethod
     def testall(cls, requests, statuses=None):
-        results = _test(requests, "testall", _statuses(requests, statuses))
+        results = test_all(requests, "testall", lengthened(requests, statuses))
         return results is not None, results
 
     @classmethod
     def Waitany(cls, requests, status=None):
-        return _wait_any(requests, "Waitany", status)[0]
+        return wait_any(requests, "Waitany", status)[0]
 
     @classmethod
     def waitany(cls, requests, status=None):
-        return _wait_any(requests, "waitany", status)
+        return wait_any(requests, "waitany", status)
 
     @classmethod
     def Testany(cls, requests, status=None):
-        index, done, _ = _test_any(requests, "Testany", status)
+        index, done, _ = test_any(requests, "Testany", status)
         return index, done
 
     @classmethod
     def testany(cls, requests, status=None):
-        return _test_any(requests, "testany", status)
+        return test_any(requests, "testany", status)
 
     @classmethod
     def Waitsome(cls, requests, statuses=None):
-        indices, _ = _wait_some(requests, "Waitsome", statuses)
+        indices, _ = wait_some(requests, "Waitsome", statuses)
         return indices
 
     @classmethod
     def waitsome(cls, requests, statuses=None):
-        return _wait_some(requests, "waitsome", statuses)
+        return wait_some(requests, "waitsome", statuses)
 
     @classmethod
     def Testsome(cls, requests, statuses=None):
-        return _test_some(requests, "Testsome", statuses)[0]
+        return test_some(requests, "Testsome", statuses)[0]
 
     @classmethod
     def testsome(cls, requests, statuses=None):
-        return _test_some(requests, "testsome", statuses)
+        return test_some(requests, "testsome", statuses)
 
 
 class Prequest(Request):
@@ -284,182 +283,6 @@ class FreedRequest(Request):
         raise MPIError(
             MPI.ERR_REQUEST, f"rank {self.comm.rank}: Start: {self.text()} has been freed: make another, or free it later"
         )
-
-
-def fill_status(status, message) -> None:
-    """Say which message it is; None for a receive from MPI.PROC_NULL, or a cancelled one."""
-    if message is not None:
-        status.Set_source(message.source)
-        status.Set_tag(message.tag)
-        status.Set_elements(BYTE, message.num_bytes)
-    else:
-        status.Set_source(MPI.PROC_NULL)
-        status.Set_tag(MPI.ANY_TAG)
-        status.Set_elements(BYTE, 0)
-
-
-def fill_empty(status) -> None:
-    """What MPI says of a request that is not active."""
-    status.Set_source(MPI.ANY_SOURCE)
-    status.Set_tag(MPI.ANY_TAG)
-    status.Set_elements(BYTE, 0)
-    status.Set_cancelled(False)
-
-
-class _Null:
-    """Stands for MPI.REQUEST_NULL in a list of requests."""
-
-    active = False
-
-    def finish(self, status=None):
-        if status is not None:
-            fill_empty(status)
-
-
-_NULL = _Null()
-
-
-def _own(requests) -> list:
-    """The requests, of which some may be MPI.REQUEST_NULL."""
-    return [_NULL if isinstance(r, MPIRequest) and r == REQUEST_NULL else r for r in requests]
-
-
-def _live(requests) -> list[Request]:
-    return [r for r in requests if r.active]
-
-
-def _wait(comm, requests: Sequence[Request], call: str) -> None:
-    """Until all are complete, keeping the books of the timeline."""
-    me = comm.me
-    start = me.now
-    live = _live(requests)
-    if live:
-        me.wait_for(live, call)
-    if me.recorder is not None and live:
-        me.recorder.wait_span(call, start, live)
-
-
-def _statuses(requests, statuses):
-    """mpi4py's way with a list of statuses: it is made as long as the list of requests."""
-    if statuses is None:
-        return None
-    statuses += [MPI.Status() for _ in range(len(requests) - len(statuses))]
-    return statuses
-
-
-def _finish_all(requests, statuses) -> list:
-    """Finish every one, also those after one that fails; then the first failure is raised."""
-    results, failure = [], None
-    for i, request in enumerate(requests):
-        try:
-            results.append(request.finish(statuses[i] if statuses is not None else None))
-        except Exception as error:
-            failure = failure or error
-    if failure is not None:
-        raise failure
-    return results
-
-
-def _wait_all(requests, call, statuses):
-    requests = _own(requests)
-    live = _live(requests)
-    if live:
-        _wait(live[0].comm, live, call)
-    return _finish_all(requests, _statuses(requests, statuses))
-
-
-def _test(requests, call, statuses):
-    """The objects of the requests if all are complete, else None."""
-    requests = _own(requests)
-    live = _live(requests)
-    pending = [r for r in live if not r.is_complete()]
-    if pending:
-        pending[0].comm.me.poll(call, pending)
-        if any(not r.is_complete() for r in live):
-            return None
-    if live:
-        me = live[0].comm.me
-        me.num_polls = 0
-        if me.recorder is not None:
-            me.recorder.wait_span(call, me.now, live)
-    return _finish_all(requests, statuses)
-
-
-def _complete(requests) -> list[int]:
-    """Indices of active requests that are complete, in order of their completion."""
-    done = [(r.done_at, i) for i, r in enumerate(requests) if r.active and r.is_complete()]
-    return [i for _, i in sorted(done)]
-
-
-def _wait_any(requests, call, status):
-    requests = _own(requests)
-    live = _live(requests)
-    if not live:
-        _NULL.finish(status)
-        return UNDEFINED, None
-    me = live[0].comm.me
-    start = me.now
-    if not _complete(live):
-        me.wait_for(live, call, any_of_them=True)
-    index = _complete(requests)[0]
-    if me.recorder is not None:
-        me.recorder.wait_span(call, start, [requests[index]])
-    return index, requests[index].finish(status)
-
-
-def _test_any(requests, call, status):
-    requests = _own(requests)
-    live = _live(requests)
-    if not live:
-        _NULL.finish(status)
-        return UNDEFINED, True, None
-    me = live[0].comm.me
-    if not _complete(live):
-        me.poll(call, live)
-        if not _complete(live):
-            return UNDEFINED, False, None
-    me.num_polls = 0
-    index = _complete(requests)[0]
-    if me.recorder is not None:
-        me.recorder.wait_span(call, me.now, [requests[index]])
-    return index, True, requests[index].finish(status)
-
-
-def _some(requests, indices, statuses):
-    if statuses is not None:
-        statuses += [MPI.Status() for _ in range(len(indices) - len(statuses))]
-    return indices, _finish_all([requests[index] for index in indices], statuses)
-
-
-def _wait_some(requests, call, statuses):
-    requests = _own(requests)
-    live = _live(requests)
-    if not live:
-        return None, None
-    me = live[0].comm.me
-    start = me.now
-    if not _complete(live):
-        me.wait_for(live, call, any_of_them=True)
-    indices = sorted(_complete(requests))
-    if me.recorder is not None:
-        me.recorder.wait_span(call, start, [requests[i] for i in indices])
-    return _some(requests, indices, statuses)
-
-
-def _test_some(requests, call, statuses):
-    requests = _own(requests)
-    live = _live(requests)
-    if not live:
-        return None, None
-    me = live[0].comm.me
-    if not _complete(live):
-        me.poll(call, live)
-    indices = sorted(_complete(requests))
-    if indices:
-        me.num_polls = 0
-        if me.recorder is not None:
-            me.recorder.wait_span(call, me.now, [requests[i] for i in indices])
-    return _some(requests, indices, statuses)
 
 
 def posted_line(request: Request) -> None:

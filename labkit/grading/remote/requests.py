@@ -6,7 +6,7 @@ import numpy as np
 from mpi4py import MPI
 
 from labkit.comm.mpi_errors import MPIError
-from labkit.comm.simulated.requests import fill_empty
+from labkit.comm.simulated.request_lists import fill_empty
 from labkit.comm.source_lines import cell_line
 from labkit.errors import UsageError
 from labkit.grading.remote.arguments import Arguments, Wires
