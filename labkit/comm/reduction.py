@@ -46,6 +46,8 @@ def reduce_local(comm, left, right, op, out=None) -> None:
     ufunc = _UFUNCS.get(op.handle)
     if ufunc is not None and type(out) is np.ndarray and out.nbytes >= LONG_BYTES:
         _by_lines(ufunc, left, right, out)
+    elif ufunc is not None and type(out) is np.ndarray and out.size == 1:
+        out[...] = ufunc(left, right)  # written into an operand, one element takes NumPy twice as long
     elif ufunc is not None:
         ufunc(left, right, out=out)
     elif left.size:

@@ -47,6 +47,35 @@ def test_values_do_not_depend_on_where_a_vector_begins(dtype, extra):
         assert bytes_around(room, around_room) == {AROUND}
 
 
+ON_NUMBERS = (
+    (MPI.SUM, lambda x, y: x + y), (MPI.PROD, lambda x, y: x * y), (MPI.MAX, max), (MPI.MIN, min),
+    (MPI.LAND, lambda x, y: bool(x) and bool(y)), (MPI.LOR, lambda x, y: bool(x) or bool(y)),
+    (MPI.LXOR, lambda x, y: bool(x) != bool(y)),
+)
+ON_BITS = ((MPI.BAND, lambda x, y: x & y), (MPI.BOR, lambda x, y: x | y), (MPI.BXOR, lambda x, y: x ^ y))
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u2", "i4", "i8", "f4", "f8"])
+@pytest.mark.parametrize("size", [0, 1, 2])
+def test_every_operation_into_either_operand(dtype, size):
+    for number, (op, function) in enumerate(ON_NUMBERS if np.dtype(dtype).kind == "f" else ON_NUMBERS + ON_BITS):
+        for x, y in ((0, 3), (2, 0), (7, 3), (0, 0)):
+            left, right = np.full(size, x, dtype), np.full(size, y, dtype)
+            wanted = np.full(size, function(left[:1].tolist()[0], right[:1].tolist()[0]) if size else 0).astype(dtype)
+            for out in (None, 0, 1, 2):
+                operands = left.copy(), right.copy(), np.full(size, 9).astype(dtype)
+                reduce_local(MPI.COMM_SELF, *operands[:2], op, None if out is None else operands[out])
+                result = operands[1 if out is None else out]
+                np.testing.assert_array_equal(result, wanted, err_msg=f"operation {number} of {x} and {y}, out={out}", strict=True)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_bits_of_floating_point_numbers_are_refused(size):
+    for op, _ in ON_BITS:
+        with pytest.raises(TypeError, match="not supported"):
+            reduce_local(MPI.COMM_SELF, np.ones(size), np.ones(size), op)
+
+
 def test_vectors_that_begin_in_the_middle_of_a_number():
     a = numbers(LONG_BYTES // 8 + 5, "f8", 3)
     for offset in (1, 3, 7, 13):

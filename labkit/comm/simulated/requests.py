@@ -28,16 +28,18 @@ class Request:
         The virtual time at which it will be complete, in s, once that is known.
     """
 
-    # What most requests never change stands here once, which makes them cheap.
-    done_at = message = line = mark = sequence = value = None
-    overhead_s = 0  # what the processor has to do for it yet, once it is complete
-    awaited = cancelled = pickled = False
-    active = True
-    data = None
+    __slots__ = (  # every message has one
+        "kind", "call", "comm", "peer", "tag", "buffer", "num_bytes", "posted_at", "order", "done_at", "message", "data",
+        "line", "mark", "sequence", "overhead_s", "awaited", "cancelled", "pickled", "active", "is_synchronous",
+    )
 
     def __init__(self, kind, call, comm, peer, tag, buffer=None, num_bytes=0):
         self.kind, self.call, self.comm, self.peer, self.tag = kind, call, comm, peer, tag
         self.buffer, self.num_bytes = buffer, num_bytes
+        self.done_at = self.message = self.data = self.line = self.mark = self.sequence = None
+        self.overhead_s = 0  # what the processor has to do for it yet, once it is complete
+        self.awaited = self.cancelled = self.pickled = False
+        self.active = True
         self.posted_at = comm.me.now
         self.order = comm.world.events()
 
@@ -234,6 +236,8 @@ class Request:
 class Prequest(Request):
     """A persistent request: ``Start`` begins its communication, any number of times."""
 
+    __slots__ = ()
+
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.active = False
@@ -258,6 +262,8 @@ class Prequest(Request):
 
 class FreedRequest(Request):
     """What a request is after ``Free``: equal to MPI.REQUEST_NULL, while its communication goes on to its end."""
+
+    __slots__ = ()
 
     def set_done(self, time) -> None:
         self.done_at = time

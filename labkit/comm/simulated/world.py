@@ -12,7 +12,6 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable
-from heapq import heappop, heappush
 from itertools import count
 from math import inf
 from numbers import Real
@@ -22,6 +21,7 @@ import greenlet
 from mpi4py import MPI
 
 from labkit.comm.network.model import Network
+from labkit.comm.simulated.agenda import Agenda
 from labkit.comm.simulated.transport import Transport
 from labkit.comm.waits import CollectiveCall, CollectiveLog
 from labkit.errors import UsageError
@@ -100,15 +100,16 @@ class SimulatedRank:
 
     def advance_to(self, time) -> None:
         """Let virtual time pass; ranks with earlier clocks go first."""
-        heap = self.world.heap
-        if heap and (heap[0][0] < time or heap[0][0] == time and heap[0][1] < 0):  # negative: no rank, see at()
-            if threading.get_ident() != self.world.thread:
+        world = self.world
+        first = world.agenda.first()
+        if first is not None and (first[0] < time or first[0] == time and first[1] < 0):  # negative: no rank, see at()
+            if threading.get_ident() != world.thread:
                 self._refuse_thread()
-            heappush(heap, (time, self.world.order(), self, self.token))
-            self.world.run_next(self)
+            world.agenda.add((time, world.order(), self, self.token))
+            world.run_next(self)
             self.token += 1
-        elif self.world.ending:
-            self.world.run_next(self)
+        elif world.ending:
+            world.run_next(self)
         else:
             self.now = time
 
@@ -143,9 +144,10 @@ class SimulatedRank:
 
     def catch_up(self) -> None:
         """Let virtual time come to where this rank is: ranks with earlier clocks go first, also when the run ends."""
-        world, heap = self.world, self.world.heap
-        if world.ending or (heap and heap[0][0] < self.now):
-            heappush(heap, (self.now, world.order(), self, self.token))
+        world = self.world
+        first = world.agenda.first()
+        if world.ending or (first is not None and first[0] < self.now):
+            world.agenda.add((self.now, world.order(), self, self.token))
             world.run_next(self)
             self.token += 1
 
@@ -156,7 +158,7 @@ class SimulatedRank:
             known = [r.done_at for r in requests if r.done_at is not None]
             if not known or min(known) > self.now:
                 if known:
-                    heappush(self.world.heap, (min(known), self.world.order(), self, self.token))
+                    self.world.agenda.add((min(known), self.world.order(), self, self.token))
                 self._block(requests, call, True)
         else:
             for request in requests:
@@ -212,9 +214,9 @@ class SimulatedRank:
             time = self.until
         world = self.world
         if self.is_hurried:
-            heappush(world.heap, (AT_ONCE, world.events(), self, self.token))
+            world.agenda.add((AT_ONCE, world.events(), self, self.token))
         else:
-            heappush(world.heap, (time, world.order(), self, self.token))
+            world.agenda.add((time, world.order(), self, self.token))
 
     def poll(self, call: str, requests) -> None:
         """A look that found nothing: virtual time passes, so that a loop of such looks ends.
@@ -222,17 +224,17 @@ class SimulatedRank:
         A rank that has looked often, and done nothing else between, lets virtual time jump to the next thing that may
         change what it sees. If nothing is to come but ranks that look in vain, for long, it is blocked on ``requests``.
         """
-        world, heap = self.world, self.world.heap
+        world, agenda = self.world, self.world.agenda
         if self.now != self.looked_at or not self.num_polls:
             self.patient_until = self.num_polls + PATIENT_POLLS
         self.num_polls += 1
         time = self.now
         if self.num_polls > PATIENT_POLLS:
             coming = [known for request in requests if (known := comes_at(request)) is not None]
-            if not coming and (not heap or looks_in_vain(heap[0])):
+            if not coming and (not agenda or looks_in_vain(agenda.first())):
                 world.idle_polls += 1
                 if world.idle_polls > world.hopeless_polls:
-                    if all(map(looks_in_vain, heap)):
+                    if all(map(looks_in_vain, agenda)):
                         for request in requests:
                             if request.kind == "probe":
                                 request.comm.mailbox.probe(request)
@@ -240,10 +242,11 @@ class SimulatedRank:
                         return
                     world.idle_polls = 0
             if self.num_polls > self.patient_until:
-                if heap:
-                    coming.append(heap[0][0])
-                    if self.num_polls % PATIENT_POLLS == 0 and is_look(heap[0]):
-                        coming[-1] = min((entry[0] for entry in heap if not is_look(entry)), default=heap[0][0])
+                if agenda:
+                    first = agenda.first()
+                    coming.append(first[0])
+                    if self.num_polls % PATIENT_POLLS == 0 and is_look(first):
+                        coming[-1] = min((entry[0] for entry in agenda if not is_look(entry)), default=first[0])
                 time = min(coming, default=time)
         self.looked_at = max(time, self.now) + POLL_S
         self.advance_to(self.looked_at)
@@ -294,7 +297,7 @@ class SimulatedRank:
 
 
 def looks_in_vain(entry) -> bool:
-    """Whether an entry of the heap is but a rank that has looked often in vain, whatever it does between looks."""
+    """Whether an entry of the agenda is but a rank that has looked often in vain, whatever it does between looks."""
     _, _, target, token = entry
     return type(target) is SimulatedRank and (target.num_polls > PATIENT_POLLS or target.token != token)
 
@@ -328,7 +331,7 @@ class World:
         self.transport = Transport(network, num_ranks, self.random, jitter)
         self.check_unsafe_sends = check_unsafe_sends
         # (time, tie-breaker, rank or function, token or argument)
-        self.heap: list[tuple] = []
+        self.agenda = Agenda()
         self.events = count(1).__next__  # ties go in order,
         self.order = self.random.random if self.random else self.events  # but ranks at random with a seed
         self.ranks = [SimulatedRank(self, rank) for rank in range(num_ranks)]
@@ -354,7 +357,7 @@ class World:
 
         So a message that waits for its sender's port leaves before one that is sent at the moment the port is free.
         """
-        heappush(self.heap, (time, self.events() - BEFORE_RANKS, function, argument))
+        self.agenda.add((time, self.events() - BEFORE_RANKS, function, argument))
 
     def run(self, main: Callable, comms) -> None:
         """Run ``main(comm)`` on every rank until all have ended or nothing can move."""
@@ -373,12 +376,12 @@ class World:
         self.arguments[rank] = main, comm
         if rank is not self.ranks[rank.rank]:
             self.helpers.append(rank)
-        heappush(self.heap, (rank.now, self.order(), rank, 0))
+        self.agenda.add((rank.now, self.order(), rank, 0))
 
     def _loop(self) -> None:
-        heap = self.heap
-        while heap:
-            time, _, target, argument = heappop(heap)
+        pop = self.agenda.pop
+        while (entry := pop()) is not None:
+            time, _, target, argument = entry
             if self.ending and (self.failed_at is None or time > self.failed_at):
                 return
             if type(target) is not SimulatedRank:
@@ -393,9 +396,9 @@ class World:
 
     def run_next(self, rank: SimulatedRank) -> None:
         """Called in the greenlet of ``rank``, which waits: others go on until its turn comes."""
-        heap = self.heap
-        while heap and not self.ending:
-            time, _, target, argument = heappop(heap)
+        pop = self.agenda.pop
+        while not self.ending and (entry := pop()) is not None:
+            time, _, target, argument = entry
             if type(target) is not SimulatedRank:
                 target(time, argument)
             elif target.token == argument:
@@ -404,7 +407,7 @@ class World:
                     return
                 its_own = target.greenlet
                 if not its_own:  # only the hub starts ranks
-                    heappush(heap, (time, -1, target, argument))
+                    self.agenda.add((time, -1, target, argument))
                     break
                 self.current = target
                 its_own.switch()
@@ -424,4 +427,4 @@ class World:
                 _stubborn.append(rank.greenlet)
             rank.greenlet = None
         self.current = None
-        self.heap.clear()
+        self.agenda.clear()
