@@ -65,6 +65,12 @@ DEADLOCKS = {
         (0, 2), (),
         ["ranks 0 and 2 wait in Barrier(), line 3", "rank 1 ended without it"],
     ),
+    "skipped_persistent_collective": (
+        2,
+        "b = np.zeros(3)\nif comm.rank == 1:\n    request = comm.Allreduce_init(MPI.IN_PLACE, b)\n    request.Start()\n    request.Wait()",
+        (1,), (),
+        ["rank 1 waits in Wait(Allreduce_init()), line 6", "rank 0 ended without it"],
+    ),
     "unmatched_probe": (
         2,
         "if comm.rank == 1:\n    comm.Probe(source=0, tag=4)",

@@ -1,4 +1,4 @@
-"""Collective calls: each blocking call is the nonblocking one and an interruptible wait.
+"""Collective calls: each blocking call is the nonblocking one and an interruptible wait; persistent ones too.
 
 The pickled (lower-case) collectives are written out here on the buffer ones: first the sizes, then
 the bytes. Every call is noted in the monitor's log, so that ranks which called different
@@ -86,6 +86,17 @@ def _nonblocking(name: str, owner=_Comm) -> Callable:
         call = self._enter(name, root, _bytes_of(args, kwargs))
         call.record(start_ns)
         return track(request, call.pending)
+
+    return _named_as(start, method)
+
+
+def _persistent(name: str, owner=_Comm) -> Callable:
+    start = getattr(owner, name + "_init")
+
+    def method(self, *args, **kwargs):
+        root = _root_of(name, args, kwargs)
+        request = _started(self, name + "_init", root, start, args, kwargs)
+        return track(request, self._enter(name + "_init", root, _bytes_of(args, kwargs)).pending)
 
     return _named_as(start, method)
 
@@ -281,10 +292,13 @@ for _name in (
 ).split():
     setattr(Collectives, _name, _blocking(_name))
     setattr(Collectives, "I" + _name.lower(), _nonblocking("I" + _name.lower()))
+    setattr(Collectives, _name + "_init", _persistent(_name))
 for _name in ("Scan", "Exscan"):
     setattr(Collectives, _name, _blocking(_name, _Intracomm))
     setattr(Collectives, "I" + _name.lower(), _nonblocking("I" + _name.lower(), _Intracomm))
+    setattr(Collectives, _name + "_init", _persistent(_name, _Intracomm))
 for _name in "allgather allgatherv alltoall alltoallv alltoallw".split():
     _name = f"neighbor_{_name}"
     setattr(NeighborCollectives, _name.capitalize(), _blocking(_name.capitalize(), _Topocomm))
     setattr(NeighborCollectives, "I" + _name, _nonblocking("I" + _name, _Topocomm))
+    setattr(NeighborCollectives, _name.capitalize() + "_init", _persistent(_name.capitalize(), _Topocomm))

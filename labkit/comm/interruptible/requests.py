@@ -71,7 +71,9 @@ def message_bytes(buffer) -> int:
 
 
 def copy_of_buffer(buffer):
-    """A buffer argument of mpi4py with its data copied, the datatype and counts kept."""
+    """A buffer argument of mpi4py with its data copied, the datatype and counts kept; None, for MPI.PROC_NULL, stays."""
+    if buffer is None:
+        return None
     if isinstance(buffer, (list, tuple)):
         return [copy_of_buffer(buffer[0]), *buffer[1:]]
     if hasattr(buffer, "clone"):  # a torch tensor

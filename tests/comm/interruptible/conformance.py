@@ -77,6 +77,27 @@ equal(comm.recv(None, left, 9), {"from": left}, "ibsend")
 request.wait()
 MPI.Detach_buffer()
 
+comm.Sendrecv_replace(None, MPI.PROC_NULL, source=MPI.PROC_NULL)
+
+# Persistent collectives, started again and again.
+total, room = np.zeros(2), np.zeros(2)
+gathered = np.zeros(2 * size)
+for request, result, wanted in (
+    (comm.Allreduce_init(room, total), total, lambda n: [sum(range(size)) + n * size] * 2),
+    (comm.Allgather_init(room, gathered), gathered, lambda n: [r + n for r in range(size) for _ in range(2)]),
+    (comm.Bcast_init(total, root=size - 1), total, lambda n: [-n] * 2),
+    (comm.Scan_init(room, total), total, lambda n: [sum(r + n for r in range(rank + 1))] * 2),
+):
+    assert isinstance(request, Prequest), request
+    for number in (1.0, 2.0):
+        room[:] = rank + number
+        if rank == size - 1:
+            total[:] = -number
+        request.Start()
+        request.Wait()
+        equal(result.tolist(), wanted(number), "a persistent collective")
+    request.Free()
+
 # Communicators and their identities.
 half = comm.Split(color=rank % 2, key=-rank)
 equal(half.members, tuple(sorted((r for r in range(size) if r % 2 == rank % 2), reverse=True)), "Split members")
@@ -87,6 +108,11 @@ cart = comm.Create_cart([size], periods=[True])
 out = np.zeros(2, int)
 cart.Neighbor_allgather(np.array([rank]), out)
 equal(out, np.array([left, right]), "Neighbor_allgather")
+request = cart.Neighbor_allgather_init(np.array([rank + 10]), out)
+assert isinstance(request, Prequest), request
+request.Start()
+request.Wait()
+equal(out, np.array([left, right]) + 10, "Neighbor_allgather_init")
 first = comm.Create(comm.group.Incl([0]))
 equal(first == MPI.COMM_NULL, rank != 0, "Create")
 if rank < (size + 1) // 2:
