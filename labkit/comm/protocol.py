@@ -2,7 +2,7 @@
 
 ``mpi4py.MPI.COMM_WORLD`` satisfies :class:`Communicator`, and so do the interruptible communicator of
 a ``%%mpi`` cell and the simulated one. Names, order of arguments and defaults are mpi4py's, and so is
-their meaning; ``tests/comm/conformance.py`` runs one body over all of them.
+their meaning; ``tests/comm/conformance`` runs one body over all of them.
 
 The wait and test families belong to the class of a request: say ``type(request).Waitall(requests)``
 or :func:`labkit.mpi.requests.wait_all` in a text that is to run on every machine. (In a ``%%mpi``

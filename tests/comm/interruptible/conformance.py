@@ -1,6 +1,6 @@
 """Run under mpiexec: the interruptible communicator does what every communicator does, and more.
 
-The common body is tests/comm/conformance.py; here is what only this communicator has. Prints
+The common checks are those of tests/comm/conformance; here is what only this communicator has. Prints
 ``conforms`` on rank 0 if nothing differed. With ``--mpi4py`` the body runs on mpi4py's own communicator.
 """
 
@@ -12,7 +12,8 @@ import numpy as np
 from mpi4py import MPI
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from conformance import CHECKS, check, equal
+from conformance import CHECKS, check
+from conformance.common import equal
 
 from labkit.comm.interruptible.communicator import InterruptibleComm
 from labkit.comm.interruptible.monitor import Monitor

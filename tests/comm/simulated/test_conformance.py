@@ -1,7 +1,4 @@
-"""The body of tests/comm/conformance.py on simulated ranks, on every model of a network."""
-
-import importlib.util
-from pathlib import Path
+"""The checks of tests/comm/conformance on simulated ranks, on every model of a network."""
 
 import pytest
 from mpi4py import MPI
@@ -9,10 +6,7 @@ from mpi4py import MPI
 from labkit.comm.network.model import LinkCost, alpha_beta, loggp
 from labkit.comm.network.topologies import FatTree, Ring, Torus
 from labkit.comm.simulated.run import simulate
-
-spec = importlib.util.spec_from_file_location("conformance", Path(__file__).parents[1] / "conformance.py")
-conformance = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(conformance)
+from tests.comm import conformance
 
 NETWORKS = {
     "eager": alpha_beta(1e-6, 1e-9),

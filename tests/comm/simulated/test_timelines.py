@@ -1,6 +1,5 @@
 """Timelines of simulated ranks: whole, in order, and of the same shape as those of real ranks."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,17 +9,11 @@ from mpi4py import MPI
 from labkit.comm.network.model import alpha_beta, loggp
 from labkit.comm.simulated.run import Simulation
 from labkit.hardware.messages import run_mpi
-
-
-def load(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.comm import conformance
+from tests.comm.simulated import timeline_program as program
 
 
 HERE = Path(__file__).parent
-conformance, program = load(HERE.parent / "conformance.py"), load(HERE / "timeline_program.py")
 
 
 @pytest.mark.parametrize("check", sorted(set(conformance.CHECKS) - {"check_truncation"}))

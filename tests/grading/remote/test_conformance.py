@@ -1,6 +1,6 @@
-"""The body of tests/comm/conformance.py as an answer, on ranks in processes of their own."""
+"""The checks of tests/comm/conformance as an answer, on ranks in processes of their own."""
 
-import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -8,17 +8,16 @@ from mpi4py import MPI
 
 from labkit.comm.network.model import alpha_beta
 from labkit.comm.simulated.run import Simulation
+from tests.comm import conformance
 
-PATH = Path(__file__).parents[2] / "comm" / "conformance.py"
-SOURCE = PATH.read_text() + """
+# An answer is one text: all parts, without what they import from one another.
+PARTS = [path.read_text() for path in sorted(Path(conformance.__file__).parent.glob("[a-z]*.py"))]
+SOURCE = re.sub(r"(?m)^from \..*$", "", "\n".join(PARTS)) + """
 
 def answer(comm, names):
     from mpi4py import MPI
-    check(comm, MPI, names)
+    run(comm, MPI, {name: globals()[name] for name in names})
 """
-spec = importlib.util.spec_from_file_location("conformance", PATH)
-conformance = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(conformance)
 
 NETWORKS = {"default": None, "rendezvous": alpha_beta(1e-6, 1e-9, 1e-10, eager_limit_bytes=0)}
 SIZES = (1, 2, 3, 5)
