@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 import plotly.graph_objects as go
 
 from labkit.views.theme import INK, SERIES, base_layout, bytes_text, point_ticks, time_text, time_ticks
@@ -90,6 +91,15 @@ def _pieces(lines, left: float, right: float):
         if following is None:
             return pieces
         share, current = end, following[3]
+
+
+def equally_fast(curves: Sequence[Curve], name: str, start: float, end: float) -> tuple[str, ...]:
+    """Curves, ``name`` left out, whose predicted lines lie on that of ``name`` from ``start`` to ``end``."""
+    lines = {curve.name: np.log(np.array(curve.predicted).T) for curve in curves if curve.predicted}
+    xs, _ = lines[name]
+    xs = np.array([math.log(start), *xs[(math.log(start) < xs) & (xs < math.log(end))], math.log(end)])
+    times = {other: np.interp(xs, *line) for other, line in lines.items()}
+    return tuple(other for other in lines if other != name and np.allclose(times[other], times[name], rtol=0, atol=1e-6))
 
 
 def short_names(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -238,8 +248,10 @@ def _strip(figure: go.Figure, layout: TimesLayout, curves) -> None:
     for name, start, end in layout.fastest if len(index) > 1 else ():
         fill = colour_of(index[name])[0]
         share = (math.log10(end) - math.log10(start)) / (high - low + 2 * air)
-        words = f"fastest: {short[name]}"
-        words = words if 7 * len(words) < 620 * share else short[name] if 7 * len(short[name]) < 620 * share else ""
+        equals = equally_fast(curves, name, start, end)
+        words = " = ".join([short[name], *(short[other] for other in equals)])
+        candidates = [f"fastest: {words}", words] + ([f"{short[name]} = ..."] if equals else [])
+        words = next((words for words in candidates if 7 * len(words) < 620 * share), "")
         figure.add_shape(
             type="rect", x0=start, x1=end, y0=0, y1=STRIP, yref="paper", line={"width": 0}, opacity=0.85,
             fillcolor=fill,

@@ -23,7 +23,7 @@ from labkit.mpi.curves import (
     with_points,
 )
 from labkit.mpi.point_to_point.ping_pong import AlphaBetaFit, PingPongResult, fit_ping_pong
-from labkit.views.collective_times import times_layout
+from labkit.views.collective_times import equally_fast, times_layout
 from labkit.views.collectives import (
     collective_animation_figure,
     collective_round_figure,
@@ -139,6 +139,26 @@ def test_crossovers_follow_the_lower_envelope():
     same = times_layout([line("first", 1, 2, 3), line("second", 1, 2, 3)])
     assert not same.crossovers and same.fastest == (("first", 1, 100),)
     assert times_layout([Curve("no line", (), ((8, 1e-6),))]).fastest == ()
+
+
+def test_lines_that_lie_on_each_other_are_named_together():
+    def line(name, *seconds):
+        return Curve(name, tuple((float(x), s) for x, s in zip((1, 10, 100), seconds, strict=True)))
+
+    def strip(*curves):
+        return [note.text for note in collective_time_figure(curves).layout.annotations]
+
+    twins = line("bcast_one", 1, 2, 4), line("bcast_slow", 5, 5, 5), line("bcast_two", 1, 2, 4)
+    assert equally_fast(twins, "bcast_one", 1, 100) == ("bcast_two",)
+    assert strip(*twins) == ["fastest: one = two"]
+    assert strip(*twins, Curve("bcast_measured", (), ((1, 1e-6),))) == ["fastest: one = two"]
+    # Equal at first only: from there on, the other is alone, and each piece says so.
+    partly = line("bcast_one", 1, 2, 4), line("bcast_two", 1, 2, 3)
+    assert equally_fast(partly, "bcast_one", 1, 10) == ("bcast_two",) and equally_fast(partly, "bcast_one", 1, 100) == ()
+    assert equally_fast(partly, "bcast_two", 2, 20) == ()
+    # Names too long for their piece are cut, but never to one of several.
+    many = [line(f"bcast_a_long_name_{k}", 1, 2, 3) for k in range(6)]
+    assert strip(*many) == ["a_long_name_0 = ..."]
 
 
 def test_time_figure_has_lines_points_and_marked_crossovers():
