@@ -18,6 +18,9 @@ from labkit.openmp.shared import INTERRUPTED, STOP
 
 _blocks: list[weakref.ref] = []  # of all teams; one that no region uses is reset before the next one
 _installed: socket.socket | None = None
+_has_settled = threading.Event()
+SETTLE = b"\0"  # no signal has this number
+MOST_S = 5.0  # that a thread should need to come to its turn
 
 
 def watch(block: np.ndarray) -> None:
@@ -42,11 +45,29 @@ def _listen(listener: socket.socket, before: int) -> None:
             for block in [reference() for reference in _blocks]:
                 if block is not None:
                     block[STOP] = INTERRUPTED
-        if before >= 0:  # somebody else waits for these, too
+        if SETTLE in numbers:
+            _has_settled.set()
+        numbers = numbers.replace(SETTLE, b"")
+        if before >= 0 and numbers:  # somebody else waits for these, too
             try:
                 os.write(before, numbers)
             except OSError:
                 before = -1
+
+
+def settle() -> None:
+    """Return when the flags are raised for all signals until now.
+
+    The main thread can be told of a signal before the thread that raises the flags has its turn. A region that begins
+    after a KeyboardInterrupt would be stopped by it once more.
+    """
+    if _installed is not None and threading.current_thread() is threading.main_thread():
+        _has_settled.clear()
+        try:
+            _installed.send(SETTLE)
+        except OSError:  # full of signals: none of them is waited for
+            return
+        _has_settled.wait(MOST_S)
 
 
 def _forget() -> None:

@@ -146,6 +146,9 @@ class Team:
         shared = blocks.pop()  # the usual way, short because empty loops are timed
         try:
             stopped = compiled(num_iterations, shared, arguments)
+        except KeyboardInterrupt:
+            interrupt.settle()
+            raise
         except Exception as error:
             raise self._failure(error, loop, shared, arguments) from error
         finally:
@@ -220,6 +223,9 @@ class Team:
             else:
                 found = loop.launch(self.num_threads, size, shared, arguments)
         except UsageError:
+            raise
+        except KeyboardInterrupt:
+            interrupt.settle()
             raise
         except Exception as error:
             raise self._failure(error, loop, shared, arguments) from error

@@ -461,6 +461,42 @@ except KeyboardInterrupt:
     assert done.stdout == "stopped\n", done.stderr
 
 
+def test_a_region_after_the_stop_button_is_not_stopped_by_it():
+    done = run_python(PROGRAM + """
+import time
+from labkit.openmp import interrupt
+from labkit.openmp.compiled import Region
+
+class LongSearch(list):  # the thread that raises the flags comes to it late
+    def __iter__(self):
+        time.sleep(1)
+        return super().__iter__()
+
+@njit
+def spin(start, stop, x):
+    for _ in range(1000000):
+        x[start % 1000] += 1e-9
+
+@njit
+def nothing(team):
+    pass
+
+team.parallel_for(spin, 1, x)
+start = time.perf_counter()
+team.parallel_for(spin, 20, x, schedule="dynamic")
+num_for_3_s = int(60 / (time.perf_counter() - start)) + 1
+interrupt._blocks = LongSearch(interrupt._blocks)
+launch, Region.launch = Region.launch, lambda *_: os.kill(os.getpid(), signal.SIGINT)
+try:
+    team.parallel(nothing)
+except KeyboardInterrupt:
+    Region.launch = launch
+    team.parallel_for(spin, num_for_3_s, x, schedule="dynamic")
+    print("stopped once")
+""")
+    assert done.stdout == "stopped once\n", done.stderr
+
+
 def test_fewer_threads_than_asked_for_are_enough():
     done = run_python("""
 import numpy as np
