@@ -116,7 +116,7 @@ def run_simulated_cell(
         ``outcome`` holds what there is.
     """
     from labkit.comm.simulated.run import DEFAULT_NETWORK, Simulation
-    from labkit.comm.simulated.world import Released
+    from labkit.comm.simulated.ranks import Released
 
     listener = listener or Listener()
     network = network or DEFAULT_NETWORK

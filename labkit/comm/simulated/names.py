@@ -10,8 +10,9 @@ from mpi4py import MPI
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated.communicator import WHOLE_WORLD, Shared
 from labkit.comm.simulated.operations import Op
+from labkit.comm.simulated.ranks import SimulatedRank
 from labkit.comm.simulated.requests import Prequest, Request
-from labkit.comm.simulated.world import SimulatedRank, World
+from labkit.comm.simulated.world import World
 from labkit.errors import NotAvailableError, UsageError
 
 

@@ -14,8 +14,8 @@ import inspect
 from labkit.comm.mpi_errors import MPIError
 from labkit.comm.simulated.checks import of_the_call
 from labkit.comm.simulated.collectives import Collectives
+from labkit.comm.simulated.ranks import Released, SimulatedRank
 from labkit.comm.simulated.requests import Request, posted_line
-from labkit.comm.simulated.world import Released, SimulatedRank
 from labkit.errors import UsageError
 
 COUNTS = ("num_sent", "bytes_sent", "num_received", "bytes_received", "num_reduced", "bytes_reduced")

@@ -14,8 +14,9 @@ from labkit.comm.network.model import Network, alpha_beta
 from labkit.comm.network.presets import find_network
 from labkit.comm.simulated.communicator import WHOLE_WORLD, Shared
 from labkit.comm.simulated.names import simulated_names
+from labkit.comm.simulated.ranks import SimulatedRank
 from labkit.comm.simulated.recorder import Recorder
-from labkit.comm.simulated.world import SimulatedRank, World
+from labkit.comm.simulated.world import World
 from labkit.comm.source_lines import cell_frame, line_and_source
 from labkit.comm.verdict import statuses_of, statuses_text, verdict_text
 from labkit.comm.waits import Operation, RankStatus, Unreceived, WaitReport
